@@ -1,0 +1,117 @@
+"""Status of an InferenceInstance: what InferPlan found, as of observedGeneration (contract section 1)."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from inferplan.api.base import Name, Scalar, Sentence, ShortText, WireModel
+from inferplan.api.conditions import Condition
+
+
+class SettingStatus(WireModel):
+    """One setting that runs now."""
+
+    value: Annotated[Scalar, Field(description="Value, as the engine takes it.")] = None
+    origin: Annotated[
+        ShortText, Field(description="argument, environment, configFile, versionDefault or spec.")
+    ]
+
+
+class HardwareStatus(WireModel):
+    """The GPUs of one replica, as they were found."""
+
+    product: Annotated[ShortText | None, Field(description="GPU product.")] = None
+    count: Annotated[int | None, Field(ge=0, description="GPUs per replica.")] = None
+    memory_mib: Annotated[int | None, Field(ge=0, alias="memoryMiB", description="Memory of one GPU.")] = None
+    compute_capability: Annotated[ShortText | None, Field(description="CUDA compute capability.")] = None
+    source: Annotated[ShortText, Field(description="Where this was read: nodeLabels, spec or catalogue.")]
+
+
+class MeasuredStatus(WireModel):
+    """One measured or modelled number."""
+
+    value: Annotated[float, Field(description="The number.")]
+    unit: Annotated[ShortText, Field(description="Its unit.")]
+    window_seconds: Annotated[int | None, Field(description="Time that it covers.")] = None
+    source: Annotated[Sentence, Field(description="Query, metric or formula.")]
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Bottleneck(WireModel):
+    """What limits the instance, with the measurement that shows it."""
+
+    type: Annotated[ShortText, Field(description="Cause in CamelCase: KvBound, SchedulerCapped …")]
+    severity: Annotated[Severity, Field(description="low, medium, high or critical.")]
+    description: Annotated[Sentence, Field(description="One sentence for people.")]
+    metric: Annotated[ShortText, Field(description="Metric that shows it.")]
+    value: Annotated[float, Field(description="Measured value.")]
+    threshold: Annotated[float, Field(description="Value from which on it counts.")]
+    query: Annotated[Sentence | None, Field(description="PromQL that gave the value.")] = None
+
+
+class AbstentionStatus(WireModel):
+    """Why an optimizer proposes nothing, and what would change that."""
+
+    optimizer: Annotated[ShortText, Field(description="Optimizer.")]
+    code: Annotated[ShortText, Field(description="Reason in CamelCase.")]
+    reason: Annotated[Sentence, Field(description="One sentence for people.")]
+
+
+class PlanStatusRef(WireModel):
+    """The plan that holds now."""
+
+    name: Annotated[Name, Field(description="Name of the OptimizationPlan.")]
+    phase: Annotated[ShortText, Field(description="Its phase.")]
+    gain: Annotated[ShortText, Field(description="What it is expected to bring.")] = ""
+
+
+class InstanceStatus(WireModel):
+    """What InferPlan found, as of observedGeneration."""
+
+    observed_generation: Annotated[
+        int | None, Field(ge=0, description="metadata.generation that was read.")
+    ] = None
+    observed_at: Annotated[
+        str | None,
+        Field(description="When the observation was made.", json_schema_extra={"format": "date-time"}),
+    ] = None
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(
+            max_length=32,
+            description="Ready, TargetResolved, MetricsAvailable, SLOsMet, PlanCurrent, LowConfidence.",
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = ()
+    engine_version: Annotated[ShortText | None, Field(description="Version that runs.")] = None
+    model: Annotated[ShortText | None, Field(description="Model that is served.")] = None
+    serving_config: Annotated[
+        dict[str, SettingStatus], Field(description="What runs now, defaults filled in for that version.")
+    ] = {}
+    hardware: Annotated[HardwareStatus | None, Field(description="GPUs of one replica.")] = None
+    capacity: Annotated[
+        dict[str, MeasuredStatus], Field(description="Weights, KV cache and what fits, measured or modelled.")
+    ] = {}
+    traffic: Annotated[
+        dict[str, MeasuredStatus], Field(description="Rates, lengths, latencies, KV use, queue, preemptions.")
+    ] = {}
+    bottlenecks: Annotated[
+        tuple[Bottleneck, ...], Field(max_length=16, description="What limits, worst first.")
+    ] = ()
+    abstentions: Annotated[
+        tuple[AbstentionStatus, ...], Field(max_length=16, description="Why optimizers propose nothing.")
+    ] = ()
+    calibration: Annotated[
+        dict[str, MeasuredStatus],
+        Field(description="Learned coefficients; empty until something was learned."),
+    ] = {}
+    plan: Annotated[PlanStatusRef | None, Field(description="The plan that holds now.")] = None

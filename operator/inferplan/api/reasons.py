@@ -1,0 +1,103 @@
+"""Every reason that a condition, an event or an abstention can carry, with its sentence.
+
+A reason is spelled once, here, and goes verbatim into conditions, events, logs and plans.
+tests/contract/test_reasons.py: what is used is declared, what is declared is used.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class ConditionType(StrEnum):
+    """Conditions of an InferenceInstance (contract section 1)."""
+
+    READY = "Ready"
+    TARGET_RESOLVED = "TargetResolved"
+    METRICS_AVAILABLE = "MetricsAvailable"
+    SLOS_MET = "SLOsMet"
+    PLAN_CURRENT = "PlanCurrent"
+    LOW_CONFIDENCE = "LowConfidence"
+
+
+class Reason(StrEnum):
+    """CamelCase codes; the comment behind each is its meaning."""
+
+    def __new__(cls, code: str, meaning: str = "") -> Self:
+        """A member is its code; the meaning rides along for docs and tests."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    meaning: str
+
+    # Ready
+    PLANNED = "Planned", "The instance was read and the engine ran."
+    SPEC_INVALID = (
+        "SpecInvalid",
+        "The spec passed the API server but cannot be used; the message names the field.",
+    )
+    WAITING = "Waiting", "Something the instance needs is not there; the other conditions name it."
+    # TargetResolved
+    TARGET_FOUND = "TargetFound", "The workload and its engine container were read."
+    NO_TARGET = "NoTarget", "The spec names no workload; the plan rests on the spec alone."
+    TARGET_NOT_FOUND = "TargetNotFound", "The workload does not exist."
+    CONTAINER_NOT_FOUND = (
+        "ContainerNotFound",
+        "The workload has no container of that name, or none that runs the engine.",
+    )
+    CONTAINER_AMBIGUOUS = (
+        "ContainerAmbiguous",
+        "Several containers run the engine; spec.targetRef.container must choose.",
+    )
+    ENGINE_MISMATCH = "EngineMismatch", "The container runs another engine than spec.engine says."
+    ARGUMENTS_UNREADABLE = "ArgumentsUnreadable", "The engine's arguments cannot be read with certainty."
+    ACCESS_DENIED = "AccessDenied", "The operator may not read the workload."
+    # MetricsAvailable
+    METRICS_FOUND = "MetricsFound", "Prometheus has fresh series of this instance."
+    METRICS_MISSING = "MetricsMissing", "No series, or not enough of them, match the instance."
+    METRICS_STALE = "MetricsStale", "The newest sample is too old to act on."
+    PROMETHEUS_ERROR = "PrometheusError", "Prometheus could not be asked, or did not answer properly."
+    # SLOsMet
+    SLOS_MET = "AllMet", "Every target holds over the window."
+    SLO_VIOLATED = "Violated", "At least one target does not hold; the message names it."
+    SLO_UNKNOWN = "NotMeasured", "A target's metric is not measured."
+    NO_SLO = "NoTargets", "The spec sets no target."
+    # PlanCurrent
+    PLAN_WRITTEN = "PlanWritten", "The named plan follows from what was seen last."
+    NOTHING_TO_CHANGE = "NothingToChange", "Every optimizer looked and none has a change to propose."
+    PLAN_KEPT = "PlanKept", "The last plan stands although it could not be renewed; the message says why."
+    NO_PLAN = "NoPlan", "There is no plan; the message says what is missing."
+    # LowConfidence
+    CONFIDENCE_LOW = "ConfidenceLow", "The plan rests on rules of thumb or on little data."
+    CONFIDENCE_FAIR = "ConfidenceFair", "The plan rests on what was measured here."
+    # Abstentions and rejections
+    IDLE = "Idle", "No requests in the window; nothing to say."
+    KV_BOUND = "KvBound", "The KV cache is full; a larger batch would preempt more."
+    NOT_KV_BOUND = "NotKvBound", "The KV cache does not limit this instance."
+    NOT_LIMITED = "NotLimited", "The limit that this optimizer moves is not reached."
+    ENGINE_VERSION_UNKNOWN = (
+        "EngineVersionUnknown",
+        "Which flags exist is not known without the engine's version.",
+    )
+    SETTING_UNKNOWN = "SettingUnknown", "The current value of a setting is not known."
+    MODEL_CONFIG_MISSING = "ModelConfigMissing", "The model's config.json is needed and was not given."
+    MODEL_UNSUPPORTED = "ModelUnsupported", "The model's geometry cannot be sized with confidence."
+    ACCELERATOR_UNKNOWN = "AcceleratorUnknown", "The GPU, or how many there are, is not known."
+    FORMAT_UNSUPPORTED = "FormatUnsupported", "The GPU or the engine version cannot run the format."
+    ALREADY_SET = "AlreadySet", "The setting already has the value that would be proposed."
+    ENGINE_END_OF_LIFE = "EngineEndOfLife", "The engine is no longer developed and is not tuned."
+    SLO_AT_RISK = "SloAtRisk", "The change could break a latency target."
+    OBJECTIVE_LATENCY = (
+        "ObjectiveLatency",
+        "The change trades latency for throughput; the objective is latency.",
+    )
+    FORBIDDEN = "Forbidden", "spec.constraints forbids the change."
+    GAIN_TOO_SMALL = "GainTooSmall", "The change stays below spec.constraints.minimumGainPercent."
+    MEMORY_UNPROVEN = "MemoryUnproven", "It could not be shown that the change fits into GPU memory."
+    NOT_SELECTED = "NotSelected", "spec.constraints.optimizers leaves this optimizer out."
+    # Events and notes
+    PLAN_PROPOSED = "PlanProposed", "A new plan was written."
+    PLAN_SUPERSEDED = "PlanSuperseded", "A newer plan, or none, takes this one's place."
+    PLAN_REVIVED = "PlanRevived", "A superseded plan follows again from what was seen."
+    APPLY_UNAVAILABLE = "ApplyUnavailable", "This version proposes plans and does not apply them."
