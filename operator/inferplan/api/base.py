@@ -17,16 +17,17 @@ Scalar = Annotated[bool | int | float | str | None, Field(json_schema_extra=_PRE
 """A setting's value as people write it: a string, a number, true, false or null."""
 
 
-def _int_or_string(value: bool | float | str | None, info: SerializationInfo) -> bool | float | str | None:
+_Plain = bool | int | float | str | None
+
+
+def _int_or_string(value: _Plain, info: SerializationInfo) -> _Plain:
     """Kubernetes has no union but int-or-string: there, fractions and booleans are text ("0.92", "true")."""
-    if not info.by_alias or value is None or isinstance(value, str):
-        return value
-    return value if type(value) is int else str(value).lower()
+    return str(value).lower() if info.by_alias and isinstance(value, bool | float) else value
 
 
 DecidedValue = Annotated[
-    bool | int | float | str | None,
-    PlainSerializer(_int_or_string),
+    _Plain,
+    PlainSerializer(_int_or_string, return_type=_Plain),
     Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
 ]
 """A setting's value in a plan. CEL cannot see preserved fields, and a plan's values must be immutable."""

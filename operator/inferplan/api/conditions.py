@@ -26,16 +26,12 @@ class Condition(WireModel):
 
     type: Annotated[str, Field(max_length=316, description="Aspect, in CamelCase.")]
     status: Annotated[Status, Field(description="True, False or Unknown.")]
-    reason: Annotated[
-        str, Field(min_length=1, max_length=1024, description="Code of the cause, in CamelCase.")
-    ]
+    reason: Annotated[str, Field(min_length=1, max_length=1024, description="Code of the cause, in CamelCase.")]
     message: Annotated[str, Field(max_length=32768, description="The cause in a sentence for people.")]
     last_transition_time: Annotated[
         str, Field(description="When the status last changed.", json_schema_extra={"format": "date-time"})
     ]
-    observed_generation: Annotated[
-        int | None, Field(ge=0, description="metadata.generation that was seen.")
-    ] = None
+    observed_generation: Annotated[int | None, Field(ge=0, description="metadata.generation that was seen.")] = None
 
 
 def set_condition(present: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:

@@ -56,9 +56,7 @@ class TargetRef(WireModel):
     """The workload that runs the engine, in the instance's own namespace."""
 
     api_version: Annotated[Literal["apps/v1"], Field(description="API version of the workload.")] = "apps/v1"
-    kind: Annotated[Literal["Deployment", "StatefulSet"], Field(description="Kind of the workload.")] = (
-        "Deployment"
-    )
+    kind: Annotated[Literal["Deployment", "StatefulSet"], Field(description="Kind of the workload.")] = "Deployment"
     name: Annotated[Name, Field(description="Name of the workload.")]
     container: Annotated[
         ContainerName | None,
@@ -70,9 +68,7 @@ class ConfigMapKeyRef(WireModel):
     """A key of a ConfigMap in the instance's namespace."""
 
     name: Annotated[Name, Field(description="Name of the ConfigMap.")]
-    key: Annotated[str, Field(min_length=1, max_length=253, description="Key that holds config.json.")] = (
-        "config.json"
-    )
+    key: Annotated[str, Field(min_length=1, max_length=253, description="Key that holds config.json.")] = "config.json"
 
 
 class Checkpoint(WireModel):
@@ -143,9 +139,9 @@ class MetricsSpec(WireModel):
         dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=256)]],
         Field(max_length=16, description="Labels that pick this instance's series, besides its namespace."),
     ] = {}
-    window_seconds: Annotated[
-        int, Field(ge=60, le=86400, description="Time that one look at the metrics covers.")
-    ] = 900
+    window_seconds: Annotated[int, Field(ge=60, le=86400, description="Time that one look at the metrics covers.")] = (
+        900
+    )
 
 
 class WorkloadSpec(WireModel):
@@ -157,18 +153,14 @@ class WorkloadSpec(WireModel):
     input_tokens_p95: Annotated[
         int | None, Field(ge=1, le=100_000_000, alias="inputTokensP95", description="95th percentile of it.")
     ] = None
-    output_tokens: Annotated[int | None, Field(ge=1, le=100_000_000, description="Mean output length.")] = (
-        None
-    )
+    output_tokens: Annotated[int | None, Field(ge=1, le=100_000_000, description="Mean output length.")] = None
     output_tokens_p95: Annotated[
         int | None, Field(ge=1, le=100_000_000, alias="outputTokensP95", description="95th percentile of it.")
     ] = None
     requests_per_second: Annotated[
         float | None, Field(ge=0, le=1_000_000, description="Arrival rate over all replicas.")
     ] = None
-    concurrency: Annotated[
-        int | None, Field(ge=1, le=1_000_000, description="Requests in flight at once.")
-    ] = None
+    concurrency: Annotated[int | None, Field(ge=1, le=1_000_000, description="Requests in flight at once.")] = None
     prefix_share: Annotated[
         float | None,
         Field(ge=0, le=1, description="Share of prompt tokens that repeat an earlier prompt's start."),
@@ -224,15 +216,9 @@ class MaintenanceWindow(WireModel):
 class VerifySpec(WireModel):
     """How an applied plan is judged."""
 
-    window_seconds: Annotated[
-        int, Field(ge=60, le=86_400, description="Time that is compared before and after.")
-    ] = 900
-    min_requests: Annotated[
-        int, Field(ge=1, le=10_000_000, description="Requests below which nothing is said.")
-    ] = 200
-    max_regression_percent: Annotated[
-        int, Field(ge=0, le=100, description="Loss above which it is rolled back.")
-    ] = 5
+    window_seconds: Annotated[int, Field(ge=60, le=86_400, description="Time that is compared before and after.")] = 900
+    min_requests: Annotated[int, Field(ge=1, le=10_000_000, description="Requests below which nothing is said.")] = 200
+    max_regression_percent: Annotated[int, Field(ge=0, le=100, description="Loss above which it is rolled back.")] = 5
 
 
 class SecretRef(WireModel):
@@ -290,13 +276,9 @@ class ApplySpec(WireModel):
     maintenance_windows: Annotated[
         tuple[MaintenanceWindow, ...], Field(max_length=16, description="Times for applying. Default: any.")
     ] = ()
-    cooldown_seconds: Annotated[int, Field(ge=0, le=2_592_000, description="Rest after an applied plan.")] = (
-        21_600
-    )
+    cooldown_seconds: Annotated[int, Field(ge=0, le=2_592_000, description="Rest after an applied plan.")] = 21_600
     verify: Annotated[VerifySpec, Field(description="How an applied plan is judged.")] = VerifySpec()
-    git: Annotated[GitSpec | None, Field(description="Where the manifest lives; needed for mode GitOps.")] = (
-        None
-    )
+    git: Annotated[GitSpec | None, Field(description="Where the manifest lives; needed for mode GitOps.")] = None
 
 
 class InstanceSpec(WireModel):
@@ -316,12 +298,8 @@ class InstanceSpec(WireModel):
     target_ref: Annotated[
         TargetRef | None, Field(description="The workload. Without it the plan rests on the spec alone.")
     ] = None
-    model: Annotated[ModelSpec | None, Field(description="The model and its accepted quantized twins.")] = (
-        None
-    )
-    accelerator: Annotated[
-        AcceleratorSpec | None, Field(description="GPUs. Default: node labels, limits.")
-    ] = None
+    model: Annotated[ModelSpec | None, Field(description="The model and its accepted quantized twins.")] = None
+    accelerator: Annotated[AcceleratorSpec | None, Field(description="GPUs. Default: node labels, limits.")] = None
     current_config: Annotated[
         dict[Annotated[str, Field(max_length=64)], Scalar],
         Field(
@@ -343,8 +321,6 @@ class InstanceSpec(WireModel):
             },
         ),
     ] = ()
-    objective: Annotated[Objective, Field(description="What to favour where there is a choice.")] = (
-        Objective.BALANCED
-    )
+    objective: Annotated[Objective, Field(description="What to favour where there is a choice.")] = Objective.BALANCED
     constraints: Annotated[ConstraintsSpec, Field(description="What a plan may not do.")] = ConstraintsSpec()
     apply: Annotated[ApplySpec, Field(description="Whether and how plans are applied.")] = ApplySpec()

@@ -13,9 +13,7 @@ class SettingStatus(WireModel):
     """One setting that runs now."""
 
     value: Annotated[Scalar, Field(description="Value, as the engine takes it.")] = None
-    origin: Annotated[
-        ShortText, Field(description="argument, environment, configFile, versionDefault or spec.")
-    ]
+    origin: Annotated[ShortText, Field(description="argument, environment, configFile, versionDefault or spec.")]
 
 
 class HardwareStatus(WireModel):
@@ -77,9 +75,7 @@ class PlanStatusRef(WireModel):
 class InstanceStatus(WireModel):
     """What InferPlan found, as of observedGeneration."""
 
-    observed_generation: Annotated[
-        int | None, Field(ge=0, description="metadata.generation that was read.")
-    ] = None
+    observed_generation: Annotated[int | None, Field(ge=0, description="metadata.generation that was read.")] = None
     observed_at: Annotated[
         str | None,
         Field(description="When the observation was made.", json_schema_extra={"format": "date-time"}),
@@ -104,9 +100,7 @@ class InstanceStatus(WireModel):
     traffic: Annotated[
         dict[str, MeasuredStatus], Field(description="Rates, lengths, latencies, KV use, queue, preemptions.")
     ] = {}
-    bottlenecks: Annotated[
-        tuple[Bottleneck, ...], Field(max_length=16, description="What limits, worst first.")
-    ] = ()
+    bottlenecks: Annotated[tuple[Bottleneck, ...], Field(max_length=16, description="What limits, worst first.")] = ()
     abstentions: Annotated[
         tuple[AbstentionStatus, ...], Field(max_length=16, description="Why optimizers propose nothing.")
     ] = ()

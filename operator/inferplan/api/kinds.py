@@ -52,17 +52,13 @@ INFERENCE_INSTANCE = Kind(
     columns=(
         Column("Model", ".status.model", "Model that the engine serves."),
         Column("Engine", ".spec.engine", "Serving engine."),
-        Column(
-            "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the instance could be read."
-        ),
+        Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the instance could be read."),
         Column("Bottleneck", ".status.bottlenecks[0].type", "What limits the instance most."),
         Column("Plan", ".status.plan.name", "The plan that holds now."),
         Column("Gain", ".status.plan.gain", "What the plan is expected to bring."),
         Column("Mode", ".spec.apply.mode", "Whether plans are applied, and how."),
         Column("Version", ".status.engineVersion", "Engine version.", priority=1),
-        Column(
-            "Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is (not) ready.", priority=1
-        ),
+        Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', "Why it is (not) ready.", priority=1),
         _AGE,
     ),
 )

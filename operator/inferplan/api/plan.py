@@ -51,9 +51,7 @@ class EngineRef(WireModel):
     """The engine that a plan is for."""
 
     name: Annotated[Engine, Field(description="Serving engine.")]
-    version: Annotated[ShortText | None, Field(description="Its version; absent when it is not known.")] = (
-        None
-    )
+    version: Annotated[ShortText | None, Field(description="Its version; absent when it is not known.")] = None
 
 
 class PlanTarget(WireModel):
@@ -106,9 +104,7 @@ class Alternative(WireModel):
 
     title: Annotated[ShortText, Field(description="One line.")]
     description: Annotated[Sentence, Field(description="What it would trade.")]
-    effects: Annotated[
-        tuple[Effect, ...], Field(max_length=8, description="Expected changes of metrics.")
-    ] = ()
+    effects: Annotated[tuple[Effect, ...], Field(max_length=8, description="Expected changes of metrics.")] = ()
 
 
 class Rejected(WireModel):
@@ -117,9 +113,7 @@ class Rejected(WireModel):
     option: Annotated[ShortText, Field(description="The option.")]
     code: Annotated[ShortText, Field(description="Reason in CamelCase.")]
     reason: Annotated[Sentence, Field(description="One sentence for people.")]
-    cost: Annotated[
-        Sentence | None, Field(description="What the constraint costs; absent when not known.")
-    ] = None
+    cost: Annotated[Sentence | None, Field(description="What the constraint costs; absent when not known.")] = None
 
 
 class AbstentionNote(WireModel):
@@ -135,40 +129,26 @@ class Patch(WireModel):
 
     applicable: Annotated[bool, Field(description="Whether the arguments can be edited with certainty.")]
     reason: Annotated[Sentence | None, Field(description="Why not, where they cannot.")] = None
-    diff: Annotated[LongText | None, Field(description="Container args before and after, unified diff.")] = (
-        None
-    )
-    server_side_apply: Annotated[
-        LongText | None, Field(description="Body of the server-side apply, JSON.")
-    ] = None
+    diff: Annotated[LongText | None, Field(description="Container args before and after, unified diff.")] = None
+    server_side_apply: Annotated[LongText | None, Field(description="Body of the server-side apply, JSON.")] = None
     command: Annotated[LongText | None, Field(description="kubectl line that does the same by hand.")] = None
 
 
 class Decision(WireModel):
     """What the engine decides; the part that CR and HTTP answer share."""
 
-    optimizations: Annotated[
-        tuple[Optimization, ...], Field(max_length=8, description="Changes, best first.")
-    ]
-    kv_cache_config: Annotated[
-        KVCacheConfig | None, Field(description="The whole resulting KV cache setting.")
-    ] = None
+    optimizations: Annotated[tuple[Optimization, ...], Field(max_length=8, description="Changes, best first.")]
+    kv_cache_config: Annotated[KVCacheConfig | None, Field(description="The whole resulting KV cache setting.")] = None
     quantization_config: Annotated[
         QuantizationConfig | None, Field(description="The whole resulting quantization setting.")
     ] = None
-    batching_config: Annotated[
-        BatchingConfig | None, Field(description="The whole resulting batching setting.")
-    ] = None
+    batching_config: Annotated[BatchingConfig | None, Field(description="The whole resulting batching setting.")] = None
     priority_order: Annotated[tuple[ShortText, ...], Field(max_length=8, description="Ids, best first.")]
     estimated_total_improvement: Annotated[Sentence, Field(description="The combination, in a sentence.")]
-    effects: Annotated[
-        tuple[Effect, ...], Field(max_length=8, description="Effects of the combination.")
-    ] = ()
+    effects: Annotated[tuple[Effect, ...], Field(max_length=8, description="Effects of the combination.")] = ()
     memory_budget: Annotated[MemoryBudget | None, Field(description="Memory per GPU, term by term.")] = None
     alternatives: Annotated[tuple[Alternative, ...], Field(max_length=8, description="Other choices.")] = ()
-    rejected: Annotated[
-        tuple[Rejected, ...], Field(max_length=16, description="Options left out, and why.")
-    ] = ()
+    rejected: Annotated[tuple[Rejected, ...], Field(max_length=16, description="Options left out, and why.")] = ()
     abstentions: Annotated[
         tuple[AbstentionNote, ...],
         Field(max_length=16, description="Optimizers that propose nothing, and why."),
@@ -196,13 +176,9 @@ class PlanSpec(Decision):
     observed_at: Annotated[Timestamp, Field(description="When the observation was made.")]
     observation_digest: Annotated[Digest, Field(description="SHA-256 of the observation.")]
     plan_hash: Annotated[Digest, Field(description="SHA-256 of the decision: same decision, same plan.")]
-    target: Annotated[
-        PlanTarget | None, Field(description="The workload; absent when the spec names none.")
-    ] = None
+    target: Annotated[PlanTarget | None, Field(description="The workload; absent when the spec names none.")] = None
     patch: Annotated[Patch | None, Field(description="How the container changes.")] = None
-    approval: Annotated[
-        Approval | None, Field(description="A person's word; the only part that may change.")
-    ] = None
+    approval: Annotated[Approval | None, Field(description="A person's word; the only part that may change.")] = None
 
 
 class Verification(WireModel):
@@ -226,9 +202,7 @@ class Rollback(WireModel):
 class PlanStatus(WireModel):
     """What became of the plan."""
 
-    observed_generation: Annotated[
-        int | None, Field(ge=0, description="metadata.generation that was seen.")
-    ] = None
+    observed_generation: Annotated[int | None, Field(ge=0, description="metadata.generation that was seen.")] = None
     phase: Annotated[Phase, Field(description="What became of the plan.")] = Phase.PROPOSED
     message: Annotated[Sentence, Field(description="The phase in a sentence.")] = ""
     conditions: Annotated[

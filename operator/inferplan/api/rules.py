@@ -65,9 +65,7 @@ LENGTHS_CONSISTENT = (
         ".outputTokensP95",
     ),
 )
-_IMMUTABLE = (
-    "an OptimizationPlan's spec never changes, apart from spec.approval; InferPlan writes a new plan instead"
-)
+_IMMUTABLE = "an OptimizationPlan's spec never changes, apart from spec.approval; InferPlan writes a new plan instead"
 
 
 def immutable_except(*mutable: str) -> Callable[[dict[str, Any]], None]:

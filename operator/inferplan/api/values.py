@@ -78,9 +78,7 @@ class Source(StrEnum):
 class Evidence(WireModel):
     """One fact that a change rests on: a query or a formula, and what it gave."""
 
-    query: Annotated[
-        Sentence | None, Field(description="PromQL, or the path of the metric that was read.")
-    ] = None
+    query: Annotated[Sentence | None, Field(description="PromQL, or the path of the metric that was read.")] = None
     formula: Annotated[Sentence | None, Field(description="Arithmetic, with its numbers filled in.")] = None
     value: Annotated[DecidedValue, Field(description="What query or formula gave.")] = None
     unit: Annotated[ShortText | None, Field(description="Unit of the value.")] = None
@@ -98,24 +96,16 @@ class Effect(WireModel):
     ] = None
     high: Annotated[float, Field(description="Upper end of the interval.")]
     unit: Annotated[ShortText, Field(description="Unit of the four values.")]
-    source: Annotated[
-        Source, Field(description="What the values rest on, best first: measuredHere … ruleOfThumb.")
-    ]
+    source: Annotated[Source, Field(description="What the values rest on, best first: measuredHere … ruleOfThumb.")]
     basis: Annotated[Sentence, Field(description="How the interval follows from what was seen.")]
 
 
 class ConfigChange(WireModel):
     """One setting that changes."""
 
-    parameter: Annotated[
-        ShortText, Field(description="Engine-neutral key, as in spec.currentConfig (snake_case).")
-    ]
-    flag: Annotated[
-        ShortText | None, Field(description="The engine's own flag; absent where it has none.")
-    ] = None
-    current_value: Annotated[DecidedValue, Field(description="Value today; absent when it is not known.")] = (
-        None
-    )
+    parameter: Annotated[ShortText, Field(description="Engine-neutral key, as in spec.currentConfig (snake_case).")]
+    flag: Annotated[ShortText | None, Field(description="The engine's own flag; absent where it has none.")] = None
+    current_value: Annotated[DecidedValue, Field(description="Value today; absent when it is not known.")] = None
     recommended_value: Annotated[DecidedValue, Field(description="Value that the plan recommends.")] = None
     reason: Annotated[Sentence, Field(description="Why, in one or two sentences.")]
     evidence: Annotated[tuple[Evidence, ...], Field(max_length=8, description="What was seen.")] = ()
@@ -134,16 +124,12 @@ class Optimization(WireModel):
     ]
     expected_impact: Annotated[ImpactLevel, Field(description="low, medium, high or critical.")]
     estimated_improvement: Annotated[Sentence, Field(description="One sentence; numbers only with a basis.")]
-    effects: Annotated[
-        tuple[Effect, ...], Field(max_length=8, description="Expected changes of metrics.")
-    ] = ()
+    effects: Annotated[tuple[Effect, ...], Field(max_length=8, description="Expected changes of metrics.")] = ()
     confidence: Annotated[Confidence, Field(description="How sure this is.")]
     source: Annotated[Source, Field(description="The weakest basis that the optimization rests on.")]
     implementation_effort: Annotated[Effort, Field(description="Work to carry it out.")]
     risks: Annotated[tuple[Sentence, ...], Field(max_length=8, description="What could go wrong.")] = ()
-    prerequisites: Annotated[
-        tuple[Sentence, ...], Field(max_length=8, description="What must hold first.")
-    ] = ()
+    prerequisites: Annotated[tuple[Sentence, ...], Field(max_length=8, description="What must hold first.")] = ()
     raises_confidence: Annotated[
         tuple[Sentence, ...], Field(max_length=8, description="What to supply for a surer answer.")
     ] = ()
@@ -166,9 +152,7 @@ class KVCacheConfig(WireModel):
     ] = None
     block_size: Annotated[int | None, Field(ge=1, description="Tokens per KV block.")] = None
     max_model_len: Annotated[int | None, Field(ge=1, description="Longest request, tokens.")] = None
-    enable_prefix_caching: Annotated[
-        bool | None, Field(description="Whether shared prefixes are reused.")
-    ] = None
+    enable_prefix_caching: Annotated[bool | None, Field(description="Whether shared prefixes are reused.")] = None
 
 
 class QuantizationConfig(WireModel):
@@ -191,7 +175,5 @@ class BatchingConfig(WireModel):
     ] = True
     enable_dynamic_batching: Annotated[
         bool,
-        Field(
-            description="The batch size follows the load up to max_batch_size; always so in vLLM and SGLang."
-        ),
+        Field(description="The batch size follows the load up to max_batch_size; always so in vLLM and SGLang."),
     ] = True

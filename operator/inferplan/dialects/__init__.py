@@ -1,0 +1,1 @@
+"""An engine's language: its flags, its arguments, its version's defaults. Pure."""

@@ -1,0 +1,84 @@
+"""What an engine is told to do: its settings by engine-neutral key, each with its origin."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from inferplan.api.values import Engine
+
+SettingValue = bool | int | float | str
+
+
+class Origin(StrEnum):
+    """Where a setting's value comes from."""
+
+    ARGUMENT = "argument"
+    ENVIRONMENT = "environment"
+    CONFIG_FILE = "configFile"
+    VERSION_DEFAULT = "versionDefault"
+    SPEC = "spec"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting's value and origin."""
+
+    value: SettingValue
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """An engine, its version and its settings. A key that is absent is not known, which is not the default.
+
+    Attributes:
+        engine: Serving engine.
+        version: Its version, None when it is not known.
+        model: Model id or path that is served, None when it is not known.
+        settings: Engine-neutral key → setting.
+    """
+
+    engine: Engine
+    version: str | None = None
+    model: str | None = None
+    settings: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
+
+    def integer(self, key: str) -> int | None:
+        """The setting as a whole number, None when it is unknown or no number."""
+        value = self.value(key)
+        return value if type(value) is int else None
+
+    def fraction(self, key: str) -> float | None:
+        """The setting as a number, None when it is unknown or no number."""
+        value = self.value(key)
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def text(self, key: str) -> str | None:
+        """The setting as text, None when it is unknown."""
+        value = self.value(key)
+        return None if value is None else str(value)
+
+    def flag(self, key: str) -> bool | None:
+        """The setting as a boolean, None when it is unknown or no boolean."""
+        value = self.value(key)
+        return value if isinstance(value, bool) else None
+
+    def value(self, key: str) -> SettingValue | None:
+        """The setting's value, None when it is unknown."""
+        setting = self.settings.get(key)
+        return None if setting is None else setting.value
+
+    def items(self) -> Iterator[tuple[str, Setting]]:
+        """Settings sorted by key."""
+        return iter(sorted(self.settings.items()))
+
+    def with_settings(self, more: Mapping[str, Setting]) -> "ServingConfig":
+        """A copy in which `more` wins."""
+        merged = MappingProxyType({**self.settings, **more})
+        return ServingConfig(self.engine, self.version, self.model, merged)
+
+    def with_defaults(self, defaults: Mapping[str, Setting]) -> "ServingConfig":
+        """A copy in which `defaults` fills what is not set."""
+        merged = MappingProxyType({**defaults, **self.settings})
+        return ServingConfig(self.engine, self.version, self.model, merged)

@@ -1,0 +1,1 @@
+"""From an observation to one plan: ask the optimizers, guard, rank, compose, explain. Pure."""

@@ -1,0 +1,89 @@
+"""The ordered chain that every proposal passes after the optimizers: what the owner forbids, then what is safe."""
+
+from collections.abc import Callable
+
+from inferplan.api.plan import Rejected
+from inferplan.api.reasons import Reason
+from inferplan.api.values import ConfigChange
+from inferplan.dialects.flags import neutral_key
+from inferplan.domain.observation import Observation
+from inferplan.domain.proposal import Policy, Proposal
+from inferplan.domain.serving import ServingConfig
+from inferplan.engine.budget import after_changes, holds_one_request
+
+_GAINS = frozenset({"output_tokens_per_second", "kv_cache_tokens"})
+"""Metrics that are better when higher; a longer latency is no gain."""
+
+Guard = Callable[[Proposal, Observation, Policy], Rejected | None]
+
+
+def _rejected(proposal: Proposal, code: Reason, reason: str) -> Rejected:
+    return Rejected(option=proposal.optimization.title, code=code, reason=reason)
+
+
+def forbidden(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+    """The owner forbids the optimizer, a key or a flag that the proposal touches."""
+    names = {_canonical(observation.config, name) for name in policy.forbid}
+    touched = {change.parameter for change in proposal.optimization.config_changes}
+    hits = sorted(names & (touched | {proposal.optimizer, proposal.optimization.type}))
+    if not hits:
+        return None
+    return _rejected(proposal, Reason.FORBIDDEN, f"spec.constraints.forbid names {', '.join(hits)}")
+
+
+def shortens_context(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+    """max_model_len may not fall below what the owner needs."""
+    del observation
+    floor = policy.min_max_model_len
+    lengths = [change for change in proposal.optimization.config_changes if change.parameter == "max_model_len"]
+    below = [change for change in lengths if floor is not None and _below(change, floor)]
+    if not below:
+        return None
+    return _rejected(proposal, Reason.FORBIDDEN, f"max_model_len would fall below minMaxModelLen {floor}")
+
+
+def memory_holds(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+    """With the change, the KV cache must still hold one request of max_model_len."""
+    del policy
+    problem = holds_one_request(observation, after_changes(observation.config, proposal.optimization.config_changes))
+    return None if problem is None else _rejected(proposal, Reason.MEMORY_UNPROVEN, problem)
+
+
+def gains_enough(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+    """Even the high end of every effect stays below the minimum gain."""
+    del observation
+    gains = [
+        100 * (effect.high / effect.current - 1)
+        for effect in proposal.optimization.effects
+        if effect.current and effect.metric in _GAINS
+    ]
+    if not gains or max(gains) >= policy.minimum_gain_percent:
+        return None
+    why = f"gains at most {max(gains):.0f} %, minimumGainPercent is {policy.minimum_gain_percent}"
+    return _rejected(proposal, Reason.GAIN_TOO_SMALL, why)
+
+
+GUARDS: tuple[Guard, ...] = (
+    forbidden,  # what the owner does not want is not even looked at
+    shortens_context,  # a shorter context refuses requests that were served before
+    memory_holds,  # an engine that cannot hold one request does not start
+    gains_enough,  # a restart for nothing is harm
+)
+
+
+def guard(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+    """The first objection, None when there is none."""
+    return next((no for check in GUARDS if (no := check(proposal, observation, policy)) is not None), None)
+
+
+def _canonical(config: ServingConfig, name: str) -> str:
+    if name in {"kvCache", "kv_cache", "quantization", "batching"}:
+        return name
+    try:
+        return neutral_key(config.engine, name)
+    except ValueError:
+        return name
+
+
+def _below(change: ConfigChange, floor: int) -> bool:
+    return isinstance(change.recommended_value, int) and change.recommended_value < floor

@@ -1,0 +1,71 @@
+"""Digests: what makes two observations, or two decisions, the same."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from enum import Enum
+from typing import Any
+
+from inferplan.api.plan import Decision
+from inferplan.domain.observation import Observation
+
+_SUFFIX_LENGTH = 8
+
+
+def args_digest(command: Sequence[str], args: Sequence[str]) -> str:
+    """SHA-256 of a container's command and args."""
+    return _digest({"command": list(command), "args": list(args)})
+
+
+def observation_digest(observation: Observation) -> str:
+    """SHA-256 of everything that was seen."""
+    return _digest(asdict_of(observation))
+
+
+def plan_hash(decision: Decision, identity: Mapping[str, str]) -> str:
+    """SHA-256 of what would be done, to what.
+
+    Evidence and measured values are left out: they carry noise, and the same decision on the next look must
+    be the same plan. `identity` names instance, workload and arguments.
+    """
+    changes = [
+        {
+            "type": optimization.type,
+            "changes": [
+                (change.parameter, change.current_value, change.recommended_value)
+                for change in optimization.config_changes
+            ],
+        }
+        for optimization in decision.optimizations
+    ]
+    return _digest({"identity": dict(identity), "optimizations": changes})
+
+
+def plan_name(instance: str, digest: str) -> str:
+    """Name of a plan: `<instance>-<first 8 hex digits of its hash>`."""
+    return f"{instance}-{digest[:_SUFFIX_LENGTH]}"
+
+
+def asdict_of(observation: Observation) -> dict[str, Any]:
+    """The observation as plain data."""
+    plain = {key: value for key, value in vars(observation).items() if key != "config"}
+    config = observation.config
+    return {
+        "config": {
+            "engine": config.engine,
+            "version": config.version,
+            "model": config.model,
+            "settings": {key: [setting.value, setting.origin] for key, setting in config.items()},
+        },
+        **{key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in plain.items()},
+    }
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> str:
+    return str(value.value) if isinstance(value, Enum) else str(value)

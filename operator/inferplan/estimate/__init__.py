@@ -1,0 +1,1 @@
+"""Arithmetic of memory: what weights, KV cache and batch buffers take. Pure."""

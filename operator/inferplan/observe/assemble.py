@@ -1,0 +1,175 @@
+"""What was read, from a cluster, from files or from a request, put together into one Observation. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from inferplan.api.base import Scalar
+from inferplan.api.instance import AcceleratorSpec, ConstraintsSpec, InstanceSpec
+from inferplan.api.values import Engine
+from inferplan.dialects.arguments import Unreadable, read_arguments
+from inferplan.dialects.container import Container, version_of_image
+from inferplan.dialects.flags import neutral_key
+from inferplan.dialects.versions import effective
+from inferplan.domain.hardware import Accelerator, from_catalogue, merge
+from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard, read_model_config
+from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
+from inferplan.domain.proposal import Policy
+from inferplan.domain.serving import Origin, ServingConfig, Setting
+
+_MIB_PER_GIB = 1024
+_GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
+_OPTIMIZERS = frozenset({"kvCache", "kv_cache", "quantization", "batching"})
+
+
+class SpecError(ValueError):
+    """A spec that the API server accepts and nobody can use; the message names field, value and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything that was read of one instance.
+
+    Attributes:
+        spec: The owner's word.
+        container: The engine's container, None without a workload.
+        node_labels: Labels of the node that runs a pod of the workload; empty when none runs.
+        running_version: What the engine answered on /version.
+        model_config: config.json that the spec points to or holds.
+        metrics: What was measured.
+        replicas: Ready replicas that the metrics cover.
+    """
+
+    spec: InstanceSpec
+    container: Container | None = None
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    running_version: str | None = None
+    model_config: Mapping[str, Any] | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    replicas: int | None = None
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """The observation, and what could not be read on the way."""
+
+    observation: Observation
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+def assemble(sources: Sources) -> Assembled:
+    """Builds the observation: the spec overrides the workload, the workload overrides the version's defaults.
+
+    Raises:
+        SpecError: A key of currentConfig or forbid is unknown.
+    """
+    check_keys(sources.spec.engine, sources.spec.constraints)
+    config, unreadable = _explicit_config(sources)
+    accelerator = _accelerator(sources)
+    observation = Observation(
+        config=effective(config, accelerator),
+        accelerator=accelerator,
+        model=_model(sources),
+        metrics=sources.metrics,
+        replicas=sources.replicas,
+    )
+    return Assembled(observation, unreadable)
+
+
+def policy_of(spec: InstanceSpec, *, rules_of_thumb: bool = False) -> Policy:
+    """What the owner wants and allows. Rules of thumb speak only where no live workload could be changed."""
+    return Policy(
+        objective=spec.objective,
+        slo=spec.slo,
+        optimizers=spec.constraints.optimizers,
+        forbid=spec.constraints.forbid,
+        min_max_model_len=spec.constraints.min_max_model_len,
+        minimum_gain_percent=spec.constraints.minimum_gain_percent,
+        checkpoints=spec.model.checkpoints if spec.model is not None else (),
+        rules_of_thumb=rules_of_thumb,
+    )
+
+
+def check_keys(engine: Engine, constraints: ConstraintsSpec) -> None:
+    """Every name in constraints.forbid must be an optimizer, a key or a flag.
+
+    Raises:
+        SpecError: One is not.
+    """
+    for name in constraints.forbid:
+        if name not in _OPTIMIZERS:
+            _key(engine, name, "spec.constraints.forbid")
+
+
+def settings_of(engine: Engine, current_config: Mapping[str, Scalar]) -> Mapping[str, Setting]:
+    """The spec's own settings by engine-neutral key; null leaves a setting unknown.
+
+    Raises:
+        SpecError: A key is unknown.
+    """
+    keyed = {_key(engine, name, "spec.currentConfig"): value for name, value in current_config.items()}
+    return MappingProxyType({key: Setting(value, Origin.SPEC) for key, value in keyed.items() if value is not None})
+
+
+def _key(engine: Engine, name: str, where: str) -> str:
+    try:
+        return neutral_key(engine, name)
+    except ValueError as error:
+        raise SpecError(f"{where}: {error}") from None
+
+
+def _explicit_config(sources: Sources) -> tuple[ServingConfig, tuple[Unreadable, ...]]:
+    spec, container = sources.spec, sources.container
+    config, unreadable = ServingConfig(spec.engine), ()
+    if container is not None:
+        reading = read_arguments(spec.engine, container)
+        config, unreadable = reading.config, reading.unreadable
+    settings = {**config.settings, **settings_of(spec.engine, spec.current_config)}
+    model = spec.model.id if spec.model is not None and spec.model.id is not None else config.model
+    return ServingConfig(spec.engine, _version(sources), model, MappingProxyType(settings)), unreadable
+
+
+def _version(sources: Sources) -> str | None:
+    """What the owner states, else what runs, else a release image's tag."""
+    stated = sources.spec.engine_version or sources.running_version
+    if stated is not None or sources.container is None:
+        return stated
+    tagged = version_of_image(sources.container.image)
+    return tagged[1] if tagged is not None and tagged[0] is sources.spec.engine else None
+
+
+def _model(sources: Sources) -> ModelCard | Missing:
+    model = sources.spec.model
+    config = sources.model_config or (model.config if model is not None else None)
+    return NO_MODEL_CONFIG if config is None else read_model_config(config)
+
+
+def _accelerator(sources: Sources) -> Accelerator:
+    stated = _stated(sources.spec.accelerator)
+    labelled = _labelled(sources.node_labels)
+    limits = sources.container.limits if sources.container is not None else {}
+    count = next((int(limits[name]) for name in _GPU_RESOURCES if limits.get(name, "").isdigit()), None)
+    return merge(merge(stated, labelled), Accelerator(count=count))
+
+
+def _stated(spec: AcceleratorSpec | None) -> Accelerator:
+    if spec is None:
+        return Accelerator()
+    known = from_catalogue(spec.product, spec.count) if spec.product else Accelerator(count=spec.count, source="spec")
+    memory = spec.memory_gib * _MIB_PER_GIB if spec.memory_gib is not None else known.memory_mib
+    return Accelerator(known.product, known.count, memory, known.compute_capability, known.source)
+
+
+def _labelled(labels: Mapping[str, str]) -> Accelerator:
+    """GPU Feature Discovery's labels (k8s-device-plugin): product, memory in MiB, compute major and minor."""
+    product = labels.get("nvidia.com/gpu.product")
+    major, minor = labels.get("nvidia.com/gpu.compute.major", ""), labels.get("nvidia.com/gpu.compute.minor", "")
+    memory = labels.get("nvidia.com/gpu.memory", "")
+    return Accelerator(
+        product=product,
+        memory_mib=int(memory) if memory.isdigit() else None,
+        compute_capability=int(major) * 10 + int(minor) if major.isdigit() and minor.isdigit() else None,
+        source="nodeLabels" if product or memory else "unknown",
+    )

@@ -1,0 +1,33 @@
+"""The interface of an optimizer, and what all of them check alike."""
+
+from typing import Protocol
+
+from inferplan.api.instance import OptimizerName
+from inferplan.api.reasons import Reason
+from inferplan.api.values import Engine
+from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.domain.observation import Observation
+from inferplan.domain.proposal import Abstention, Policy, Proposal
+
+
+class Optimizer(Protocol):
+    """One idea of what to change: proposes, or abstains with a code."""
+
+    name: OptimizerName
+
+    def propose(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
+        """A change that follows from what was seen, or why there is none."""
+        ...
+
+
+def cannot_judge(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Abstention | None:
+    """The abstention that every optimizer owes when engine or metrics give nothing to go on."""
+    if observation.config.engine is Engine.TGI:
+        why = "TGI is in maintenance mode and is not tuned; plan the move to vLLM or SGLang"
+        return Abstention(name, Reason.ENGINE_END_OF_LIFE, why)
+    if diagnosis.cause is Cause.UNKNOWN:
+        first = diagnosis.missing[0]
+        return Abstention(name, first.code, f"cannot tell what limits the instance: {first.reason}")
+    if diagnosis.cause is Cause.IDLE:
+        return Abstention(name, Reason.IDLE, "no request ran or waited in the window; nothing can be said")
+    return None

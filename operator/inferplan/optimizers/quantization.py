@@ -1,0 +1,191 @@
+"""Quantization of weights: less memory for weights, more for the KV cache.
+
+Table: already quantized → abstains. Measured and not KV-bound → abstains. KV-bound, bf16 model of known
+geometry, vLLM from 0.20, GPU with fp8 compute (8.9 and later) → online fp8 of the linear layers.
+Nothing measured, and rules of thumb asked for → int8 weights, marked as such.
+"""
+
+from inferplan.api.instance import OptimizerName
+from inferplan.api.reasons import Reason
+from inferplan.api.values import (
+    Confidence,
+    ConfigChange,
+    Effect,
+    Effort,
+    Engine,
+    Evidence,
+    ImpactLevel,
+    Optimization,
+    OptimizationType,
+    QuantizationMethod,
+    Source,
+)
+from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.dialects.flags import flag_of
+from inferplan.dialects.versions import parse_version
+from inferplan.domain.measurement import Measured, Missing
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.observation import Observation
+from inferplan.domain.proposal import Abstention, Policy, Proposal
+from inferplan.domain.units import in_gib
+from inferplan.estimate.memory import fp8_weight_savings_bytes, kv_bytes_per_token
+from inferplan.optimizers.base import cannot_judge
+
+ONLINE_FP8_SINCE = (0, 20, 2)
+"""First read release with the online shorthand fp8_per_tensor (engine-facts section 2a)."""
+
+FP8_COMPUTE_SINCE = 89
+"""Compute capability times 10 from which on fp8 W8A8 runs natively (Ada; engine-facts section 2c)."""
+
+_UNKNOWN_THINGS = (
+    "the model (spec.model.config, the config.json)",
+    "the accelerator (product and count)",
+    "metrics of the running instance",
+)
+
+
+class Quantization:
+    """Proposes smaller weights when memory limits the instance."""
+
+    name = OptimizerName.QUANTIZATION
+
+    def propose(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
+        """See the module's table."""
+        current = observation.config.text("quantization")
+        if current not in {None, "none"}:
+            return Abstention(self.name, Reason.ALREADY_SET, f"the weights are quantized already ({current})")
+        if policy.rules_of_thumb and _nothing_known(observation, diagnosis):
+            return _rule_of_thumb(self.name, current)
+        blocked = cannot_judge(self.name, observation, diagnosis)
+        return blocked if blocked is not None else _online_fp8(self.name, observation, diagnosis)
+
+
+def _nothing_known(observation: Observation, diagnosis: Diagnosis) -> bool:
+    unmeasured = diagnosis.cause is Cause.UNKNOWN and isinstance(observation.model, Missing)
+    return unmeasured and observation.config.engine is not Engine.TGI
+
+
+def _rule_of_thumb(name: OptimizerName, current: str | None) -> Proposal | Abstention:
+    if current is None:
+        return Abstention(name, Reason.SETTING_UNKNOWN, "whether the weights are quantized is not known")
+    change = ConfigChange(
+        parameter="quantization",
+        current_value=current,
+        recommended_value=QuantizationMethod.INT8,
+        reason="8-bit weights take half the memory of 16-bit ones and are read in half the time.",
+        evidence=(Evidence(formula="8 bits / 16 bits = 0.5 of the weight bytes", value=0.5, unit="ratio"),),
+    )
+    optimization = Optimization(
+        type=OptimizationType.QUANTIZATION,
+        title="Quantize the weights to 8 bits",
+        description="Nothing is known of model, GPU and load. As a rule, 8-bit weights leave more memory for the KV cache.",
+        config_changes=(change,),
+        expected_impact=ImpactLevel.HIGH,
+        estimated_improvement=(
+            "Weights take about half the memory; what that brings here is not known: nothing was measured."
+        ),
+        confidence=Confidence.LOW,
+        source=Source.RULE_OF_THUMB,
+        implementation_effort=Effort.HIGH,
+        risks=("Answers can get worse; compare on your own evaluation first.",),
+        prerequisites=(
+            "A checkpoint of the model with int8 weights, which the engine loads without a flag;"
+            " vLLM and SGLang have no int8 weight-only format that every model can take at load time.",
+        ),
+        raises_confidence=_UNKNOWN_THINGS,
+        accuracy_risk="Weights lose precision.",
+    )
+    return Proposal(name, optimization)
+
+
+def _online_fp8(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Proposal | Abstention:
+    if diagnosis.cause not in {Cause.KV_BOUND, Cause.OVERLOAD}:
+        return Abstention(
+            name, Reason.NOT_KV_BOUND, "memory does not limit the instance; smaller weights are not needed"
+        )
+    unfit = _platform_unfit(name, observation)
+    if unfit is not None:
+        return unfit
+    model, tokens = observation.model, observation.metrics.kv_cache_tokens
+    if isinstance(model, Missing):
+        return Abstention(name, model.code, model.reason)
+    if model.quantization_method is not None or model.weight_bits != 16:  # noqa: PLR2004  bits of bf16 and fp16
+        return Abstention(name, Reason.ALREADY_SET, "the checkpoint is not plain 16 bit; nothing is added to it")
+    if isinstance(tokens, Missing):
+        return Abstention(name, tokens.code, f"the KV cache's capacity is needed: {tokens.reason}")
+    return _fp8_proposal(name, observation, model, tokens)
+
+
+def _platform_unfit(name: OptimizerName, observation: Observation) -> Abstention | None:
+    config, gpu = observation.config, observation.accelerator
+    version = parse_version(config.version)
+    if version is None:
+        return Abstention(name, Reason.ENGINE_VERSION_UNKNOWN, "the engine's version is not known")
+    if config.engine is not Engine.VLLM or version < ONLINE_FP8_SINCE:
+        why = f"{config.engine} {config.version}: only vLLM from 0.20.2 has the online format fp8_per_tensor"
+        return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)
+    if gpu.compute_capability is None:
+        return Abstention(name, Reason.ACCELERATOR_UNKNOWN, "the GPU's compute capability is not known")
+    if gpu.compute_capability < FP8_COMPUTE_SINCE:
+        return Abstention(name, Reason.FORMAT_UNSUPPORTED, f"{gpu.product} does not compute in fp8")
+    return None
+
+
+def _fp8_proposal(
+    name: OptimizerName, observation: Observation, model: ModelCard, tokens: Measured
+) -> Proposal | Abstention:
+    config = observation.config
+    ranks, dtype = config.integer("tensor_parallel_size"), config.text("kv_cache_dtype")
+    if ranks is None or dtype is None or config.integer("pipeline_parallel_size") != 1:
+        return Abstention(name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is not known")
+    per_token = kv_bytes_per_token(model, dtype, ranks)
+    if per_token is None:
+        return Abstention(name, Reason.SETTING_UNKNOWN, f"KV cache format {dtype} is not sized")
+    saved = fp8_weight_savings_bytes(model, ranks)
+    flag = flag_of(config.engine, "quantization")
+    change = ConfigChange(
+        parameter="quantization",
+        flag=flag.name if flag is not None else None,
+        current_value="none",
+        recommended_value="fp8_per_tensor",
+        reason=f"The KV cache is full; fp8 linear layers free {in_gib(saved)} per GPU for it.",
+        evidence=(
+            tokens.as_evidence(),
+            Evidence(formula="bytes of linear layers x (16 - 8) / 16 per GPU", value=saved, unit="bytes"),
+        ),
+    )
+    return Proposal(name, _fp8_optimization(change, tokens, saved // per_token))
+
+
+def _fp8_optimization(change: ConfigChange, tokens: Measured, more_tokens: int) -> Optimization:
+    gained = tokens.value + more_tokens
+    return Optimization(
+        type=OptimizationType.QUANTIZATION,
+        title="Load the linear layers in fp8",
+        description="Requests wait for KV cache memory. Linear layers in fp8 take half; the cache gets the rest.",
+        config_changes=(change,),
+        expected_impact=ImpactLevel.HIGH,
+        estimated_improvement=(
+            f"The KV cache holds about {more_tokens:,} more tokens; the effect on speed is not known without a"
+            " step-time model."
+        ),
+        effects=(
+            Effect(
+                metric="kv_cache_tokens",
+                current=tokens.value,
+                low=tokens.value + 0.9 * more_tokens,
+                expected=gained,
+                high=gained,
+                unit="tokens",
+                source=Source.MEASURED_HERE,
+                basis="Measured capacity + freed bytes / bytes per token; the low end keeps a tenth for scales.",
+            ),
+        ),
+        confidence=Confidence.MEDIUM,
+        source=Source.MEASURED_HERE,
+        implementation_effort=Effort.MEDIUM,
+        risks=("Answers can get worse; compare on your own evaluation first.",),
+        prerequisites=("An evaluation of the model's answers in fp8.",),
+        raises_confidence=("The accuracy of this model in fp8 on your own evaluation.",),
+        accuracy_risk="Weights and activations of the linear layers lose precision (fp8 e4m3, per tensor).",
+    )
