@@ -122,7 +122,8 @@ def _key(engine: Engine, name: str, where: str) -> str:
 
 def _explicit_config(sources: Sources) -> tuple[ServingConfig, tuple[Unreadable, ...]]:
     spec, container = sources.spec, sources.container
-    config, unreadable = ServingConfig(spec.engine), ()
+    config: ServingConfig = ServingConfig(spec.engine)
+    unreadable: tuple[Unreadable, ...] = ()
     if container is not None:
         reading = read_arguments(spec.engine, container)
         config, unreadable = reading.config, reading.unreadable

@@ -78,7 +78,7 @@ def _rule_of_thumb(name: OptimizerName, current: str | None) -> Proposal | Abste
     optimization = Optimization(
         type=OptimizationType.QUANTIZATION,
         title="Quantize the weights to 8 bits",
-        description="Nothing is known of model, GPU and load. As a rule, 8-bit weights leave more memory for the KV cache.",
+        description="Nothing is known of model, GPU and load. As a rule, smaller weights leave more memory for the KV cache.",
         config_changes=(change,),
         expected_impact=ImpactLevel.HIGH,
         estimated_improvement=(
@@ -89,8 +89,8 @@ def _rule_of_thumb(name: OptimizerName, current: str | None) -> Proposal | Abste
         implementation_effort=Effort.HIGH,
         risks=("Answers can get worse; compare on your own evaluation first.",),
         prerequisites=(
-            "A checkpoint of the model with int8 weights, which the engine loads without a flag;"
-            " vLLM and SGLang have no int8 weight-only format that every model can take at load time.",
+            "A checkpoint of the model with int8 weights, which the engine loads without a flag.",
+            "No flag does it: vLLM and SGLang have no int8 weight-only format for every model at load time.",
         ),
         raises_confidence=_UNKNOWN_THINGS,
         accuracy_risk="Weights lose precision.",
