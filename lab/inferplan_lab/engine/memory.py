@@ -1,0 +1,192 @@
+"""How much of the GPU's memory is left for the KV cache, and how many blocks that makes.
+
+Engine facts, sections 3a (the budget), 3b (blocks) and 3f (measured overheads that the constants here are set
+by).
+"""
+
+import math
+from dataclasses import dataclass
+
+from inferplan_lab.engine.geometry import Geometry
+from inferplan_lab.engine.hardware import GIB
+
+NON_TORCH_BYTES = int(0.2 * GIB)
+"""CUDA context and libraries: with the two terms of :func:`activation_bytes` this gives the 0.56 GiB that
+Qwen2-7B leaves unused on an A100 with 2048 batched tokens (section 3f)."""
+COLLECTIVES_BYTES = int(0.12 * GIB)
+"""NCCL buffers on each GPU of a tensor-parallel engine: 0.68 minus 0.56 GiB in section 3f."""
+GRAPH_BYTES = int(0.5 * GIB)
+"""Captured graphs: 0.50 GiB in section 3f."""
+FIRST_RELEASE_WITH_GRAPHS_IN_BUDGET = (0, 20, 2)
+LOGIT_BYTES = 4
+ACTIVATION_BYTES = 2
+
+TURBOQUANT_BYTES = {
+    "turboquant_k8v4": 196,
+    "turboquant_4bit_nc": 134,
+    "turboquant_k3v4_nc": 118,
+    "turboquant_3bit_nc": 102,
+    "octave_k3v4": 118,
+    "octave_k3v3": 102,
+    "octave_k3v3_compact": 102,
+    "ultraquant_4bit": 134,
+}
+"""Bytes of one token and one head of 128 (section 3b); octave, ultraquant count as the likest turboquant."""
+HEAD_OF_THE_TABLE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How the engine is spread over GPUs.
+
+    Attributes:
+        tensor_parallel: GPUs that share each layer.
+        pipeline_parallel: groups of layers.
+    """
+
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KvPlan:
+    """The KV cache of one engine.
+
+    Attributes:
+        blocks: all blocks, with the null block that no request can have.
+        block_tokens: tokens in a block.
+        size_tokens: as the engine reports it.
+        max_concurrency: requests of max_model_len that fit, as the engine reports it.
+    """
+
+    blocks: int
+    block_tokens: int
+    size_tokens: int
+    max_concurrency: float
+
+
+def token_bytes(geometry: Geometry, placement: Placement, kv_dtype: str) -> float:
+    """KV bytes of one token in one layer on one GPU.
+
+    Args:
+        geometry: the model.
+        placement: tensor parallelism divides the heads until one is left; MLA is not divided.
+        kv_dtype: the flag --kv-cache-dtype.
+
+    Returns:
+        Bytes.
+    """
+    if geometry.latent:
+        return geometry.latent * (1.0 if kv_dtype.startswith("fp8") else 2.0)
+    heads = max(1, geometry.kv_heads // placement.tensor_parallel)
+    return heads * head_bytes(geometry.head_size, kv_dtype)
+
+
+def head_bytes(size: int, kv_dtype: str) -> float:
+    """KV bytes of one token and one head: key and value.
+
+    Args:
+        size: the head's width.
+        kv_dtype: the flag --kv-cache-dtype.
+
+    Returns:
+        Bytes (section 3b).
+    """
+    if kv_dtype in TURBOQUANT_BYTES:
+        return TURBOQUANT_BYTES[kv_dtype] * size / HEAD_OF_THE_TABLE
+    if kv_dtype.endswith("_per_token_head"):
+        bits = 4 if kv_dtype.startswith("int4") else 8
+        return 2 * (size * bits / 8 + 4)
+    if kv_dtype.startswith("nvfp4"):
+        return 2 * (size / 2 + size / 16)
+    return 2 * size * (1 if kv_dtype.startswith("fp8") else 2)
+
+
+def block_bytes(geometry: Geometry, placement: Placement, kv_dtype: str, block_tokens: int) -> int:
+    """Bytes of one block in all layers of one GPU.
+
+    Args:
+        geometry: the model.
+        placement: how it is spread.
+        kv_dtype: the flag --kv-cache-dtype.
+        block_tokens: tokens in a block.
+
+    Returns:
+        Bytes on the GPU with the most layers, which decides.
+    """
+    layers = math.ceil(geometry.layers / placement.pipeline_parallel)
+    return int(layers * token_bytes(geometry, placement, kv_dtype) * block_tokens)
+
+
+def weight_bytes(geometry: Geometry, placement: Placement) -> int:
+    """Bytes of the weights on one GPU.
+
+    Args:
+        geometry: the model.
+        placement: how it is spread.
+
+    Returns:
+        Bytes.
+    """
+    gpus = placement.tensor_parallel * placement.pipeline_parallel
+    return int(geometry.parameters() * geometry.weight_bytes_each / gpus)
+
+
+def activation_bytes(geometry: Geometry, batched_tokens: int, sequences: int) -> int:
+    """The peak of the profile run beyond the weights: it grows with the tokens of a step.
+
+    Args:
+        geometry: the model.
+        batched_tokens: max_num_batched_tokens.
+        sequences: max_num_seqs.
+
+    Returns:
+        Bytes: the widest layer's activations of all tokens, and one row of logits for each sequence.
+    """
+    layer = batched_tokens * geometry.widest_activation * ACTIVATION_BYTES
+    return layer + min(sequences, batched_tokens) * geometry.vocabulary * LOGIT_BYTES
+
+
+def overhead_bytes(placement: Placement, release: tuple[int, ...], *, eager: bool) -> int:
+    """What is taken besides weights, activations and cache.
+
+    Args:
+        placement: how the engine is spread.
+        release: the numbers of the pretended version.
+        eager: no graphs are captured.
+
+    Returns:
+        Bytes on one GPU.
+    """
+    graphs = 0 if eager or release < FIRST_RELEASE_WITH_GRAPHS_IN_BUDGET else GRAPH_BYTES
+    return NON_TORCH_BYTES + graphs + (COLLECTIVES_BYTES if placement.tensor_parallel > 1 else 0)
+
+
+def plan_blocks(available_bytes: int, one_block_bytes: int, block_tokens: int, max_model_len: int) -> KvPlan:
+    """Cut the free memory into blocks.
+
+    Args:
+        available_bytes: for the KV cache, on one GPU.
+        one_block_bytes: of all layers of that GPU.
+        block_tokens: tokens in a block.
+        max_model_len: the longest request.
+
+    Returns:
+        The plan.
+    """
+    return plan_of(available_bytes // one_block_bytes, block_tokens, max_model_len)
+
+
+def plan_of(blocks: int, block_tokens: int, max_model_len: int) -> KvPlan:
+    """The plan for a given number of blocks.
+
+    Args:
+        blocks: all blocks.
+        block_tokens: tokens in a block.
+        max_model_len: the longest request.
+
+    Returns:
+        The plan with the engine's reported size and concurrency.
+    """
+    concurrency = blocks / math.ceil(max_model_len / block_tokens)
+    return KvPlan(blocks, block_tokens, int(concurrency * max_model_len), concurrency)

@@ -1,0 +1,138 @@
+"""The load generator without a server, and with one that comes late."""
+
+import asyncio
+import math
+from itertools import islice
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+
+from inferplan_lab.load import Plan, Summary, is_loopback, main, percentile, prompts, run_load
+
+DEADLINE_SECONDS = 30.0
+
+
+def test_prompts_share_their_beginning_and_repeat_with_the_seed() -> None:
+    plan = Plan(("http://x",), input_tokens=20, shared_prefix=0.5, seed=7)
+    first, second = islice(prompts(plan), 2)
+    assert (len(first), len(second)) == (20, 20)
+    assert first[:10] == second[:10]
+    assert first[10:] != second[10:]
+    assert next(prompts(plan)) == first
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 2), (0.75, 3), (0.99, 4), (0.0, 1), (1.0, 4)])
+def test_a_percentile_is_one_of_the_values(share: float, value: float) -> None:
+    assert percentile([4, 1, 3, 2], share) == value
+
+
+def test_no_values_have_no_percentile() -> None:
+    assert math.isnan(percentile([], 0.5))
+
+
+def test_a_summary_names_every_number() -> None:
+    summary = Summary(ok=2, failed=1, output_tokens=20, seconds=4.0, first_token=[0.1, 0.3], latency=[1.0, 2.0])
+    assert summary.lines() == (
+        "ok 2  failed 1  unfinished 0  in 4.0 s",
+        "output 5.0 tokens/s",
+        "TTFT    p50 100.0  p90 300.0  p99 300.0 ms",
+        "ITL     p50 nan  p90 nan  p99 nan ms",
+        "latency p50 1000.0  p90 2000.0  p99 2000.0 ms",
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://127.1.2.3:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://localhost:8000", True),
+        ("http://10.0.0.1:8000", False),
+        ("http://localhost.example.org", False),
+        ("127.0.0.1:8000", False),
+    ],
+)
+def test_only_this_machine_is_near(url: str, near: bool) -> None:
+    assert is_loopback(url) == near
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["http://10.0.0.1", "--rate", "1"], "target http://10.0.0.1: only loopback addresses"),
+        (["", "--rate", "1"], "target missing"),
+        (["http://127.0.0.1", "--concurrency", "0"], "must be above 0"),
+        (["http://127.0.0.1", "--rate", "-1"], "must be above 0"),
+        (["http://127.0.0.1", "--rate", "1", "--shared-prefix", "2"], "is not within 0 and 1"),
+    ],
+)
+def test_a_bad_plan_is_refused_in_one_line(
+    words: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+async def answer(_request: web.Request) -> web.Response:
+    events = ('{"choices":[{}]}', '{"choices":[],"usage":{"completion_tokens":3}}', "[DONE]")
+    return web.Response(text="".join(f"data: {event}\n\n" for event in events), content_type="text/event-stream")
+
+
+async def test_clients_wait_for_a_server_that_comes_late() -> None:
+    port = unused_port()
+    stop = asyncio.Event()
+    plan = Plan((f"http://127.0.0.1:{port}/",), concurrency=2, duration_seconds=DEADLINE_SECONDS)
+    work = asyncio.create_task(run_load(plan, stop))
+    with pytest.raises(TimeoutError):  # nobody listens: the clients keep trying
+        await asyncio.wait_for(asyncio.shield(work), 0.3)
+    served = asyncio.Event()
+    seen: list[str] = []
+
+    async def noted(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        if len(seen) > 2:  # of two clients one has got its answer
+            served.set()
+        return await answer(request)
+
+    app = web.Application()
+    app.router.add_post("/v1/completions", noted)
+    async with TestServer(app, port=port):
+        await asyncio.wait_for(served.wait(), DEADLINE_SECONDS)
+        stop.set()
+        summary = await asyncio.wait_for(work, DEADLINE_SECONDS)
+    assert summary.failed >= 2
+    assert summary.ok >= 1
+    assert summary.output_tokens == 3 * summary.ok
+
+
+async def test_a_load_ends_by_itself() -> None:
+    app = web.Application()
+    app.router.add_post("/v1/completions", answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url(""))
+        by_count = await asyncio.wait_for(run_load(Plan((url,), concurrency=3, requests=7)), DEADLINE_SECONDS)
+        plan = Plan((url,), rate_per_second=50, duration_seconds=0.2)
+        by_time = await asyncio.wait_for(run_load(plan), DEADLINE_SECONDS)
+    assert (by_count.ok, by_count.failed) == (7, 0)
+    assert by_time.seconds >= 0.2
+
+
+async def test_an_error_or_an_empty_answer_counts_as_failed() -> None:
+    async def broken(_request: web.Request) -> web.Response:
+        return web.Response(status=503)
+
+    async def empty(_request: web.Request) -> web.Response:
+        return web.Response(text="data: [DONE]\n\n")
+
+    for handler in (broken, empty):
+        app = web.Application()
+        app.router.add_post("/v1/completions", handler)
+        async with TestServer(app) as server:
+            plan = Plan((str(server.make_url("")),), rate_per_second=1000, requests=3)
+            summary = await asyncio.wait_for(run_load(plan), DEADLINE_SECONDS)
+        assert (summary.ok, summary.failed) == (0, 3)
