@@ -1,5 +1,7 @@
 """The simulator's memory budget, batch limits and start-up errors."""
 
+from dataclasses import replace
+
 import pytest
 
 from inferplan_lab.engine import memory
@@ -63,11 +65,35 @@ def test_tensor_parallelism_divides_heads_until_one_is_left() -> None:
     assert memory.block_bytes(QWEN3_8B, Placement(16), "auto", 16) == quarter // 2  # 8 heads: one each, twice
 
 
-def test_the_unused_rest_is_near_the_measured_one() -> None:
-    # Qwen2-7B on an A100 with 2048 batched tokens left 0.56 GiB (engine facts, section 3f)
-    qwen2 = Geometry(28, 3584, 28, 4, 128, 18944, 152064, 32768)
-    rest = memory.activation_bytes(qwen2, 2048, 256) + memory.overhead_bytes(ONE, (0, 10, 1), eager=False)
-    assert rest / GIB == pytest.approx(0.56, abs=0.05)
+@pytest.mark.parametrize(
+    ("vocabulary", "sequences", "gib"),
+    [(128256, 320, 1.49), (151936, 128, 0.70), (128256, 1024, 4.76), (151936, 1024, 5.6), (201088, 1024, 7.38)],
+)
+def test_the_sampler_needs_what_start_up_logs_tell(vocabulary: int, sequences: int, gib: float) -> None:
+    model = Geometry(28, 3072, 24, 8, 128, 8192, vocabulary, 131072)
+    peak = memory.activation_bytes(model, ONE, 2048, sequences)
+    assert peak / GIB == pytest.approx(gib, rel=0.02)
+
+
+def test_many_step_tokens_need_more_than_the_sampler() -> None:
+    # 65536 tokens x (2 x 14336 + 4 x 4096) elements x 2 bytes
+    assert memory.activation_bytes(LLAMA_3_1_8B, ONE, 65536, 16) == 65536 * 45056 * 2
+    assert memory.activation_bytes(LLAMA_3_1_8B, Placement(2), 65536, 16) == 65536 * 45056
+
+
+@pytest.mark.parametrize(
+    ("model", "bytes_each", "gib"),
+    [
+        ("meta-llama/llama-3.1-8b-instruct", 2.0, 14.99),
+        ("meta-llama/llama-3.1-8b-instruct", 0.56, 5.60),  # bitsandbytes
+        ("meta-llama/llama-3.1-70b-instruct", 1.0, 67.7),  # fp8
+        ("qwen/qwen3-0.6b", 2.0, 1.12),
+        ("qwen/qwen3-32b", 2.0, 61.03),
+    ],
+)
+def test_weights_take_what_start_up_logs_tell(model: str, bytes_each: float, gib: float) -> None:
+    shape = replace(BUILT_IN[model], weight_bytes_each=bytes_each)
+    assert memory.weight_bytes(shape, ONE) / GIB == pytest.approx(gib, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +130,10 @@ def test_defaults_fill_in_and_are_capped() -> None:
     assert whole.batching.max_num_batched_tokens == 16384
 
 
-def test_more_utilization_or_fewer_step_tokens_leave_more_blocks() -> None:
+def test_more_utilization_or_fewer_requests_leave_more_blocks() -> None:
     base = settings("--max-model-len", "8192").kv.blocks
     assert settings("--max-model-len", "8192", "--gpu-memory-utilization", "0.95").kv.blocks > base
-    assert settings("--max-model-len", "8192", "--max-num-batched-tokens", "2048").kv.blocks > base
+    assert settings("--max-model-len", "8192", "--max-num-seqs", "256").kv.blocks > base
     assert settings("--max-model-len", "8192", "--kv-cache-dtype", "fp8").kv.blocks in (2 * base, 2 * base + 1)
 
 
@@ -127,7 +153,7 @@ def test_auto_length_is_what_fits() -> None:
         (("--max-num-seqs", "16", "--max-num-batched-tokens", "8"), "must be greater than or equal to max_num_seqs"),
         (("--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"), "is smaller than max_model_len"),
         (("--max-model-len", "200k"), "greater than the derived max_model_len"),
-        (("--gpu-memory-utilization", "0.25"), "To serve at least one request with the model's max seq len"),
+        (("--gpu-memory-utilization", "0.3"), "To serve at least one request with the model's max seq len"),
         (("--gpu-memory-utilization", "0.2"), "No available memory for the cache blocks"),
         (("--gpu-memory-utilization", "1.0"), "less than desired GPU memory utilization"),
         (("--gpu-memory-utilization", "1.2"), "must be in"),

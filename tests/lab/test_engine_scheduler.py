@@ -85,6 +85,17 @@ def test_the_last_running_request_is_preempted_and_waits_in_front() -> None:
     assert [done.request_id for done in finished(run(engine))] == ["a", "b", "c"]
 
 
+def test_nobody_is_admitted_in_a_step_that_preempts() -> None:
+    engine = scheduler(Batching(3, 24, long_prefill_tokens=8, reserve_full_prompt=False), 7, caching=False)
+    engine.add(request("a", 8, 9))
+    engine.add(request("b", 16, 5))
+    engine.step(0.0)  # two blocks each of six
+    assert engine.step(1.0).preempted == 1  # a takes a third one; b needs two
+    assert [running.request_id for running in engine.running] == ["a"]
+    engine.step(2.0)
+    assert [running.request_id for running in engine.running] == ["a", "b"]
+
+
 def test_nobody_is_preempted_while_there_are_enough_blocks() -> None:
     engine = scheduler(Batching(10, 100), 10 * 5 + 1)
     for number in range(10):
@@ -133,6 +144,17 @@ def test_the_oldest_free_block_is_forgotten_first() -> None:
     assert run(engine)[-1].cache_hits_tokens == 8
     engine.add(request("e", [*old, 1], 1))
     assert run(engine)[-1].cache_hits_tokens < 8
+
+
+def test_the_end_of_a_prompt_is_forgotten_before_its_beginning() -> None:
+    engine = scheduler(Batching(4, 100), 4)  # 3 usable blocks
+    prompt = list(range(12))
+    engine.add(request("a", prompt, 1))
+    run(engine)
+    engine.add(request("b", [100], 1))  # takes one of a's blocks
+    run(engine)
+    engine.add(request("c", prompt, 1))
+    assert run(engine)[-1].cache_hits_tokens == 8
 
 
 def test_a_preempted_request_finds_its_own_blocks_again() -> None:

@@ -143,11 +143,14 @@ async def test_a_client_that_leaves_frees_its_blocks() -> None:
             await answer.content.readline()
             answer.close()
 
+        page: dict[str, float] = {}
+
         async def gone() -> bool:
-            page = await metrics(url)
+            page.update(await metrics(url))
             return page["vllm:num_requests_running"] == 0 and page["vllm:kv_cache_usage_perc"] == 0
 
         await until(gone)
+    assert page["vllm:generation_tokens_total"] < 1500
 
 
 def test_equal_pieces_of_text_are_equal_tokens() -> None:

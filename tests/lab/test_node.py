@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import yaml
 
@@ -237,13 +238,17 @@ async def test_init_containers_run_in_order_and_a_job_like_pod_succeeds(
         assert node.pids("default", "steps") == ()
 
 
-async def test_a_killed_node_leaves_no_process_and_its_successor_takes_the_pods_over(
-    plane: ControlPlane, config: NodeConfig
-) -> None:
+def _node_process(config: NodeConfig) -> subprocess.Popen[str]:
     arguments = ["--kubeconfig", str(config.kubeconfig), "--state", str(config.state), "--backoff-scale", "0.1"]
     command = [sys.executable, "-m", "inferplan_lab.node", *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
+
+
+async def test_a_killed_node_leaves_no_process_and_its_successor_takes_the_pods_over(
+    plane: ControlPlane, config: NodeConfig
+) -> None:
+    process = _node_process(config)
     try:
         assert process.stdout is not None
         assert (await asyncio.to_thread(process.stdout.readline)).startswith("node lab-node ready at 127.")
@@ -269,3 +274,58 @@ async def test_a_killed_node_leaves_no_process_and_its_successor_takes_the_pods_
         assert after["status"]["podIP"] == before["status"]["podIP"]
         assert _containers(after)["c"]["lastState"]["terminated"]["exitCode"] == 137
     assert leftovers.belonging(config.state, mark) == set()
+
+
+async def test_a_stopped_node_kills_its_pods_and_leaves_their_objects(plane: ControlPlane, config: NodeConfig) -> None:
+    process = _node_process(config)
+    try:
+        await _apply(plane, _pod("stays", ["sh", "-c", "trap '' TERM; sleep 600 & wait"]))
+        await _until(plane, "ready", lambda pods: pods and _is_ready(pods[0]))
+        process.terminate()
+        await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert leftovers.belonging(config.state, Node(config)._mark) == set()
+    assert [pod["metadata"]["name"] for pod in await _pods(plane)] == ["stays"]
+
+
+async def test_the_simulator_stands_for_the_vllm_image_and_sees_the_nodes_hardware(
+    plane: ControlPlane, config: NodeConfig
+) -> None:
+    model = ["facebook/opt-125m", "--port", "8000"]
+    engine = _pod("engine", [], args=model, resources={"limits": {"nvidia.com/gpu": "1"}})
+    engine["spec"]["containers"][0] |= {
+        "image": "vllm/vllm-openai:v0.24.0",
+        "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}},
+    }
+    async with Node(config), aiohttp.ClientSession() as session:
+        await _apply(plane, engine)
+        (pod,) = await _until(plane, "serving", lambda pods: pods and _is_ready(pods[0]))
+        async with session.get(f"http://{pod['status']['podIP']}:8000/version") as answer:
+            assert await answer.json() == {"version": "0.24.0"}
+
+
+async def test_an_outage_of_the_api_server_stops_nothing_and_is_caught_up_with(
+    plane: ControlPlane, config: NodeConfig
+) -> None:
+    async with Node(config) as node:
+        await _apply(plane, _pod("steady", ["sleep", "600"]), _pod("doomed", ["sleep", "600"]))
+        await _until(plane, "two ready", lambda pods: len(pods) == 2 and all(map(_is_ready, pods)))
+        (steady,), (doomed,) = node.pids("default", "steady"), node.pids("default", "doomed")
+        server = json.loads((plane.state / "kube-apiserver.pid").read_text())["pid"]
+        os.kill(server, signal.SIGKILL)  # a stop in good order would wait for the node's open watch
+        os.kill(doomed, signal.SIGKILL)
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while node.pids("default", "doomed") in {(), (doomed,)}:
+            assert asyncio.get_running_loop().time() < deadline, "not restarted without the API server"
+            await asyncio.sleep(0.05)
+        plane.start()  # in this thread: what a thread has started dies with it
+        pods = await _until(
+            plane, "the restart", lambda pods: sum(_containers(pod)["c"]["restartCount"] for pod in pods) == 1
+        )
+        assert all(map(_is_ready, pods))
+        assert node.pids("default", "steady") == (steady,)
+        await _kubectl(plane, "delete", "pods", "--all")
+        assert node.pids("default", "steady") == ()

@@ -207,7 +207,7 @@ def weights_gib(settings: EngineSettings) -> float:
         GiB.
     """
     gpus = settings.placement.tensor_parallel * settings.placement.pipeline_parallel
-    return settings.geometry.parameters() * settings.geometry.weight_bytes_each / gpus / 2**30
+    return settings.geometry.weight_bytes() / gpus / 2**30
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -51,7 +51,7 @@ class Geometry:
         vocabulary: tokens in the vocabulary.
         max_length_tokens: the longest request by the model's own config.
         tied: the output layer is the embedding.
-        weight_bytes_each: bytes of one weight, averaged.
+        weight_bytes_each: bytes of one weight in the layers; embeddings are never below 16 bits.
         latent: width of one token's compressed key-value vector (MLA), 0 without MLA.
         experts: None for a dense model.
     """
@@ -86,6 +86,20 @@ class Geometry:
             feed_forward = 3 * self.hidden * self.experts.intermediate * used
         embeddings = self.vocabulary * self.hidden * (1 if self.tied or active else 2)
         return self.layers * (attention + feed_forward) + embeddings
+
+    def weight_bytes(self, *, active: bool = False) -> float:
+        """Bytes of the weights.
+
+        Args:
+            active: count only those that one token uses.
+
+        Returns:
+            Bytes on all GPUs together. Quantization leaves the embeddings at 16 bits: so an 8B model in 4
+            bits comes out at the 5.60 GiB, and a 70B model in FP8 at the 67.7 GiB, that start-up logs tell.
+        """
+        embeddings = self.vocabulary * self.hidden * (1 if self.tied or active else 2)
+        layers = self.parameters(active=active) - embeddings
+        return layers * self.weight_bytes_each + embeddings * max(2.0, self.weight_bytes_each)
 
     @property
     def widest_activation(self) -> int:

@@ -44,9 +44,9 @@ def available_bytes(flags: argparse.Namespace, machine: Machine, engine: tuple[G
             f"Free memory on device ({(total - CONTEXT_BYTES) / GIB:.2f}/{total / GIB:.2f} GiB) on startup "
             f"is less than desired GPU memory utilization ({share}, {requested / GIB:.2f} GiB).",
         )
-    activations = memory.activation_bytes(geometry, batching.max_num_batched_tokens, batching.max_num_seqs)
+    activations = memory.activation_bytes(geometry, placement, batching.max_num_batched_tokens, batching.max_num_seqs)
     overhead = memory.overhead_bytes(placement, machine.release, eager=bool(flags.enforce_eager))
-    return requested - weights - activations // placement.tensor_parallel - overhead
+    return requested - weights - activations - overhead
 
 
 def plan(

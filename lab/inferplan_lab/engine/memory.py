@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from inferplan_lab.engine.geometry import Geometry
 from inferplan_lab.engine.hardware import GIB
 
-NON_TORCH_BYTES = int(0.2 * GIB)
-"""CUDA context and libraries: with the two terms of :func:`activation_bytes` this gives the 0.56 GiB that
-Qwen2-7B leaves unused on an A100 with 2048 batched tokens (section 3f)."""
-COLLECTIVES_BYTES = int(0.12 * GIB)
-"""NCCL buffers on each GPU of a tensor-parallel engine: 0.68 minus 0.56 GiB in section 3f."""
+NON_TORCH_BYTES = int(0.13 * GIB)
+"""CUDA context and libraries: what start-up logs of an H100 tell."""
+COLLECTIVES_BYTES = int(0.41 * GIB)
+"""NCCL buffers on each GPU of a tensor-parallel engine: the same logs tell 0.54 GiB with two GPUs."""
 GRAPH_BYTES = int(0.5 * GIB)
 """Captured graphs: 0.50 GiB in section 3f."""
 FIRST_RELEASE_WITH_GRAPHS_IN_BUDGET = (0, 20, 2)
-LOGIT_BYTES = 4
+SAMPLER_BYTES = 38.8
+"""Of each logit of max_num_seqs rows in the profile run. In public start-up logs (vLLM 0.7 to 0.11, 128 to
+1024 requests, 0.6 to 32 billion weights) the peak is 38.4 to 39.3 bytes for each logit, whatever the layers'
+size; a log of 0.28.0 fits too. Three logs whose version or limits are not known have 17 to 30."""
 ACTIVATION_BYTES = 2
 
 TURBOQUANT_BYTES = {
@@ -129,22 +131,24 @@ def weight_bytes(geometry: Geometry, placement: Placement) -> int:
         Bytes.
     """
     gpus = placement.tensor_parallel * placement.pipeline_parallel
-    return int(geometry.parameters() * geometry.weight_bytes_each / gpus)
+    return int(geometry.weight_bytes() / gpus)
 
 
-def activation_bytes(geometry: Geometry, batched_tokens: int, sequences: int) -> int:
-    """The peak of the profile run beyond the weights: it grows with the tokens of a step.
+def activation_bytes(geometry: Geometry, placement: Placement, batched_tokens: int, sequences: int) -> int:
+    """The peak of the profile run beyond the weights.
 
     Args:
         geometry: the model.
+        placement: layers are shared by tensor parallelism, logits are on every GPU.
         batched_tokens: max_num_batched_tokens.
         sequences: max_num_seqs.
 
     Returns:
-        Bytes: the widest layer's activations of all tokens, and one row of logits for each sequence.
+        Bytes on one GPU: the larger of a layer's activations for all tokens, and the sampler's work for one
+        row of logits of each request.
     """
-    layer = batched_tokens * geometry.widest_activation * ACTIVATION_BYTES
-    return layer + min(sequences, batched_tokens) * geometry.vocabulary * LOGIT_BYTES
+    layer = batched_tokens * geometry.widest_activation * ACTIVATION_BYTES // placement.tensor_parallel
+    return max(layer, int(min(sequences, batched_tokens) * geometry.vocabulary * SAMPLER_BYTES))
 
 
 def overhead_bytes(placement: Placement, release: tuple[int, ...], *, eager: bool) -> int:

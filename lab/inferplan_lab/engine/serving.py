@@ -126,7 +126,8 @@ class Engine:
                 self._arrived.clear()
                 await self._arrived.wait()
             now = self._clock()
-            # A sleep ends a little late; the next step makes up for it, or else a fast engine would be too slow.
+            # A sleep ends a little late; the next step makes up for it, or else a fast engine would be too
+            # slow.
             results = self._tick(ended if now - ended < TICK_SECONDS else now)
             ended = results[-1].ended_seconds
             await asyncio.sleep(max(0.0, ended - self._clock()))

@@ -45,9 +45,9 @@ class StepTimer:
         self._speed = speed
         self._tensor_parallel = tensor_parallel
         self._layers = geometry.layers
-        self._weights = geometry.parameters() * geometry.weight_bytes_each / tensor_parallel
+        self._weights = geometry.weight_bytes() / tensor_parallel
         self._active = geometry.parameters(active=True)
-        self._active_weights = self._active * geometry.weight_bytes_each / tensor_parallel
+        self._active_weights = geometry.weight_bytes(active=True) / tensor_parallel
         self._kv_bytes = geometry.layers * token_bytes(geometry, settings.placement, settings.kv_dtype)
         self._fixed = FIXED_SECONDS + (EAGER_SECONDS if settings.eager else 0.0)
         if tensor_parallel > 1:
@@ -58,7 +58,7 @@ class StepTimer:
     def _weights_read(self, tokens: int) -> float:
         """Bytes of weights that a batch touches: all of a dense model, the chosen experts of a sparse one."""
         if not self._experts:
-            return self._weights
+            return self._active_weights
         unused = (1 - self._experts.active / self._experts.count) ** tokens
         return self._active_weights + (self._weights - self._active_weights) * (1 - unused)
 
