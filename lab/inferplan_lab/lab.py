@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from inferplan_lab import binaries
 from inferplan_lab.control_plane import ControlPlane
 from inferplan_lab.processes import Process, wait_until
@@ -109,6 +111,16 @@ class Lab:
         if done.returncode != 0:
             raise LabError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+    def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
+        """A kubeconfig that is this service account and nobody else, good for a day; its rights are what RBAC says."""
+        document = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
+        token = self.kubectl("create", "token", name, "-n", namespace, "--duration=24h").strip()
+        document["users"] = [{**user, "user": {"token": token}} for user in document["users"]]
+        path = self.config.state.absolute() / f"{name}.kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(document), encoding="utf-8")
+        return path
 
     def _start_node(self) -> None:
         if self._node.is_running():

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import yaml
+
 from inferplan_lab import binaries
 from inferplan_lab.control_plane import ControlPlaneError
 from inferplan_lab.lab import NODE_NAME, ROOT, Lab, LabConfig, LabError
@@ -20,6 +22,7 @@ DEFAULT_STATE = ROOT / ".lab" / "demo"
 PLAN_SECONDS = 300
 PODS_SECONDS = 120
 OPERATOR_NAMESPACE = "inferplan-system"
+OPERATOR = "inferplan-operator"
 OVERLAY = """\
 # Written by make demo: deploy/ as it is, on the lab's node, with the lab's Prometheus and a quick schedule.
 apiVersion: kustomize.config.k8s.io/v1beta1
@@ -40,6 +43,8 @@ patches:
             env:
             - {{name: INFERPLAN_PROMETHEUS_SOURCES, value: '{sources}'}}
             - {{name: INFERPLAN_RESYNC_SECONDS, value: "15"}}
+            # The lab's node has no mount namespace for the service account's token; this file holds one.
+            - {{name: KUBECONFIG, value: {kubeconfig}}}
 """
 
 
@@ -81,15 +86,25 @@ class Demo:
     def _apply_operator(self) -> None:
         folder = self._lab.config.state.absolute() / "overlay"
         folder.mkdir(parents=True, exist_ok=True)
-        sources = json.dumps({"default": self._lab.prometheus.url})
-        deploy = os.path.relpath(ROOT / "deploy", folder)
-        text = OVERLAY.format(deploy=deploy, node=NODE_NAME, sources=sources)
-        (folder / "kustomization.yaml").write_text(text, encoding="utf-8")
-        rendered = self._lab.kubectl("kustomize", str(folder))
-        self._lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=rendered)
+        (folder / "kustomization.yaml").write_text(self._overlay(folder), encoding="utf-8")
+        documents = list(yaml.safe_load_all(self._lab.kubectl("kustomize", str(folder))))
+        self._apply([document for document in documents if document["kind"] != "Deployment"])
         for plural in ("inferenceinstances", "optimizationplans"):
-            crd = f"crd/{plural}.inferplan.dev"
-            self._lab.kubectl("wait", "--for=condition=Established", crd, "--timeout=60s")
+            self._lab.kubectl("wait", "--for=condition=Established", f"crd/{plural}.inferplan.dev", "--timeout=60s")
+        self._lab.service_account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR)
+        self._apply([document for document in documents if document["kind"] == "Deployment"])
+
+    def _overlay(self, folder: Path) -> str:
+        return OVERLAY.format(
+            deploy=os.path.relpath(ROOT / "deploy", folder),
+            node=NODE_NAME,
+            sources=json.dumps({"default": self._lab.prometheus.url}),
+            kubeconfig=self._lab.config.state.absolute() / f"{OPERATOR}.kubeconfig",
+        )
+
+    def _apply(self, documents: list[object]) -> None:
+        text = yaml.safe_dump_all(documents)
+        self._lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
 
     def _start_traffic(self) -> None:
         if self._traffic.is_running():
@@ -138,7 +153,6 @@ class Demo:
 
     def _print_plan(self, name: str) -> None:
         program = binaries.ensure(("kubectl",), self._report)["kubectl"]
-        kubectl = f"kubectl --kubeconfig {self._lab.kubeconfig}"
         print("$ kubectl get ii,oplan -n serving")
         print(self._lab.kubectl("get", "ii,oplan", "-n", "serving"))
         document = self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "json")
@@ -148,10 +162,10 @@ class Demo:
         print(f"""
 Everything keeps running. Try:
   export KUBECONFIG={self._lab.kubeconfig} PATH={program.parent}:$PATH
-  {kubectl} describe ii llama-8b -n serving
-  {kubectl} describe oplan {name} -n serving
-  {kubectl} explain inferenceinstance.spec --recursive
-  {kubectl} get events -n serving
+  kubectl describe ii llama-8b -n serving
+  kubectl describe oplan {name} -n serving
+  kubectl explain inferenceinstance.spec --recursive
+  kubectl get events -n serving
   {self._lab.prometheus.url}   (Prometheus)
   make demo-down              (stops all of it)""")
 

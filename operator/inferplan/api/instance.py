@@ -124,7 +124,7 @@ class AcceleratorSpec(WireModel):
             ge=1,
             le=4096,
             alias="memoryGiB",
-            description="Memory of one GPU; overrides what the product says.",
+            description="Memory of one GPU in GiB; overrides what the product says.",
         ),
     ] = None
 
@@ -139,9 +139,9 @@ class MetricsSpec(WireModel):
         dict[Annotated[str, Field(max_length=128)], Annotated[str, Field(max_length=256)]],
         Field(max_length=16, description="Labels that pick this instance's series, besides its namespace."),
     ] = {}
-    window_seconds: Annotated[int, Field(ge=60, le=86400, description="Time that one look at the metrics covers.")] = (
-        900
-    )
+    window_seconds: Annotated[
+        int, Field(ge=60, le=86400, description="Seconds that one look at the metrics covers.")
+    ] = 900
 
 
 class WorkloadSpec(WireModel):
@@ -149,16 +149,22 @@ class WorkloadSpec(WireModel):
 
     model_config = ConfigDict(json_schema_extra=rules(*LENGTHS_CONSISTENT))
 
-    input_tokens: Annotated[int | None, Field(ge=1, le=100_000_000, description="Mean prompt length.")] = None
+    input_tokens: Annotated[int | None, Field(ge=1, le=100_000_000, description="Mean prompt length, tokens.")] = None
     input_tokens_p95: Annotated[
-        int | None, Field(ge=1, le=100_000_000, alias="inputTokensP95", description="95th percentile of it.")
+        int | None,
+        Field(
+            ge=1, le=100_000_000, alias="inputTokensP95", description="95th percentile of the prompt length, tokens."
+        ),
     ] = None
-    output_tokens: Annotated[int | None, Field(ge=1, le=100_000_000, description="Mean output length.")] = None
+    output_tokens: Annotated[int | None, Field(ge=1, le=100_000_000, description="Mean output length, tokens.")] = None
     output_tokens_p95: Annotated[
-        int | None, Field(ge=1, le=100_000_000, alias="outputTokensP95", description="95th percentile of it.")
+        int | None,
+        Field(
+            ge=1, le=100_000_000, alias="outputTokensP95", description="95th percentile of the output length, tokens."
+        ),
     ] = None
     requests_per_second: Annotated[
-        float | None, Field(ge=0, le=1_000_000, description="Arrival rate over all replicas.")
+        float | None, Field(ge=0, le=1_000_000, description="Arrival rate over all replicas, requests per second.")
     ] = None
     concurrency: Annotated[int | None, Field(ge=1, le=1_000_000, description="Requests in flight at once.")] = None
     prefix_share: Annotated[
@@ -170,9 +176,14 @@ class WorkloadSpec(WireModel):
 class SLO(WireModel):
     """One latency target: this percentile of this metric stays below the target."""
 
-    metric: Annotated[SLOMetric, Field(description="Latency that is meant.")]
+    metric: Annotated[
+        SLOMetric,
+        Field(
+            description="ttft: to the first token. itl: between tokens. tpot: per output token. e2e: the whole request."
+        ),
+    ]
     percentile: Annotated[int, Field(ge=1, le=99, description="Percentile that must hold, 1 to 99.")]
-    target_milliseconds: Annotated[int, Field(ge=1, le=86_400_000, description="Upper bound.")]
+    target_milliseconds: Annotated[int, Field(ge=1, le=86_400_000, description="Upper bound in milliseconds.")]
 
 
 class ConstraintsSpec(WireModel):
@@ -193,7 +204,7 @@ class ConstraintsSpec(WireModel):
         Field(ge=1, le=100_000_000, description="max_model_len is never proposed below this, tokens."),
     ] = None
     minimum_gain_percent: Annotated[
-        int, Field(ge=0, le=1000, description="Changes that surely bring less are not proposed.")
+        int, Field(ge=0, le=1000, description="Changes that surely bring less, in percent, are not proposed.")
     ] = 5
 
 
@@ -206,19 +217,29 @@ class MaintenanceWindow(WireModel):
             min_length=9,
             max_length=100,
             pattern=r"^\S+( \S+){4}$",
-            description="Cron expression, five fields.",
+            description='Start, a cron expression of five fields: "0 2 * * *" is 2 a.m. each day.',
         ),
     ]
-    time_zone: Annotated[str, Field(min_length=1, max_length=64, description="IANA time zone.")] = "Etc/UTC"
-    duration_seconds: Annotated[int, Field(ge=60, le=604_800, description="Length of the window.")]
+    time_zone: Annotated[
+        str, Field(min_length=1, max_length=64, description='IANA time zone of the schedule, such as "Europe/Berlin".')
+    ] = "Etc/UTC"
+    duration_seconds: Annotated[
+        int, Field(ge=60, le=604_800, description="Length of the window in seconds, 60 to 604800 (a week).")
+    ]
 
 
 class VerifySpec(WireModel):
     """How an applied plan is judged."""
 
-    window_seconds: Annotated[int, Field(ge=60, le=86_400, description="Time that is compared before and after.")] = 900
-    min_requests: Annotated[int, Field(ge=1, le=10_000_000, description="Requests below which nothing is said.")] = 200
-    max_regression_percent: Annotated[int, Field(ge=0, le=100, description="Loss above which it is rolled back.")] = 5
+    window_seconds: Annotated[
+        int, Field(ge=60, le=86_400, description="Seconds that are compared, before and after.")
+    ] = 900
+    min_requests: Annotated[
+        int, Field(ge=1, le=10_000_000, description="With fewer requests in the window, the verdict is Inconclusive.")
+    ] = 200
+    max_regression_percent: Annotated[
+        int, Field(ge=0, le=100, description="A metric that gets worse by more percent than this means roll-back.")
+    ] = 5
 
 
 class SecretRef(WireModel):
@@ -241,8 +262,8 @@ class GitSpec(WireModel):
         str,
         Field(
             max_length=512,
-            pattern=r"^(https|ssh)://[^@\s]+(@[^\s]+)?$",
-            description="https:// or ssh:// URL.",
+            pattern=r"^(https://|ssh://([A-Za-z0-9_][A-Za-z0-9._-]*@)?)[A-Za-z0-9][^@\s]*$",
+            description="https:// or ssh:// URL; no password in it, credentials come from secretRef.",
         ),
     ]
     branch: Annotated[
@@ -250,8 +271,8 @@ class GitSpec(WireModel):
         Field(
             min_length=1,
             max_length=128,
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$",
-            description="Branch that is deployed.",
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
+            description="Branch that is deployed from.",
         ),
     ] = "main"
     path: Annotated[
@@ -259,12 +280,14 @@ class GitSpec(WireModel):
         Field(
             min_length=1,
             max_length=512,
-            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]*$",
-            description="Manifest's path in the repository.",
+            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
+            description="The manifest's path in the repository; no segment starts with a dot.",
         ),
     ]
-    strategy: Annotated[GitStrategy, Field(description="PullRequest or Commit.")] = GitStrategy.PULL_REQUEST
-    secret_ref: Annotated[SecretRef | None, Field(description="Credentials.")] = None
+    strategy: Annotated[
+        GitStrategy, Field(description="PullRequest: propose on a branch of its own. Commit: commit to the branch.")
+    ] = GitStrategy.PULL_REQUEST
+    secret_ref: Annotated[SecretRef | None, Field(description="Secret with the credentials for the repository.")] = None
 
 
 class ApplySpec(WireModel):
@@ -272,11 +295,23 @@ class ApplySpec(WireModel):
 
     model_config = ConfigDict(json_schema_extra=rules(GITOPS_NEEDS_GIT))
 
-    mode: Annotated[ApplyMode, Field(description="Off, Approve, Auto or GitOps.")] = ApplyMode.OFF
+    mode: Annotated[
+        ApplyMode,
+        Field(
+            description=(
+                "Off: plans are written, nothing is applied. Approve: a plan is applied once its spec.approval says so."
+                " Auto: plans are applied by themselves, inside the maintenance windows. GitOps: plans become changes"
+                " in the repository named by git."
+            )
+        ),
+    ] = ApplyMode.OFF
     maintenance_windows: Annotated[
-        tuple[MaintenanceWindow, ...], Field(max_length=16, description="Times for applying. Default: any.")
+        tuple[MaintenanceWindow, ...],
+        Field(max_length=16, description="Times in which a plan may be applied. Default: any time."),
     ] = ()
-    cooldown_seconds: Annotated[int, Field(ge=0, le=2_592_000, description="Rest after an applied plan.")] = 21_600
+    cooldown_seconds: Annotated[
+        int, Field(ge=0, le=2_592_000, description="Seconds of rest after an applied plan.")
+    ] = 21_600
     verify: Annotated[VerifySpec, Field(description="How an applied plan is judged.")] = VerifySpec()
     git: Annotated[GitSpec | None, Field(description="Where the manifest lives; needed for mode GitOps.")] = None
 
@@ -299,7 +334,10 @@ class InstanceSpec(WireModel):
         TargetRef | None, Field(description="The workload. Without it the plan rests on the spec alone.")
     ] = None
     model: Annotated[ModelSpec | None, Field(description="The model and its accepted quantized twins.")] = None
-    accelerator: Annotated[AcceleratorSpec | None, Field(description="GPUs. Default: node labels, limits.")] = None
+    accelerator: Annotated[
+        AcceleratorSpec | None,
+        Field(description="GPUs of one replica. Default: node labels and the container's resource limits."),
+    ] = None
     current_config: Annotated[
         dict[Annotated[str, Field(max_length=64)], Scalar],
         Field(
@@ -308,7 +346,9 @@ class InstanceSpec(WireModel):
         ),
     ] = {}
     metrics: Annotated[MetricsSpec, Field(description="Where measurements are found.")] = MetricsSpec()
-    workload: Annotated[WorkloadSpec | None, Field(description="Declared traffic.")] = None
+    workload: Annotated[WorkloadSpec | None, Field(description="Declared traffic, for when nothing is measured.")] = (
+        None
+    )
     slo: Annotated[
         tuple[SLO, ...],
         Field(
@@ -321,6 +361,11 @@ class InstanceSpec(WireModel):
             },
         ),
     ] = ()
-    objective: Annotated[Objective, Field(description="What to favour where there is a choice.")] = Objective.BALANCED
+    objective: Annotated[
+        Objective,
+        Field(description="What to favour where there is a choice: throughput, latency, or both alike (balanced)."),
+    ] = Objective.BALANCED
     constraints: Annotated[ConstraintsSpec, Field(description="What a plan may not do.")] = ConstraintsSpec()
-    apply: Annotated[ApplySpec, Field(description="Whether and how plans are applied.")] = ApplySpec()
+    apply: Annotated[ApplySpec, Field(description="Whether and how plans are applied. Default: they are not.")] = (
+        ApplySpec()
+    )

@@ -91,14 +91,17 @@ class InstanceStatus(WireModel):
     engine_version: Annotated[ShortText | None, Field(description="Version that runs.")] = None
     model: Annotated[ShortText | None, Field(description="Model that is served.")] = None
     serving_config: Annotated[
-        dict[str, SettingStatus], Field(description="What runs now, defaults filled in for that version.")
+        dict[str, SettingStatus],
+        Field(max_length=256, description="What runs now, defaults filled in for that version; by engine-neutral key."),
     ] = {}
     hardware: Annotated[HardwareStatus | None, Field(description="GPUs of one replica.")] = None
     capacity: Annotated[
-        dict[str, MeasuredStatus], Field(description="Weights, KV cache and what fits, measured or modelled.")
+        dict[str, MeasuredStatus],
+        Field(max_length=64, description="Weights, KV cache and what fits, measured or modelled."),
     ] = {}
     traffic: Annotated[
-        dict[str, MeasuredStatus], Field(description="Rates, lengths, latencies, KV use, queue, preemptions.")
+        dict[str, MeasuredStatus],
+        Field(max_length=64, description="Rates, lengths, latencies, KV use, queue, preemptions."),
     ] = {}
     bottlenecks: Annotated[tuple[Bottleneck, ...], Field(max_length=16, description="What limits, worst first.")] = ()
     abstentions: Annotated[
@@ -106,6 +109,6 @@ class InstanceStatus(WireModel):
     ] = ()
     calibration: Annotated[
         dict[str, MeasuredStatus],
-        Field(description="Learned coefficients; empty until something was learned."),
+        Field(max_length=64, description="Learned coefficients; empty until something was learned."),
     ] = {}
     plan: Annotated[PlanStatusRef | None, Field(description="The plan that holds now.")] = None

@@ -87,7 +87,7 @@ class MemoryTerm(WireModel):
 class MemoryState(WireModel):
     """Memory of one GPU, every term; the terms sum to totalBytes."""
 
-    terms: Annotated[tuple[MemoryTerm, ...], Field(max_length=16, description="Terms.")]
+    terms: Annotated[tuple[MemoryTerm, ...], Field(max_length=16, description="What takes the memory.")]
     total_bytes: Annotated[int, Field(ge=0, description="Memory that the engine may use, per GPU.")]
     kv_cache_tokens: Annotated[int, Field(ge=0, description="Tokens that the KV cache holds.")]
 
@@ -95,14 +95,14 @@ class MemoryState(WireModel):
 class MemoryBudget(WireModel):
     """Memory per GPU before and after the plan."""
 
-    before: Annotated[MemoryState, Field(description="Today.")]
-    after: Annotated[MemoryState, Field(description="With the plan.")]
+    before: Annotated[MemoryState, Field(description="Memory today.")]
+    after: Annotated[MemoryState, Field(description="Memory with the plan.")]
 
 
 class Alternative(WireModel):
     """Another point of the latency/throughput frontier."""
 
-    title: Annotated[ShortText, Field(description="One line.")]
+    title: Annotated[ShortText, Field(description="The choice in a line.")]
     description: Annotated[Sentence, Field(description="What it would trade.")]
     effects: Annotated[tuple[Effect, ...], Field(max_length=8, description="Expected changes of metrics.")] = ()
 
@@ -110,7 +110,7 @@ class Alternative(WireModel):
 class Rejected(WireModel):
     """An option that was considered and left out."""
 
-    option: Annotated[ShortText, Field(description="The option.")]
+    option: Annotated[ShortText, Field(description="The option that was left out.")]
     code: Annotated[ShortText, Field(description="Reason in CamelCase.")]
     reason: Annotated[Sentence, Field(description="One sentence for people.")]
     cost: Annotated[Sentence | None, Field(description="What the constraint costs; absent when not known.")] = None
@@ -119,7 +119,7 @@ class Rejected(WireModel):
 class AbstentionNote(WireModel):
     """An optimizer that proposes nothing, and what would change that."""
 
-    optimizer: Annotated[ShortText, Field(description="Optimizer.")]
+    optimizer: Annotated[ShortText, Field(description="The optimizer that abstains.")]
     code: Annotated[ShortText, Field(description="Reason in CamelCase.")]
     reason: Annotated[Sentence, Field(description="One sentence for people.")]
 
@@ -128,7 +128,9 @@ class Patch(WireModel):
     """How the plan changes the container, or why that cannot be written down."""
 
     applicable: Annotated[bool, Field(description="Whether the arguments can be edited with certainty.")]
-    reason: Annotated[Sentence | None, Field(description="Why not, where they cannot.")] = None
+    reason: Annotated[
+        Sentence | None, Field(description="Why the arguments cannot be edited; absent when they can.")
+    ] = None
     diff: Annotated[LongText | None, Field(description="Container args before and after, unified diff.")] = None
     server_side_apply: Annotated[LongText | None, Field(description="Body of the server-side apply, JSON.")] = None
     command: Annotated[LongText | None, Field(description="kubectl line that does the same by hand.")] = None
@@ -147,7 +149,9 @@ class Decision(WireModel):
     estimated_total_improvement: Annotated[Sentence, Field(description="The combination, in a sentence.")]
     effects: Annotated[tuple[Effect, ...], Field(max_length=8, description="Effects of the combination.")] = ()
     memory_budget: Annotated[MemoryBudget | None, Field(description="Memory per GPU, term by term.")] = None
-    alternatives: Annotated[tuple[Alternative, ...], Field(max_length=8, description="Other choices.")] = ()
+    alternatives: Annotated[
+        tuple[Alternative, ...], Field(max_length=8, description="Other points of the latency/throughput frontier.")
+    ] = ()
     rejected: Annotated[tuple[Rejected, ...], Field(max_length=16, description="Options left out, and why.")] = ()
     abstentions: Annotated[
         tuple[AbstentionNote, ...],
@@ -162,7 +166,7 @@ class Approval(WireModel):
     model_config = ConfigDict(json_schema_extra=rules(APPROVAL_NAMES_PLAN))
 
     approved: Annotated[bool, Field(description="true approves, false rejects.")]
-    by: Annotated[str | None, Field(min_length=1, max_length=256, description="Who.")] = None
+    by: Annotated[str | None, Field(min_length=1, max_length=256, description="Who approves or rejects.")] = None
     plan_hash: Annotated[Digest | None, Field(description="spec.planHash of what was approved.")] = None
 
 
@@ -209,10 +213,10 @@ class PlanStatus(WireModel):
         tuple[Condition, ...],
         Field(
             max_length=32,
-            description="Conditions.",
+            description="Observed aspects of the plan.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
     applied_at: Annotated[Timestamp | None, Field(description="When it was applied.")] = None
-    rollback: Annotated[Rollback | None, Field(description="What to restore.")] = None
+    rollback: Annotated[Rollback | None, Field(description="What to restore to undo the plan.")] = None
     verification: Annotated[Verification | None, Field(description="Predicted against realized.")] = None

@@ -32,6 +32,10 @@ def rules(*entries: Rule) -> dict[str, JsonValue]:
     return {"x-kubernetes-validations": [entry.as_json() for entry in entries]}
 
 
+INSTANCE_NAME_FITS = Rule(
+    "self.metadata.name.size() <= 54",
+    "metadata.name: at most 54 characters, so that the names of its plans (name-1a2b3c4d) fit into 63",
+)
 CONFIG_OR_REF = Rule(
     "!(has(self.config) && has(self.configMapRef))",
     "model: give the config.json either inline in config or by configMapRef, not both",

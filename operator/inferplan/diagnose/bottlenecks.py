@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from inferplan.api.instance_status import Bottleneck, Severity
+from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 
@@ -29,6 +30,11 @@ class Cause(StrEnum):
     UNKNOWN = "Unknown"
 
 
+_NO_CAP = Missing(
+    Reason.SETTING_UNKNOWN, "requests wait, and the most that may run at once (max_batch_size) is unknown"
+)
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """The cause, the findings behind it, and what was missing to be sure."""
@@ -48,14 +54,23 @@ def diagnose(observation: Observation) -> Diagnosis:
     running, waiting, usage = (value for value in needed if isinstance(value, Measured))
     if running.value == 0 and waiting.value == 0:
         return Diagnosis(Cause.IDLE)
-    cap = observation.config.integer("max_batch_size")
+    cap = _cap(observation)
     full = _kv_full(observation, usage)
+    if cap is None and waiting.value >= QUEUE_MIN and not full:
+        return Diagnosis(Cause.UNKNOWN, missing=(_NO_CAP,))
     capped = cap is not None and running.value >= AT_CAP_SHARE * cap and waiting.value >= QUEUE_MIN
     found = (
         *((_kv_bottleneck(usage, metrics.preemptions_per_second),) if full else ()),
         *((_cap_bottleneck(running, waiting, cap),) if capped and cap is not None else ()),
     )
     return Diagnosis(_cause(full=full, capped=capped), found)
+
+
+def _cap(observation: Observation) -> int | None:
+    """Requests that may run at once per replica: every data-parallel rank has its own scheduler and its own cap."""
+    cap = observation.config.integer("max_batch_size")
+    ranks = observation.config.integer("data_parallel_size")
+    return None if cap is None or cap < 1 else cap * max(1, ranks or 1)
 
 
 def _cause(*, full: bool, capped: bool) -> Cause:

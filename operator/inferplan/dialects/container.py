@@ -59,15 +59,20 @@ class Container:
 
     @property
     def runs_in_shell(self) -> bool:
-        """Whether a shell script starts the engine."""
-        return bool(self.command) and self.command[0].rsplit("/", 1)[-1] in _SHELLS
+        """Whether a shell script starts the engine: a shell is called, or the start command is one long word."""
+        called = any(word.rsplit("/", 1)[-1] in _SHELLS for word in self.command)
+        sentences = [word for word in self.words if len(word.split()) > 1]
+        return called or any(mark in word for word in sentences for marks in _MARKS.values() for mark in marks)
+
+    @property
+    def starts_otherwise(self) -> bool:
+        """Whether the command is a program of its own, whose arguments need not be the engine's."""
+        line = " ".join(self.words)
+        return bool(self.command) and not any(mark in line for marks in _MARKS.values() for mark in marks)
 
 
 def read_container(template: Mapping[str, Any]) -> Container:
     """Reads a container of a pod template."""
-    env = {
-        entry["name"]: str(entry.get("value") or "") for entry in template.get("env") or () if "valueFrom" not in entry
-    }
     limits = (template.get("resources") or {}).get("limits") or {}
     ports = tuple((port.get("name") or "", int(port["containerPort"])) for port in template.get("ports") or ())
     return Container(
@@ -75,10 +80,22 @@ def read_container(template: Mapping[str, Any]) -> Container:
         image=template.get("image") or "",
         command=tuple(map(str, template.get("command") or ())),
         args=tuple(map(str, template.get("args") or ())),
-        environment=env,
+        environment=_environment(template.get("env") or ()),
         limits={name: str(amount) for name, amount in limits.items()},
         ports=ports,
     )
+
+
+def _environment(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+    """Variables whose value is known; as in the kubelet, later ones win and may refer to earlier ones."""
+    known: dict[str, str] = {}
+    for entry in entries:
+        name = entry["name"]
+        if "valueFrom" in entry:
+            known.pop(name, None)
+        else:
+            known[name] = expand(str(entry.get("value") or ""), known)
+    return known
 
 
 def expand(word: str, environment: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ TGI: launcher/src/main.rs 3.x, read only.
 """
 
 import difflib
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,6 +33,7 @@ class Flag:
         kind: How its value is written.
         aliases: Other spellings, short ones included.
         negations: Spellings that switch it off.
+        words: Texts with a meaning of their own, and the setting's value for them.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Flag:
     kind: FlagKind
     aliases: tuple[str, ...] = ()
     negations: tuple[str, ...] = ()
+    words: tuple[tuple[str, str], ...] = ()
 
 
 def _switch(key: str, name: str, *, off: tuple[str, ...] = ()) -> Flag:
@@ -48,7 +51,7 @@ def _switch(key: str, name: str, *, off: tuple[str, ...] = ()) -> Flag:
 _VLLM = (
     Flag("max_batch_size", "--max-num-seqs", FlagKind.WHOLE),
     Flag("max_num_batched_tokens", "--max-num-batched-tokens", FlagKind.HUMAN),
-    Flag("max_model_len", "--max-model-len", FlagKind.HUMAN),
+    Flag("max_model_len", "--max-model-len", FlagKind.HUMAN, words=(("auto", "auto"), ("-1", "auto"))),
     Flag(
         "gpu_memory_utilization",
         "--gpu-memory-utilization",
@@ -75,7 +78,7 @@ _VLLM = (
 )
 _SGLANG = (
     Flag("max_batch_size", "--max-running-requests", FlagKind.WHOLE),
-    Flag("max_num_batched_tokens", "--chunked-prefill-size", FlagKind.WHOLE),
+    Flag("max_num_batched_tokens", "--chunked-prefill-size", FlagKind.WHOLE, words=(("-1", "off"),)),
     Flag("max_model_len", "--context-length", FlagKind.WHOLE),
     Flag("gpu_memory_utilization", "--mem-fraction-static", FlagKind.FRACTION),
     Flag("kv_cache_dtype", "--kv-cache-dtype", FlagKind.TEXT),
@@ -114,10 +117,11 @@ def flag_of(engine: Engine, key: str) -> Flag | None:
     return next((flag for flag in flags_of(engine) if flag.key == key and flag.name), None)
 
 
-def neutral_key(engine: Engine, name: str) -> str:
+def neutral_key(engine: Engine, name: str, *, negations: bool = False) -> str:
     """Canonical key of a key, camelCase key or flag as people write it.
 
     "maxBatchSize", "max_batch_size", "--max-num-seqs" and "max_num_seqs" all give "max_batch_size" for vLLM.
+    With `negations`, so do the spellings that switch off: where only the setting is meant, not its value.
 
     Raises:
         ValueError: The name is unknown; the message names the nearest known key.
@@ -125,41 +129,79 @@ def neutral_key(engine: Engine, name: str) -> str:
     plain = _snake(name)
     known = {flag.key: flag.key for flag in flags_of(engine)}
     for flag in flags_of(engine):
-        known |= {_snake(spelling): flag.key for spelling in (flag.name, *flag.aliases) if spelling}
+        spellings = (flag.name, *flag.aliases, *(flag.negations if negations else ()))
+        known |= {_snake(spelling): flag.key for spelling in spellings if spelling}
     if plain in known:
         return known[plain]
     near = difflib.get_close_matches(plain, known, n=1, cutoff=0.0)[0]
     raise ValueError(f'unknown config key "{name}" for {engine}: did you mean "{known[near]}"?')
 
 
-def read_value(kind: FlagKind, text: str) -> SettingValue:
+def read_text(flag: Flag, text: str) -> SettingValue:
     """A flag's value out of its text.
 
     Raises:
-        ValueError: The text is no value of that kind.
+        ValueError: The text is no value of that flag: not its kind, or outside of its range.
     """
-    match kind:
+    special = dict(flag.words).get(text)
+    if special is not None:
+        return special
+    match flag.kind:
         case FlagKind.WHOLE:
-            return int(text)
+            return _counted(int(text))
         case FlagKind.HUMAN:
-            return _human_readable(text)
+            return _counted(_human_readable(text))
         case FlagKind.FRACTION:
-            return float(text)
+            return _share(float(text))
         case FlagKind.SWITCH:
-            return _BOOLEANS[text.lower()]
+            return _boolean(text)
         case FlagKind.TEXT:
             return text
 
 
+def read_plain(flag: Flag, value: SettingValue) -> SettingValue:
+    """A flag's value out of what people write in YAML or JSON: 32, 32.0 and "32" are the same.
+
+    Raises:
+        ValueError: The value is none of that flag: not its kind, or outside of its range.
+    """
+    if flag.kind is FlagKind.TEXT and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
+    if isinstance(value, float) and value.is_integer() and flag.kind is not FlagKind.FRACTION:
+        value = int(value)
+    return read_text(flag, str(value))
+
+
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
+_HUMAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kmgt])")
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_MAXIMUM = 2**53  # the largest count that a JSON number holds exactly; no setting comes near
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in _BOOLEANS:
+        raise ValueError(f'"{text}" is neither true nor false')
+    return _BOOLEANS[text.lower()]
+
+
+def _counted(value: int) -> int:
+    if not 1 <= value <= _MAXIMUM:
+        raise ValueError(f"{value} is no number from 1 to {_MAXIMUM}")
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 < value <= 1:  # NaN fails too
+        raise ValueError(f"{value} is no share above 0 and up to 1")
+    return value
 
 
 def _human_readable(text: str) -> int:
     """32k → 32000, 32K → 32768, 25.6k → 25600 (vllm/utils/argparse_utils.py 0.33.0)."""
-    if text and text[-1] in _DECIMAL:
-        return round(float(text[:-1]) * _DECIMAL[text[-1]])
+    match = _HUMAN.fullmatch(text)
+    if match is not None:
+        return round(float(match[1]) * _DECIMAL[match[2]])
     if text and text[-1] in _BINARY:
         return int(text[:-1]) * _BINARY[text[-1]]
     return int(text)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from inferplan.api.values import Engine
 from inferplan.domain.hardware import Accelerator
@@ -9,7 +10,7 @@ from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValu
 
 Version = tuple[int, int, int]
 
-_VERSION = re.compile(r"^v?(\d+)\.(\d+)(?:\.(\d+))?")
+_VERSION = re.compile(r"^v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?!\d)")
 _MIB_PER_GIB = 1024
 _BATCH_KEYS = frozenset({"max_batch_size", "max_num_batched_tokens"})
 _OLDEST_READ: Version = (0, 9, 2)  # the oldest release whose default rule was read (A100 exclusion since 0.9)
@@ -42,15 +43,46 @@ def defaults(engine: Engine, version: str | None, accelerator: Accelerator) -> M
     return {key: Setting(value, Origin.VERSION_DEFAULT) for key, value in values.items()}
 
 
-def effective(config: ServingConfig, accelerator: Accelerator) -> ServingConfig:
+def effective(config: ServingConfig, accelerator: Accelerator, unknown: frozenset[str] = frozenset()) -> ServingConfig:
     """What really runs: explicit settings, and this version's defaults where they are known.
 
-    A performance mode changes the batch defaults (0.17 and later), so these stay unknown under one.
+    A setting in `unknown` is set to something that could not be read: it has no default. A performance mode
+    changes the batch defaults (0.17 and later), so these stay unknown under one.
     """
     known = defaults(config.engine, config.version, accelerator)
-    if config.text("performance_mode") not in {None, "balanced"}:
-        known = {key: value for key, value in known.items() if key not in _BATCH_KEYS}
-    return config.with_defaults(known)
+    if config.text("performance_mode") not in {None, "balanced"} or unknown & {*_BATCH_KEYS, "performance_mode"}:
+        unknown |= _BATCH_KEYS
+    filled = config.with_defaults({key: value for key, value in known.items() if key not in unknown})
+    return _bounded_batch(filled)
+
+
+def _bounded_batch(config: ServingConfig) -> ServingConfig:
+    """Defaulted batch limits give way to what is set (vllm/engine/arg_utils.py, 0.33.0).
+
+    Sequences to the tokens of a step, tokens to sequences x max_model_len; without chunked prefill the tokens
+    depend on the model's length and stay unknown. `--max-num-batched-tokens 512` on an H100: 512 sequences.
+    """
+    sequences, tokens = config.integer("max_batch_size"), config.integer("max_num_batched_tokens")
+    if sequences is None or tokens is None:
+        return config
+    longest = config.integer("max_model_len")
+    if _is_default(config, "max_num_batched_tokens"):
+        if config.flag("enable_chunked_prefill") is not True:
+            return _without(config, "max_num_batched_tokens")
+        tokens = min(tokens, sequences * longest) if longest is not None else tokens
+    if _is_default(config, "max_batch_size"):
+        sequences = min(sequences, tokens)
+    bounded = {"max_batch_size": sequences, "max_num_batched_tokens": tokens}
+    return config.with_settings({key: Setting(value, config.settings[key].origin) for key, value in bounded.items()})
+
+
+def _is_default(config: ServingConfig, key: str) -> bool:
+    return config.settings[key].origin is Origin.VERSION_DEFAULT
+
+
+def _without(config: ServingConfig, key: str) -> ServingConfig:
+    rest = {name: setting for name, setting in config.settings.items() if name != key}
+    return ServingConfig(config.engine, config.version, config.model, MappingProxyType(rest))
 
 
 def _utilization(version: Version) -> dict[str, SettingValue]:
@@ -70,6 +102,8 @@ def _batch_defaults(version: Version, accelerator: Accelerator) -> dict[str, Set
     gib = accelerator.memory_mib / _MIB_PER_GIB
     if gib >= 160 and version >= (0, 29, 0):  # noqa: PLR2004  the release and size of the docstring's rule
         return {"max_num_batched_tokens": 16_384, "max_batch_size": 1024}
+    if accelerator.product.lower().endswith("gb10"):
+        return {}  # one GPU in all vLLM that counts as small although its memory is large; since when was not read
     if gib >= 70 and "a100" not in accelerator.product.lower():  # noqa: PLR2004  likewise
         return {"max_num_batched_tokens": 8192, "max_batch_size": 1024}
     return {"max_num_batched_tokens": 2048, "max_batch_size": 256}

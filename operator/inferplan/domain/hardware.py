@@ -65,7 +65,13 @@ def from_catalogue(product: str, count: int | None) -> Accelerator:
 
 
 def merge(preferred: Accelerator, fallback: Accelerator) -> Accelerator:
-    """Every value of `preferred` that is known, else that of `fallback`."""
+    """Every value of `preferred` that is known, else that of `fallback`; of another product only the count."""
+    if (
+        preferred.product
+        and fallback.product
+        and canonical_product(fallback.product) != canonical_product(preferred.product)
+    ):
+        fallback = Accelerator(count=fallback.count)
     return Accelerator(
         product=preferred.product or fallback.product,
         count=preferred.count or fallback.count,

@@ -4,6 +4,7 @@ Only dense decoder models with one kind of full attention are read here; anythin
 reason, since a wrong size is worse than none.
 """
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from inferplan.domain.measurement import Missing
 
 _DENSE_ARCHITECTURES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
 _MAXIMUM = 10**7  # no layer count, width or vocabulary of a real model comes near; guards the arithmetic
+_UNSTRETCHED = ("default", "llama3", "mrope")  # kinds of rope that leave max_position_embeddings as the longest
 _BITS_OF_DTYPE = {"bfloat16": 16, "float16": 16, "float32": 32}
 
 
@@ -31,7 +33,7 @@ class ModelCard:
         vocab_size: Rows of the embedding.
         tied_embeddings: Whether lm_head is the embedding.
         weight_bits: Bits per weight as published.
-        max_position_embeddings: Longest context of the model, tokens.
+        max_position_embeddings: Longest context of the model, tokens; None when it is not known.
         quantization_method: quant_method of the checkpoint, None when it is not quantized.
     """
 
@@ -54,8 +56,8 @@ def read_model_config(config: Mapping[str, Any]) -> ModelCard | Missing:
     architecture = _architecture(config)
     if architecture not in _DENSE_ARCHITECTURES:
         known = ", ".join(sorted(_DENSE_ARCHITECTURES))
-        return _unsupported(f"architecture {architecture or 'unknown'} is not sized yet; sized are {known}")
-    if config.get("sliding_window") is not None and config.get("use_sliding_window", False) is not False:
+        return _unsupported(f"architecture {_short(architecture)} is not sized yet; sized are {known}")
+    if _has_other_attention(config):
         return _unsupported("sliding-window attention is not sized yet")
     try:
         return _card(architecture, config)
@@ -75,11 +77,11 @@ def _card(architecture: str, config: Mapping[str, Any]) -> ModelCard:
         intermediate_size=_count(config, "intermediate_size"),
         heads=heads,
         kv_heads=kv_heads,
-        head_dim=_count(config, "head_dim", default=hidden // heads),
+        head_dim=_head_dim(config, hidden, heads),
         vocab_size=_count(config, "vocab_size"),
         tied_embeddings=config.get("tie_word_embeddings", False) is True,
         weight_bits=_weight_bits(config),
-        max_position_embeddings=_optional_count(config, "max_position_embeddings"),
+        max_position_embeddings=_longest(config),
         quantization_method=_quantization_method(config),
     )
 
@@ -91,8 +93,8 @@ def _architecture(config: Mapping[str, Any]) -> str | None:
 
 def _weight_bits(config: Mapping[str, Any]) -> int:
     name = config.get("torch_dtype") or config.get("dtype")
-    if name not in _BITS_OF_DTYPE:
-        raise ValueError(f"torch_dtype {name!r} is none of {', '.join(_BITS_OF_DTYPE)}")
+    if not isinstance(name, str) or name not in _BITS_OF_DTYPE:
+        raise ValueError(f"torch_dtype {_short(name)} is none of {', '.join(_BITS_OF_DTYPE)}")
     return _BITS_OF_DTYPE[name]
 
 
@@ -104,8 +106,36 @@ def _quantization_method(config: Mapping[str, Any]) -> str | None:
     return str(method or "unknown")
 
 
-def _optional_count(config: Mapping[str, Any], key: str) -> int | None:
-    return _count(config, key) if config.get(key) is not None else None
+def _head_dim(config: Mapping[str, Any], hidden: int, heads: int) -> int:
+    if config.get("head_dim") is not None:
+        return _count(config, "head_dim")
+    if hidden % heads:
+        raise ValueError(
+            f"hidden_size {hidden} is no multiple of num_attention_heads {heads}, and head_dim is not given"
+        )
+    return hidden // heads
+
+
+def _longest(config: Mapping[str, Any]) -> int | None:
+    """max_position_embeddings, unless a scaling of the positions stretches it by a factor."""
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    kind = scaling.get("rope_type", scaling.get("type", "default")) if isinstance(scaling, Mapping) else None
+    if config.get("max_position_embeddings") is None or kind not in _UNSTRETCHED:
+        return None
+    return _count(config, "max_position_embeddings")
+
+
+def _has_other_attention(config: Mapping[str, Any]) -> bool:
+    """Whether a layer may look at a window only; a window that nothing switches off may be used."""
+    kinds = config.get("layer_types")
+    windowed = config.get("sliding_window") is not None and config.get("use_sliding_window") is not False
+    full = kinds is None or (isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds))
+    return windowed or not full
+
+
+def _short(value: object) -> str:
+    """A value that somebody wrote, cut to what fits a message."""
+    return reprlib.repr(value)
 
 
 def _count(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
@@ -113,7 +143,7 @@ def _count(config: Mapping[str, Any], key: str, default: int | None = None) -> i
     if value is None and default is not None:
         return default
     if type(value) is not int or not 1 <= value <= _MAXIMUM:
-        raise ValueError(f"{key} must be a whole number from 1 to {_MAXIMUM}, not {value!r}")
+        raise ValueError(f"{key} must be a whole number from 1 to {_MAXIMUM}, not {_short(value)}")
     return value
 
 

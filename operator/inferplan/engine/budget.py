@@ -13,9 +13,18 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, ServingConfig, Setting
 from inferplan.domain.units import MIB
-from inferplan.estimate.memory import batch_cost, fp8_weight_savings_bytes, kv_bytes_per_token, weight_bytes
+from inferplan.estimate.memory import (
+    batch_cost,
+    fixing_key,
+    fp8_weight_savings_bytes,
+    graph_limit,
+    kv_bytes,
+    least_kv_bytes,
+    running_bits,
+    single_engine_ranks,
+    weight_bytes,
+)
 
-_KEYS = ("tensor_parallel_size", "kv_cache_dtype", "gpu_memory_utilization")
 _ONLINE_FP8 = "fp8_per_tensor"
 
 
@@ -31,66 +40,69 @@ def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> Ser
 
 
 def memory_budget(observation: Observation, after: ServingConfig) -> MemoryBudget | None:
-    """The budget before and after; None where a term has no basis."""
+    """The budget before and after; None where a term has no basis, or the terms contradict each other."""
     model, tokens = observation.model, observation.metrics.kv_cache_tokens
-    if isinstance(model, Missing) or isinstance(tokens, Missing) or observation.accelerator.memory_mib is None:
+    if isinstance(model, Missing) or isinstance(tokens, Missing):
         return None
     before = _before(observation, model, tokens)
-    kv_after = _kv_after(observation, after, model, tokens)
-    per_token = _per_token(after, model)
-    if before is None or kv_after is None or per_token is None:
+    per_token, ranks = kv_bytes(after, model), single_engine_ranks(after)
+    if before is None or per_token is None or ranks is None:
         return None
-    return MemoryBudget(before=before, after=_after(before, observation, after, model, max(0, kv_after) // per_token))
+    freed = _freed_bytes(observation.config, after, model, ranks)
+    batch = _batch_bytes(observation, after, model)
+    kv_tokens = (before.terms[1].bytes - batch + freed) // per_token
+    return (
+        None
+        if kv_tokens < 0
+        else MemoryBudget(before=before, after=_after(before, freed, batch, (kv_tokens, per_token)))
+    )
 
 
 def holds_one_request(observation: Observation, after: ServingConfig) -> str | None:
     """Why the KV cache might not hold one request of max_model_len after the change; None when it does.
 
-    Only what the changes cost counts: with no model or capacity known, a change that takes no memory from the
-    cache passes, as an unmeasured instance has nothing to compare with.
+    Only what the changes cost counts: a change that takes no memory from the cache passes. With no model or
+    capacity known there is nothing to compare with, and the optimizers themselves refuse what costs memory.
     """
     model, tokens = observation.model, observation.metrics.kv_cache_tokens
     if isinstance(model, Missing) or isinstance(tokens, Missing):
         return None
     needed = after.integer("max_model_len") or model.max_position_embeddings
-    kv_after, per_token = _kv_after(observation, after, model, tokens), _per_token(after, model)
-    if needed is None or kv_after is None or per_token is None:
+    kv_tokens = _tokens_after(observation, after, model, tokens)
+    if needed is None or kv_tokens is None:
         return "max_model_len or the KV cache's size is not known, so one request may not fit"
-    if kv_after // per_token >= needed:
+    if kv_tokens >= min(needed, int(tokens.value)):  # what fitted before fits in a cache that did not shrink
         return None
-    return f"the KV cache would hold {max(0, kv_after) // per_token:,} tokens, one request may need {needed:,}"
+    return f"the KV cache would hold {max(0, kv_tokens):,} tokens, one request may need {needed:,}"
 
 
-def _per_token(config: ServingConfig, model: ModelCard) -> int | None:
-    ranks, dtype = config.integer("tensor_parallel_size"), config.text("kv_cache_dtype")
-    return None if ranks is None or dtype is None else kv_bytes_per_token(model, dtype, ranks)
-
-
-def _kv_after(observation: Observation, after: ServingConfig, model: ModelCard, tokens: Measured) -> int | None:
-    """Bytes of the KV cache per GPU after the change: measured bytes, less the larger batch, plus freed weights."""
-    per_token = _per_token(observation.config, model)
-    ranks = after.integer("tensor_parallel_size")
-    if per_token is None or ranks is None:
+def _tokens_after(observation: Observation, after: ServingConfig, model: ModelCard, tokens: Measured) -> int | None:
+    """Tokens in the cache after the change: measured bytes, less the larger batch, plus freed weights; at least."""
+    before_bytes, after_bytes = least_kv_bytes(observation.config, model), least_kv_bytes(after, model)
+    ranks = single_engine_ranks(after)
+    if before_bytes is None or after_bytes is None or ranks is None:
         return None
-    freed = fp8_weight_savings_bytes(model, ranks) if _turns_fp8(observation.config, after) else 0
-    return int(tokens.value * per_token) - _batch_bytes(observation.config, after, model) + freed
+    freed = _freed_bytes(observation.config, after, model, ranks)
+    return (int(tokens.value * before_bytes) - _batch_bytes(observation, after, model) + freed) // after_bytes
 
 
-def _batch_bytes(before: ServingConfig, after: ServingConfig, model: ModelCard) -> int:
-    old, new = before.integer("max_batch_size"), after.integer("max_batch_size")
-    return batch_cost(model, old, new).total_bytes if old is not None and new is not None else 0
+def _batch_bytes(observation: Observation, after: ServingConfig, model: ModelCard) -> int:
+    old, new = observation.config.integer("max_batch_size"), after.integer("max_batch_size")
+    limit = graph_limit(observation.accelerator.compute_capability)
+    return batch_cost(model, old, new, limit).total_bytes if old is not None and new is not None else 0
 
 
-def _turns_fp8(before: ServingConfig, after: ServingConfig) -> bool:
-    return after.text("quantization") == _ONLINE_FP8 and before.text("quantization") != _ONLINE_FP8
+def _freed_bytes(before: ServingConfig, after: ServingConfig, model: ModelCard, ranks: int) -> int:
+    turned = after.text("quantization") == _ONLINE_FP8 and before.text("quantization") != _ONLINE_FP8
+    return fp8_weight_savings_bytes(model, ranks) if turned else 0
 
 
 def _before(observation: Observation, model: ModelCard, tokens: Measured) -> MemoryState | None:
     """Weights by the model, KV cache by measurement, the rest of the engine's share as one term."""
     config, memory_mib = observation.config, observation.accelerator.memory_mib
-    per_token, share = _per_token(config, model), config.fraction("gpu_memory_utilization")
-    ranks = config.integer("tensor_parallel_size")
-    if per_token is None or share is None or ranks is None or memory_mib is None:
+    per_token, share = kv_bytes(config, model), config.fraction("gpu_memory_utilization")
+    ranks = single_engine_ranks(config)
+    if per_token is None or share is None or ranks is None or memory_mib is None or not _is_sized(config, model):
         return None
     total = int(memory_mib * MIB * share)
     weights, kv_cache = weight_bytes(model, ranks), int(tokens.value * per_token)
@@ -110,13 +122,15 @@ def _before(observation: Observation, model: ModelCard, tokens: Measured) -> Mem
     return MemoryState(terms=terms, total_bytes=total, kv_cache_tokens=int(tokens.value))
 
 
-def _after(
-    before: MemoryState, observation: Observation, after: ServingConfig, model: ModelCard, kv_tokens: int
-) -> MemoryState:
-    per_token = _per_token(after, model) or 0
-    ranks = after.integer("tensor_parallel_size") or 1
-    freed = fp8_weight_savings_bytes(model, ranks) if _turns_fp8(observation.config, after) else 0
-    batch = _batch_bytes(observation.config, after, model)
+def _is_sized(config: ServingConfig, model: ModelCard) -> bool:
+    """Whether the weights are as published, and the KV cache is what is left of the engine's share."""
+    plain = model.quantization_method is None and config.text("quantization") == "none"
+    return plain and running_bits(config, model) == model.weight_bits and fixing_key(config) is None
+
+
+def _after(before: MemoryState, freed: int, batch: int, cache: tuple[int, int]) -> MemoryState:
+    """The state with freed bytes of weights, the batch's margin, and a cache of (tokens, bytes per token)."""
+    kv_tokens, per_token = cache
     weights = before.terms[0].bytes - freed
     kv_cache = kv_tokens * per_token
     rest = before.total_bytes - weights - kv_cache - batch

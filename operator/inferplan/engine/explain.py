@@ -17,14 +17,6 @@ from inferplan.api.values import (
 from inferplan.domain.serving import ServingConfig
 
 _CONFIDENCE_ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
-_KV_CACHE_KEYS = (
-    "kv_cache_dtype",
-    "gpu_memory_utilization",
-    "block_size",
-    "max_model_len",
-    "enable_prefix_caching",
-)
-_BATCHING_KEYS = ("max_batch_size", "max_num_batched_tokens", "enable_chunked_prefill")
 _WEIGHT_FORMATS = {
     # recommended value → method, bits, activations quantized too
     "int8": (QuantizationMethod.INT8, 8, False),
@@ -67,21 +59,33 @@ def summarize(optimizations: Sequence[Optimization]) -> PlanSummary:
 
 
 def resulting_configs(
-    before: ServingConfig, after: ServingConfig, changes: Sequence[ConfigChange]
+    after: ServingConfig, changes: Sequence[ConfigChange]
 ) -> tuple[KVCacheConfig | None, QuantizationConfig | None, BatchingConfig | None]:
-    """The whole resulting setting of each kind that the plan touches; None for the others."""
+    """The whole resulting setting of each kind that the plan touches; None for the others.
+
+    A value that is no number where one belongs (max_model_len auto) is left out, like one that is not known.
+    """
     touched = {change.parameter for change in changes}
-    kv_cache = KVCacheConfig.model_validate({key: after.value(key) for key in _KV_CACHE_KEYS})
-    batching = BatchingConfig.model_validate({key: after.value(key) for key in _BATCHING_KEYS})
+    kv_cache = KVCacheConfig(
+        kv_cache_dtype=(after.text("kv_cache_dtype") or "")[:_LENGTH_MAX] or None,
+        gpu_memory_utilization=after.fraction("gpu_memory_utilization"),
+        block_size=after.integer("block_size"),
+        max_model_len=after.integer("max_model_len"),
+        enable_prefix_caching=after.flag("enable_prefix_caching"),
+    )
+    batching = BatchingConfig(
+        max_batch_size=after.integer("max_batch_size"),
+        max_num_batched_tokens=after.integer("max_num_batched_tokens"),
+        enable_chunked_prefill=after.flag("enable_chunked_prefill"),
+    )
     return (
-        kv_cache if touched & set(_KV_CACHE_KEYS) else None,
-        _quantization(before, after) if "quantization" in touched else None,
-        batching if touched & set(_BATCHING_KEYS) else None,
+        kv_cache if touched & set(KVCacheConfig.model_fields) else None,
+        _quantization(after) if "quantization" in touched else None,
+        batching if touched & set(BatchingConfig.model_fields) else None,
     )
 
 
-def _quantization(before: ServingConfig, after: ServingConfig) -> QuantizationConfig | None:
-    del before
+def _quantization(after: ServingConfig) -> QuantizationConfig | None:
     known = _WEIGHT_FORMATS.get(after.text("quantization") or "")
     if known is None:
         return None

@@ -80,7 +80,7 @@ def _canonical(config: ServingConfig, name: str) -> str:
     if name in {"kvCache", "kv_cache", "quantization", "batching"}:
         return name
     try:
-        return neutral_key(config.engine, name)
+        return neutral_key(config.engine, name, negations=True)
     except ValueError:
         return name
 

@@ -11,6 +11,7 @@ from inferplan.api.plan import Decision
 from inferplan.domain.observation import Observation
 
 _SUFFIX_LENGTH = 8
+_NAME_MAX = 253
 
 
 def args_digest(command: Sequence[str], args: Sequence[str]) -> str:
@@ -43,8 +44,9 @@ def plan_hash(decision: Decision, identity: Mapping[str, str]) -> str:
 
 
 def plan_name(instance: str, digest: str) -> str:
-    """Name of a plan: `<instance>-<first 8 hex digits of its hash>`."""
-    return f"{instance}-{digest[:_SUFFIX_LENGTH]}"
+    """Name of a plan: `<instance>-<first 8 hex digits of its hash>`, cut to what Kubernetes allows (253)."""
+    head = instance[: _NAME_MAX - _SUFFIX_LENGTH - 1].rstrip("-.")
+    return f"{head}-{digest[:_SUFFIX_LENGTH]}"
 
 
 def asdict_of(observation: Observation) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from inferplan.optimizers.base import Optimizer
 _RANK = {ImpactLevel.CRITICAL: 0, ImpactLevel.HIGH: 1, ImpactLevel.MEDIUM: 2, ImpactLevel.LOW: 3}
 
 
+_REASON_MAX = 1024
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A decision and the diagnosis behind it."""
@@ -54,7 +57,8 @@ def _ranked(proposals: Sequence[Proposal]) -> tuple[Optimization, ...]:
 
 
 def _note(abstention: Abstention) -> AbstentionNote:
-    return AbstentionNote(optimizer=abstention.optimizer, code=abstention.code, reason=abstention.reason)
+    reason = abstention.reason[:_REASON_MAX]  # it may quote what others wrote, at any length
+    return AbstentionNote(optimizer=abstention.optimizer, code=abstention.code, reason=reason)
 
 
 def _compose(
@@ -65,7 +69,7 @@ def _compose(
 ) -> Decision:
     changes = [change for optimization in optimizations for change in optimization.config_changes]
     after = after_changes(observation.config, changes)
-    kv_cache, quantization, batching = resulting_configs(observation.config, after, changes)
+    kv_cache, quantization, batching = resulting_configs(after, changes)
     return Decision(
         optimizations=optimizations,
         kv_cache_config=kv_cache,

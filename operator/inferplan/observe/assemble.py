@@ -1,5 +1,6 @@
 """What was read, from a cluster, from files or from a request, put together into one Observation. Pure."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -8,19 +9,26 @@ from typing import Any
 from inferplan.api.base import Scalar
 from inferplan.api.instance import AcceleratorSpec, ConstraintsSpec, InstanceSpec
 from inferplan.api.values import Engine
-from inferplan.dialects.arguments import Unreadable, read_arguments
+from inferplan.dialects.arguments import Reading, Unreadable, read_arguments
 from inferplan.dialects.container import Container, version_of_image
-from inferplan.dialects.flags import neutral_key
+from inferplan.dialects.flags import FlagKind, flags_of, neutral_key, read_plain
 from inferplan.dialects.versions import effective
 from inferplan.domain.hardware import Accelerator, from_catalogue, merge
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, read_model_config
 from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Policy
-from inferplan.domain.serving import Origin, ServingConfig, Setting
+from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 
 _MIB_PER_GIB = 1024
 _GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
+_RANGES = {
+    FlagKind.WHOLE: "a whole number from 1",
+    FlagKind.HUMAN: "a whole number from 1, or one such as 32k (32000) or 32K (32768)",
+    FlagKind.FRACTION: "a number above 0 and up to 1",
+    FlagKind.TEXT: "a text",
+    FlagKind.SWITCH: "true or false",
+}
 _OPTIMIZERS = frozenset({"kvCache", "kv_cache", "quantization", "batching"})
 
 
@@ -66,16 +74,16 @@ def assemble(sources: Sources) -> Assembled:
         SpecError: A key of currentConfig or forbid is unknown.
     """
     check_keys(sources.spec.engine, sources.spec.constraints)
-    config, unreadable = _explicit_config(sources)
+    config, reading = _explicit_config(sources)
     accelerator = _accelerator(sources)
     observation = Observation(
-        config=effective(config, accelerator),
+        config=effective(config, accelerator, reading.unknown - config.settings.keys()) if reading.complete else config,
         accelerator=accelerator,
         model=_model(sources),
         metrics=sources.metrics,
         replicas=sources.replicas,
     )
-    return Assembled(observation, unreadable)
+    return Assembled(observation, reading.unreadable)
 
 
 def policy_of(spec: InstanceSpec, *, rules_of_thumb: bool = False) -> Policy:
@@ -100,36 +108,49 @@ def check_keys(engine: Engine, constraints: ConstraintsSpec) -> None:
     """
     for name in constraints.forbid:
         if name not in _OPTIMIZERS:
-            _key(engine, name, "spec.constraints.forbid")
+            _key(engine, name, "spec.constraints.forbid", negations=True)
 
 
 def settings_of(engine: Engine, current_config: Mapping[str, Scalar]) -> Mapping[str, Setting]:
-    """The spec's own settings by engine-neutral key; null leaves a setting unknown.
+    """The spec's own settings by engine-neutral key; null says nothing of a setting.
 
     Raises:
-        SpecError: A key is unknown.
+        SpecError: A key is unknown, given twice in two spellings, or its value is none of that setting.
     """
-    keyed = {_key(engine, name, "spec.currentConfig"): value for name, value in current_config.items()}
-    return MappingProxyType({key: Setting(value, Origin.SPEC) for key, value in keyed.items() if value is not None})
+    keyed = [(_key(engine, name, "spec.currentConfig"), name, value) for name, value in current_config.items()]
+    settings: dict[str, Setting] = {}
+    for key, name, value in keyed:
+        if value is None:
+            continue
+        if key in settings:
+            raise SpecError(f'spec.currentConfig: "{name}" sets {key}, which another key there sets already')
+        settings[key] = _setting(engine, key, name, value)
+    return MappingProxyType(settings)
 
 
-def _key(engine: Engine, name: str, where: str) -> str:
+def _setting(engine: Engine, key: str, name: str, value: SettingValue) -> Setting:
+    flag = next(flag for flag in flags_of(engine) if flag.key == key)
     try:
-        return neutral_key(engine, name)
+        return Setting(read_plain(flag, value), Origin.SPEC)
+    except ValueError:
+        short, range_ = reprlib.repr(value), _RANGES[flag.kind]
+        raise SpecError(f"spec.currentConfig.{name}: {short} is not allowed; it must be {range_}") from None
+
+
+def _key(engine: Engine, name: str, where: str, *, negations: bool = False) -> str:
+    try:
+        return neutral_key(engine, name, negations=negations)
     except ValueError as error:
         raise SpecError(f"{where}: {error}") from None
 
 
-def _explicit_config(sources: Sources) -> tuple[ServingConfig, tuple[Unreadable, ...]]:
+def _explicit_config(sources: Sources) -> tuple[ServingConfig, Reading]:
     spec, container = sources.spec, sources.container
-    config: ServingConfig = ServingConfig(spec.engine)
-    unreadable: tuple[Unreadable, ...] = ()
-    if container is not None:
-        reading = read_arguments(spec.engine, container)
-        config, unreadable = reading.config, reading.unreadable
+    reading = Reading(ServingConfig(spec.engine)) if container is None else read_arguments(spec.engine, container)
+    config = reading.config
     settings = {**config.settings, **settings_of(spec.engine, spec.current_config)}
     model = spec.model.id if spec.model is not None and spec.model.id is not None else config.model
-    return ServingConfig(spec.engine, _version(sources), model, MappingProxyType(settings)), unreadable
+    return ServingConfig(spec.engine, _version(sources), model, MappingProxyType(settings)), reading
 
 
 def _version(sources: Sources) -> str | None:
@@ -144,15 +165,17 @@ def _version(sources: Sources) -> str | None:
 def _model(sources: Sources) -> ModelCard | Missing:
     model = sources.spec.model
     config = sources.model_config or (model.config if model is not None else None)
-    return NO_MODEL_CONFIG if config is None else read_model_config(config)
+    return read_model_config(config) if config else NO_MODEL_CONFIG
 
 
 def _accelerator(sources: Sources) -> Accelerator:
     stated = _stated(sources.spec.accelerator)
     labelled = _labelled(sources.node_labels)
     limits = sources.container.limits if sources.container is not None else {}
-    count = next((int(limits[name]) for name in _GPU_RESOURCES if limits.get(name, "").isdigit()), None)
-    return merge(merge(stated, labelled), Accelerator(count=count))
+    count = next((int(limits[name]) for name in _GPU_RESOURCES if limits.get(name, "").isdecimal()), None)
+    named = stated.product or labelled.product
+    known = from_catalogue(named, None) if named else Accelerator()
+    return merge(merge(merge(stated, labelled), Accelerator(count=count)), known)
 
 
 def _stated(spec: AcceleratorSpec | None) -> Accelerator:
@@ -170,7 +193,7 @@ def _labelled(labels: Mapping[str, str]) -> Accelerator:
     memory = labels.get("nvidia.com/gpu.memory", "")
     return Accelerator(
         product=product,
-        memory_mib=int(memory) if memory.isdigit() else None,
-        compute_capability=int(major) * 10 + int(minor) if major.isdigit() and minor.isdigit() else None,
+        memory_mib=int(memory) if memory.isdecimal() else None,
+        compute_capability=int(major) * 10 + int(minor) if major.isdecimal() and minor.isdecimal() else None,
         source="nodeLabels" if product or memory else "unknown",
     )

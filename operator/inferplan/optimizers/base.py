@@ -6,6 +6,7 @@ from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.domain.measurement import Measured
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 
@@ -18,6 +19,13 @@ class Optimizer(Protocol):
     def propose(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
         """A change that follows from what was seen, or why there is none."""
         ...
+
+
+def load_is_measured(observation: Observation) -> bool:
+    """Whether anything is known of the load; where it is, no rule of thumb speaks."""
+    seen = observation.metrics
+    load = (seen.num_requests_running, seen.num_requests_waiting, seen.kv_cache_usage, seen.preemptions_per_second)
+    return any(isinstance(value, Measured) for value in load)
 
 
 def cannot_judge(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Abstention | None:

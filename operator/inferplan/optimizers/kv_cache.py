@@ -11,6 +11,7 @@ from inferplan.api.values import (
     ConfigChange,
     Effect,
     Effort,
+    Engine,
     Evidence,
     ImpactLevel,
     Optimization,
@@ -23,10 +24,13 @@ from inferplan.dialects.versions import parse_version
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
+from inferplan.estimate.memory import running_bits
 from inferplan.optimizers.base import cannot_judge
 
 _KERNELS_READ_IN = (0, 33)
 """The release whose attention backends were read (engine-facts section 2d); others may lack a kernel."""
+
+_BITS_HALVED = 16
 
 _HEAD_DIM_READ = 128
 """The head width that the backend selector was asked for."""
@@ -50,9 +54,21 @@ class KVCache:
 
 
 def _unfit(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Abstention | None:
-    config, gpu = observation.config, observation.accelerator
+    config = observation.config
     if diagnosis.cause not in {Cause.KV_BOUND, Cause.OVERLOAD}:
         return Abstention(name, Reason.NOT_KV_BOUND, "the KV cache is not full, or nothing waits for it")
+    if config.engine is not Engine.VLLM:
+        return Abstention(
+            name, Reason.FORMAT_UNSUPPORTED, f"which GPUs run an fp8 KV cache was not read for {config.engine}"
+        )
+    if config.value("num_gpu_blocks_override") is not None:
+        why = "num_gpu_blocks_override fixes the number of blocks: smaller values would not make it more tokens"
+        return Abstention(name, Reason.ALREADY_SET, why)
+    return _format_unfit(name, observation)
+
+
+def _format_unfit(name: OptimizerName, observation: Observation) -> Abstention | None:
+    config, gpu = observation.config, observation.accelerator
     if config.text("kv_cache_dtype") is None:
         return Abstention(name, Reason.SETTING_UNKNOWN, "the KV cache's number format is not known")
     if config.text("kv_cache_dtype") != "auto":
@@ -77,6 +93,8 @@ def _model_unfit(name: OptimizerName, observation: Observation) -> Abstention | 
     if model.quantization_method is not None:
         why = "the checkpoint is quantized and may carry its own KV format; what auto means is not known"
         return Abstention(name, Reason.SETTING_UNKNOWN, why)
+    if running_bits(observation.config, model) != _BITS_HALVED:
+        return Abstention(name, Reason.FORMAT_UNSUPPORTED, "the KV cache does not hold 16-bit values today")
     if model.head_dim != _HEAD_DIM_READ:
         why = f"fp8 KV kernels were read for heads of {_HEAD_DIM_READ}, the model's are {model.head_dim}"
         return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)

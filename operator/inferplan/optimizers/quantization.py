@@ -2,7 +2,7 @@
 
 Table: already quantized → abstains. Measured and not KV-bound → abstains. KV-bound, bf16 model of known
 geometry, vLLM from 0.20, GPU with fp8 compute (8.9 and later) → online fp8 of the linear layers.
-Nothing measured, and rules of thumb asked for → int8 weights, marked as such.
+Neither model nor load known, and rules of thumb asked for → int8 weights, marked as such.
 """
 
 from inferplan.api.instance import OptimizerName
@@ -27,9 +27,16 @@ from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
+from inferplan.domain.serving import Origin
 from inferplan.domain.units import in_gib
-from inferplan.estimate.memory import fp8_weight_savings_bytes, kv_bytes_per_token
-from inferplan.optimizers.base import cannot_judge
+from inferplan.estimate.memory import (
+    fixing_key,
+    fp8_weight_savings_bytes,
+    kv_bytes,
+    running_bits,
+    single_engine_ranks,
+)
+from inferplan.optimizers.base import cannot_judge, load_is_measured
 
 ONLINE_FP8_SINCE = (0, 20, 2)
 """First read release with the online shorthand fp8_per_tensor (engine-facts section 2a)."""
@@ -55,22 +62,24 @@ class Quantization:
         if current not in {None, "none"}:
             return Abstention(self.name, Reason.ALREADY_SET, f"the weights are quantized already ({current})")
         if policy.rules_of_thumb and _nothing_known(observation, diagnosis):
-            return _rule_of_thumb(self.name, current)
+            return _rule_of_thumb(self.name, observation)
         blocked = cannot_judge(self.name, observation, diagnosis)
         return blocked if blocked is not None else _online_fp8(self.name, observation, diagnosis)
 
 
 def _nothing_known(observation: Observation, diagnosis: Diagnosis) -> bool:
-    unmeasured = diagnosis.cause is Cause.UNKNOWN and isinstance(observation.model, Missing)
-    return unmeasured and observation.config.engine is not Engine.TGI
+    unmeasured = diagnosis.cause is Cause.UNKNOWN and not load_is_measured(observation)
+    known = not unmeasured or not isinstance(observation.model, Missing)
+    return not known and observation.config.engine is not Engine.TGI
 
 
-def _rule_of_thumb(name: OptimizerName, current: str | None) -> Proposal | Abstention:
-    if current is None:
+def _rule_of_thumb(name: OptimizerName, observation: Observation) -> Proposal | Abstention:
+    stated = observation.config.settings.get("quantization")
+    if stated is None or stated.origin is Origin.VERSION_DEFAULT:  # the checkpoint may be quantized without a flag
         return Abstention(name, Reason.SETTING_UNKNOWN, "whether the weights are quantized is not known")
     change = ConfigChange(
         parameter="quantization",
-        current_value=current,
+        current_value=stated.value,
         recommended_value=QuantizationMethod.INT8,
         reason="8-bit weights take half the memory of 16-bit ones and are read in half the time.",
         evidence=(Evidence(formula="8 bits / 16 bits = 0.5 of the weight bytes", value=0.5, unit="ratio"),),
@@ -78,7 +87,7 @@ def _rule_of_thumb(name: OptimizerName, current: str | None) -> Proposal | Abste
     optimization = Optimization(
         type=OptimizationType.QUANTIZATION,
         title="Quantize the weights to 8 bits",
-        description="Nothing is known of model, GPU and load. As a rule, smaller weights leave more memory for the KV cache.",
+        description="Neither model nor load is known. As a rule, smaller weights leave the KV cache more memory.",
         config_changes=(change,),
         expected_impact=ImpactLevel.HIGH,
         estimated_improvement=(
@@ -109,7 +118,8 @@ def _online_fp8(name: OptimizerName, observation: Observation, diagnosis: Diagno
     model, tokens = observation.model, observation.metrics.kv_cache_tokens
     if isinstance(model, Missing):
         return Abstention(name, model.code, model.reason)
-    if model.quantization_method is not None or model.weight_bits != 16:  # noqa: PLR2004  bits of bf16 and fp16
+    bits = (model.weight_bits, running_bits(observation.config, model))
+    if model.quantization_method is not None or bits != (16, 16):
         return Abstention(name, Reason.ALREADY_SET, "the checkpoint is not plain 16 bit; nothing is added to it")
     if isinstance(tokens, Missing):
         return Abstention(name, tokens.code, f"the KV cache's capacity is needed: {tokens.reason}")
@@ -135,12 +145,14 @@ def _fp8_proposal(
     name: OptimizerName, observation: Observation, model: ModelCard, tokens: Measured
 ) -> Proposal | Abstention:
     config = observation.config
-    ranks, dtype = config.integer("tensor_parallel_size"), config.text("kv_cache_dtype")
-    if ranks is None or dtype is None or config.integer("pipeline_parallel_size") != 1:
-        return Abstention(name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is not known")
-    per_token = kv_bytes_per_token(model, dtype, ranks)
-    if per_token is None:
-        return Abstention(name, Reason.SETTING_UNKNOWN, f"KV cache format {dtype} is not sized")
+    fixed = fixing_key(config)
+    if fixed is not None:
+        return Abstention(name, Reason.ALREADY_SET, f"{fixed} fixes the KV cache: smaller weights would not enlarge it")
+    ranks, per_token = single_engine_ranks(config), kv_bytes(config, model)
+    if ranks is None or per_token is None:
+        return Abstention(
+            name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is not known, or not sized"
+        )
     saved = fp8_weight_savings_bytes(model, ranks)
     flag = flag_of(config.engine, "quantization")
     change = ConfigChange(

@@ -1,0 +1,106 @@
+"""Files with YAML or JSON documents → documents that know where they stand."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inferplan.cli.errors import BadInputError
+
+_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BYTES_MAX = 16 * 1024**2  # a manifest is a few KiB; a larger file is a mistake
+
+
+@dataclass(frozen=True)
+class Document:
+    """One object in a file.
+
+    Attributes:
+        place: For messages: "file.yaml", or "file.yaml: document 2" where there are several.
+        content: The object.
+    """
+
+    place: str
+    content: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Its kind, empty where it has none."""
+        return str(self.content.get("kind") or "")
+
+    @property
+    def name(self) -> str:
+        """metadata.name, empty where it has none."""
+        return str(self.metadata.get("name") or "")
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Metadata, empty where it has none."""
+        metadata = self.content.get("metadata")
+        return metadata if isinstance(metadata, dict) else {}
+
+
+def read_text(name: str) -> str:
+    """A file's text; `-` is standard input.
+
+    Raises:
+        BadInputError: It cannot be read, is no UTF-8, or is far too large.
+    """
+    try:
+        if name == "-":
+            return sys.stdin.read()
+        path = Path(name)
+        if path.stat().st_size > _BYTES_MAX:
+            raise BadInputError(f"{name}: larger than {_BYTES_MAX // 1024**2} MiB")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInputError(f"{name}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInputError(f"{name}: no UTF-8 text") from None
+
+
+def read_documents(names: Sequence[str]) -> tuple[Document, ...]:
+    """All objects in the files, lists (`kubectl get -o yaml`) taken apart.
+
+    Raises:
+        BadInputError: A file cannot be read, or holds something else.
+    """
+    return tuple(document for name in names for document in _documents(name))
+
+
+def _documents(name: str) -> Iterator[Document]:
+    contents = [content for content in _loaded(name) if content is not None]
+    if not contents:
+        raise BadInputError(f"{name}: holds no document")
+    for number, content in enumerate(contents, 1):
+        place = f"{name}: document {number}" if len(contents) > 1 else name
+        yield from _apart(place, content)
+
+
+def _loaded(name: str) -> list[Any]:
+    try:
+        return list(yaml.load_all(read_text(name), Loader=_LOADER))
+    except yaml.YAMLError as error:
+        raise BadInputError(f"{name}: {_yaml_problem(error)}") from None
+    except (RecursionError, ValueError) as error:  # nested without end; a date such as 2026-99-99
+        raise BadInputError(f"{name}: cannot be read as YAML: {error}") from None
+
+
+def _apart(place: str, content: object) -> Iterator[Document]:
+    if not isinstance(content, dict):
+        raise BadInputError(f"{place}: holds a {type(content).__name__}, not an object with apiVersion and kind")
+    items = content.get("items")
+    if content.get("kind") == "List" and isinstance(items, list):
+        for number, item in enumerate(items, 1):
+            yield from _apart(f"{place}: item {number}", item)
+    else:
+        yield Document(place, content)
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    what = " ".join(str(getattr(error, "problem", None) or error).split())
+    return f"line {mark.line + 1}: no YAML: {what}" if mark is not None else f"no YAML: {what}"

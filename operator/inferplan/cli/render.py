@@ -1,0 +1,202 @@
+"""A decision as text for people. Pure: the same decision gives the same text, on a terminal or in a file."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from inferplan.api.plan import Decision, MemoryBudget, PlanSpec
+from inferplan.api.values import ConfigChange, Effect, Evidence, Optimization
+from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.domain.hardware import Accelerator
+from inferplan.domain.observation import Observation
+from inferplan.domain.units import MIB, in_gib
+
+_WIDTH = 110
+_LABEL = 12
+_INDENT = "   "
+_LIMIT_INDENT = "  "
+
+_CAUSES = {
+    Cause.IDLE: "Nothing: no request runs or waits.",
+    Cause.NONE: "Nothing that was measured: the KV cache has room and the scheduler's cap is not reached.",
+}
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What the summary says before the changes.
+
+    Attributes:
+        instance: "namespace/name" of the instance.
+        facts: Label and text: engine, model, GPU, target.
+        limits: What limits the instance, in sentences; empty where only the plan is at hand.
+    """
+
+    instance: str
+    facts: tuple[tuple[str, str], ...]
+    limits: tuple[str, ...] = ()
+
+
+def heading_of(instance: str, observation: Observation, diagnosis: Diagnosis, target: str | None) -> Heading:
+    """Heading of a plan that was just made."""
+    config = observation.config
+    facts = (
+        ("engine", f"{config.engine} {config.version or '(version not known)'}"),
+        ("model", config.model or "not known"),
+        ("GPU", _gpu(observation.accelerator)),
+        *((("target", target),) if target is not None else ()),
+    )
+    return Heading(instance, facts, tuple(_limits(diagnosis)))
+
+
+def heading_of_plan(instance: str, spec: PlanSpec, phase: str | None) -> Heading:
+    """Heading of a plan that was read from a file or a cluster; a plan that was never written has no phase."""
+    engine = f"{spec.engine.name} {spec.engine.version or '(version not known)'}"
+    target = spec.target
+    facts = (
+        ("engine", engine),
+        *((("target", f"{target.kind} {target.name}, container {target.container}"),) if target is not None else ()),
+        ("observed", spec.observed_at),
+        *((("phase", phase),) if phase is not None else ()),
+    )
+    return Heading(instance, facts)
+
+
+def render(decision: Decision, heading: Heading) -> str:
+    """The whole summary, ending with a newline."""
+    sections = (
+        [f"InferenceInstance {heading.instance}", *(f"  {label:<9} {text}" for label, text in heading.facts)],
+        _section("What limits it", [line for text in heading.limits for line in _wrapped(text, _LIMIT_INDENT)]),
+        _changes(decision),
+        _section("Memory per GPU", _memory(decision.memory_budget)),
+        _section("Left out", _pairs((entry.option, entry.code, entry.reason) for entry in decision.rejected)),
+        _section("No change by", _pairs((note.optimizer, note.code, note.reason) for note in decision.abstentions)),
+    )
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _section(title: str, lines: Sequence[str]) -> list[str]:
+    return [title, *lines] if lines else []
+
+
+def _limits(diagnosis: Diagnosis) -> Iterator[str]:
+    if diagnosis.cause is Cause.UNKNOWN:
+        yield from (f"Cannot be told: {reason}." for reason in dict.fromkeys(gap.reason for gap in diagnosis.missing))
+        return
+    if not diagnosis.bottlenecks:
+        yield _CAUSES.get(diagnosis.cause, str(diagnosis.cause))
+    for found in diagnosis.bottlenecks:
+        yield f"{found.type} ({found.severity}): {found.description}"
+        yield f"{found.metric} is {found.value:g}, it counts from {found.threshold:g}"
+
+
+def _gpu(gpu: Accelerator) -> str:
+    if gpu.product is None and gpu.memory_mib is None:
+        return "not known" if gpu.count is None else f"{gpu.count}, product not known"
+    memory = f", {in_gib(gpu.memory_mib * MIB)} each" if gpu.memory_mib is not None else ""
+    count = "number not known:" if gpu.count is None else f"{gpu.count} x"
+    return f"{count} {gpu.product or 'unknown product'}{memory}"
+
+
+def _changes(decision: Decision) -> list[str]:
+    if not decision.optimizations:
+        return ["Nothing to change"]
+    lines = ["Changes, best first"]
+    for rank, optimization in enumerate(decision.optimizations, 1):
+        lines += _optimization(rank, optimization)
+    if len(decision.optimizations) > 1:
+        lines += ["", *_wrapped(f"In all: {decision.estimated_total_improvement}", _LIMIT_INDENT)]
+    return lines
+
+
+def _optimization(rank: int, entry: Optimization) -> Iterator[str]:
+    yield f"{rank}. {entry.title}  [{entry.id}]"
+    for change in entry.config_changes:
+        yield f"{_INDENT}{_arrow(change)}"
+    yield from _labelled("why", [change.reason for change in entry.config_changes])
+    yield from _labelled("seen", [_evidence(fact) for change in entry.config_changes for fact in change.evidence])
+    yield from _labelled("gain", [entry.estimated_improvement])
+    yield from _labelled("effect", map(_effect, entry.effects))
+    yield from _labelled("confidence", [f"{entry.confidence} ({entry.source}); impact {entry.expected_impact}"])
+    yield from _labelled("effort", [f"{entry.implementation_effort}; {_restart(entry)}"])
+    yield from _labelled("accuracy", [entry.accuracy_risk] if entry.accuracy_risk is not None else ())
+    yield from _labelled("loses", [entry.capability_loss] if entry.capability_loss is not None else ())
+    yield from _labelled("risk", entry.risks)
+    yield from _labelled("first", entry.prerequisites)
+    yield from _labelled("surer with", entry.raises_confidence)
+
+
+def _restart(entry: Optimization) -> str:
+    return "the engine's pods restart" if entry.restart_required else "no restart"
+
+
+def _arrow(change: ConfigChange) -> str:
+    before = "not known" if change.current_value is None else change.current_value
+    flag = f"  ({change.flag})" if change.flag is not None else "  (no flag)"
+    return f"{change.parameter}: {before} → {change.recommended_value}{flag}"
+
+
+def _evidence(fact: Evidence) -> str:
+    unit = f" {fact.unit}" if fact.unit else ""
+    window = f", over {fact.window_seconds} s" if fact.window_seconds is not None else ""
+    return f"{fact.query or fact.formula} = {_number(_as_number(fact.value))}{unit}{window}"
+
+
+def _as_number(value: bool | float | str | None) -> bool | float | str | None:
+    """Kubernetes stores fractions of an int-or-string field as text: "400000.0" is a number again."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _effect(effect: Effect) -> str:
+    current = f"{_number(effect.current)} → " if effect.current is not None else ""
+    likely = f", most likely {_number(effect.expected)}" if effect.expected is not None else ""
+    interval = f"{_number(effect.low)} to {_number(effect.high)} {effect.unit}"
+    return f"{effect.metric}: {current}{interval}{likely} ({effect.source})"
+
+
+def _number(value: bool | float | str | None) -> str:
+    """At most six digits, thousands apart: 400000 → "400,000", 0.6041 → "0.6041"."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004  from four digits on
+
+
+def _memory(budget: MemoryBudget | None) -> list[str]:
+    if budget is None:
+        return []
+    before = {term.name: term.bytes for term in budget.before.terms}
+    after = {term.name: term.bytes for term in budget.after.terms}
+    names = [name for name in dict.fromkeys((*before, *after)) if before.get(name, 0) + after.get(name, 0) > 0]
+    rows = [(name.replace("_", " "), _gib(before.get(name, 0)), _gib(after.get(name, 0))) for name in names]
+    rows += [("total", _gib(budget.before.total_bytes), _gib(budget.after.total_bytes))]
+    tokens = (budget.before.kv_cache_tokens, budget.after.kv_cache_tokens)
+    rows += [("KV cache tokens", _tokens(tokens[0]), _tokens(tokens[1]))]
+    width = max(len(name) for name, _, _ in rows)
+    return [f"  {name:<{width}}  {left:>12}  {right:>12}" for name, left, right in [("", "before", "after"), *rows]]
+
+
+def _gib(size_bytes: int) -> str:
+    return in_gib(size_bytes) if size_bytes else "-"
+
+
+def _tokens(count: int | None) -> str:
+    return "not known" if count is None else f"{count:,}"
+
+
+def _pairs(entries: Iterable[tuple[str, str, str]]) -> list[str]:
+    return [line for name, code, reason in entries for line in _wrapped(f"{name}: {reason} ({code})", _LIMIT_INDENT)]
+
+
+def _labelled(label: str, texts: Iterable[str]) -> Iterator[str]:
+    for number, text in enumerate(texts):
+        head = f"{_INDENT}{label if number == 0 else '':<{_LABEL}}"
+        yield from textwrap.wrap(
+            text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False
+        )
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False)

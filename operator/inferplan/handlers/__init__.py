@@ -1,0 +1,1 @@
+"""The only package that knows kopf: credentials, watches, and the process around them."""

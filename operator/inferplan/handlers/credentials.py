@@ -1,0 +1,44 @@
+"""Finds credentials with kopf's own login functions and turns them into a plain connection."""
+
+import os
+from pathlib import Path
+
+import kopf
+
+from inferplan.kube.connection import Connection
+
+TOKEN_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+"""Where a pod's service account token is projected (and where kopf reads it)."""
+
+
+class NoCredentialsError(RuntimeError):
+    """There is no way to log in; one line for people."""
+
+
+def log_in(settings: kopf.OperatorSettings) -> kopf.ConnectionInfo:
+    """KUBECONFIG if it is set, else the pod's service account, else ~/.kube/config.
+
+    Raises:
+        NoCredentialsError: None of them is there, or the file cannot be used.
+    """
+    order = [kopf.login_with_service_account, kopf.login_with_kubeconfig]
+    if os.environ.get("KUBECONFIG"):
+        order.reverse()
+    try:
+        found = next((info for login in order if (info := login(settings=settings)) is not None), None)
+    except (OSError, KeyError, ValueError, kopf.LoginError) as error:
+        raise NoCredentialsError(f"the kubeconfig cannot be used: {type(error).__name__}: {error}") from None
+    if found is None:
+        raise NoCredentialsError("no credentials: set KUBECONFIG, or run in a pod with a service account")
+    return found
+
+
+def connection_of(info: kopf.ConnectionInfo) -> Connection:
+    """The same credentials without kopf. A pod's token is read from its file, where it is renewed."""
+    from_pod = info.server == "https://kubernetes.default.svc" and TOKEN_FILE.exists()
+    return Connection(
+        server=info.server,
+        tls=info.as_ssl_context(),
+        headers={} if from_pod else info.as_http_headers(),
+        token_file=TOKEN_FILE if from_pod else None,
+    )

@@ -1,0 +1,89 @@
+"""The operator's process: log in, list, then watch and work until a signal or a dead watch ends it."""
+
+import asyncio
+import logging
+
+import kopf
+
+from inferplan.handlers.credentials import NoCredentialsError, connection_of, log_in
+from inferplan.handlers.health import serving
+from inferplan.handlers.watches import kopf_settings, registry_of
+from inferplan.kube.errors import KubeError, NotFoundError
+from inferplan.settings import Settings
+from inferplan.telemetry import configure_logging
+from inferplan.wiring import Context, operator_context
+
+logger = logging.getLogger(__name__)
+
+
+class StartError(RuntimeError):
+    """The operator cannot start; one line for people."""
+
+
+def run(settings: Settings) -> int:
+    """Runs the operator until SIGTERM or SIGINT. Returns the exit code: 0, or 1 when it could not go on."""
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(operate(settings))
+    except (StartError, NoCredentialsError) as error:
+        logger.error("%s", error)  # noqa: TRY400  a line for people; there is nothing in the traceback
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    except Exception:
+        logger.exception("the operator ends; its pod is started again")
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+async def operate(settings: Settings) -> None:
+    """The operator as a coroutine; returns after a signal.
+
+    Raises:
+        StartError: The API server cannot be used, or the address is taken.
+        NoCredentialsError: There is no way to log in.
+    """
+    watching = kopf_settings()
+    connection = connection_of(log_in(watching))
+    async with operator_context(settings, connection) as context:
+        try:
+            async with serving(context):
+                await _prime(context)
+                await _watch_and_work(context, watching)
+        except OSError as error:
+            place = f"{settings.listen_address}:{settings.listen_port}"
+            raise StartError(f"INFERPLAN_LISTEN_ADDRESS/PORT {place} cannot be used: {error.strerror}") from None
+
+
+async def _prime(context: Context) -> None:
+    try:
+        await context.controller.prime()
+    except NotFoundError:
+        raise StartError("the InferPlan CRDs are not installed: kubectl apply -k crds/") from None
+    except KubeError as error:
+        raise StartError(f"the instances cannot be listed: {error}") from None
+
+
+async def _watch_and_work(context: Context, settings: kopf.OperatorSettings) -> None:
+    """Workers and watches side by side; when either ends, both do."""
+    workers = asyncio.create_task(context.controller.run(context.settings.concurrency))
+    registry = registry_of(context.feed, settings)
+    stop = asyncio.Event()
+    workers.add_done_callback(lambda _: stop.set())
+
+    @kopf.on.cleanup(registry=registry)
+    async def stop_workers(**_: object) -> None:
+        workers.cancel()
+        await asyncio.wait([workers])
+
+    namespaces = context.settings.namespaces
+    try:
+        await kopf.operator(
+            registry=registry, settings=settings, clusterwide=not namespaces, namespaces=namespaces, stop_flag=stop
+        )
+    finally:
+        workers.cancel()
+        await asyncio.gather(workers, return_exceptions=True)
+    if not workers.cancelled():
+        workers.result()

@@ -1,0 +1,58 @@
+"""What can go wrong between the operator and the API server.
+
+KubeError
+├── NotFoundError      404: the object, or its kind, does not exist
+├── ConflictError      409: it exists already, or was changed meanwhile
+├── ForbiddenError     401, 403: the operator may not do this
+├── InvalidError       400, 413, 415, 422: the API server refuses what was sent
+├── ExpiredError       410: a paged list took too long and must start again
+└── UnreachableError   no answer, 429 or 5xx after all retries, or an answer that is no JSON
+"""
+
+from http import HTTPStatus
+
+
+class KubeError(Exception):
+    """The API server could not be asked, or said no; one line for people."""
+
+
+class NotFoundError(KubeError):
+    """The object, or its kind, does not exist."""
+
+
+class ConflictError(KubeError):
+    """The object exists already, or was changed meanwhile."""
+
+
+class ForbiddenError(KubeError):
+    """The operator may not do this."""
+
+
+class InvalidError(KubeError):
+    """The API server refuses what was sent."""
+
+
+class ExpiredError(KubeError):
+    """A paged list took too long and must start again."""
+
+
+class UnreachableError(KubeError):
+    """No proper answer; worth another try later."""
+
+
+_BY_STATUS: dict[int, type[KubeError]] = {
+    HTTPStatus.BAD_REQUEST: InvalidError,
+    HTTPStatus.UNAUTHORIZED: ForbiddenError,
+    HTTPStatus.FORBIDDEN: ForbiddenError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.CONFLICT: ConflictError,
+    HTTPStatus.GONE: ExpiredError,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: InvalidError,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: InvalidError,
+    HTTPStatus.UNPROCESSABLE_ENTITY: InvalidError,
+}
+
+
+def error_of(status: int, message: str) -> KubeError:
+    """The error that an HTTP status stands for."""
+    return _BY_STATUS.get(status, UnreachableError)(f"{status}: {message}")

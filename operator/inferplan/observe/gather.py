@@ -1,0 +1,271 @@
+"""Reads everything about one instance: workload, pods, nodes, model, version, metrics. I/O, no decisions."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from inferplan.api.instance import InstanceSpec, TargetRef
+from inferplan.api.reasons import Reason
+from inferplan.domain.measurement import Missing
+from inferplan.kube.errors import ForbiddenError, NotFoundError
+from inferplan.kube.port import Cluster
+from inferplan.kube.resources import CONFIG_MAPS, NODES, PODS, WORKLOADS
+from inferplan.observe.assemble import Assembled, Sources, assemble
+from inferplan.observe.metric_names import metric_names
+from inferplan.observe.prometheus import Prometheus, PrometheusError, Sample
+from inferplan.observe.queries import Scope, all_queries, scope
+from inferplan.observe.reduce import HISTORY_MIN_SECONDS, Asked, Measurements, measurements, nothing
+from inferplan.observe.target import Pod, TargetError, Workload, read_workload, ready_pods
+
+DEFAULT_PORT = 8000  # vLLM's own default (vllm/entrypoints/openai/cli_args.py)
+NODES_READ = 16
+"""Nodes whose labels are read: pods of one workload on more different ones are taken to be alike."""
+
+VERSION_ATTEMPTS = 3
+"""Pods that are asked for their version before it counts as unknown."""
+
+_REMEMBERED_PODS = 10_000
+
+
+class VersionProbe(Protocol):
+    """Asks an engine for its version; None when it does not say."""
+
+    async def version(self, address: str, port: int) -> str | None:
+        """What the engine at this address answers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What was read of one instance.
+
+    Attributes:
+        assembled: Observation without metrics on top: engine, settings, hardware, model.
+        measured: What Prometheus said.
+        workload: The target; None where the spec names none.
+        pods: Its ready pods.
+        notes: What could not be read and does no harm, each a sentence.
+        model_problem: Why the model's ConfigMap gives no config.json.
+    """
+
+    assembled: Assembled
+    measured: Measurements
+    workload: Workload | None
+    pods: tuple[Pod, ...]
+    notes: tuple[str, ...]
+    model_problem: str | None
+
+
+class Gatherer:
+    """Reads instances.
+
+    Args:
+        cluster: The API server.
+        sources: Prometheus by the name that the administrator gave it.
+        engines: How to ask an engine for its version.
+        clock: Present time.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        sources: Mapping[str, Prometheus],
+        engines: VersionProbe,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cluster = cluster
+        self._sources = sources
+        self._engines = engines
+        self._clock = clock
+        self._versions: dict[str, str] = {}
+
+    async def gather(self, namespace: str, spec: InstanceSpec) -> Gathered:
+        """Reads one instance.
+
+        Raises:
+            TargetError: The workload cannot be used.
+            SpecError: A key of the spec is unknown.
+            KubeError: The API server gave no proper answer.
+        """
+        config, model_problem = await self._model_config(namespace, spec)
+        sources = Sources(spec=spec, model_config=config)
+        assemble(sources)  # a spec that cannot be used is said before anything else
+        workload: Workload | None = None
+        pods: tuple[Pod, ...] = ()
+        notes: tuple[str, ...] = ()
+        if spec.target_ref is not None:
+            workload = await self._workload(namespace, spec.target_ref, spec)
+            pods = await self._pods(namespace, workload)
+            labels, notes = await self._node_labels(pods)
+            sources = replace(sources, container=workload.container, node_labels=labels)
+            sources = replace(sources, running_version=await self._version(sources, pods))
+        assembled = assemble(sources)
+        measured = await self._measure(namespace, spec, assembled, workload, pods)
+        complete = assemble(replace(sources, metrics=measured.metrics, replicas=_replicas(workload, measured)))
+        return Gathered(complete, measured, workload, pods, notes, model_problem)
+
+    async def _workload(self, namespace: str, ref: TargetRef, spec: InstanceSpec) -> Workload:
+        place = f'{ref.kind} "{ref.name}"'
+        try:
+            document = await self._cluster.get(WORKLOADS[ref.kind], namespace, ref.name)
+        except NotFoundError:
+            raise TargetError(Reason.TARGET_NOT_FOUND, f'{place} does not exist in namespace "{namespace}"') from None
+        except ForbiddenError:
+            raise TargetError(Reason.ACCESS_DENIED, f"the operator may not read {place}") from None
+        return read_workload(document, ref, spec.engine)
+
+    async def _pods(self, namespace: str, workload: Workload) -> tuple[Pod, ...]:
+        try:
+            documents = await self._cluster.list(PODS, namespace, workload.selector)
+        except ForbiddenError:
+            why = f'the operator may not list the pods of {workload.kind} "{workload.name}"'
+            raise TargetError(Reason.ACCESS_DENIED, why) from None
+        return ready_pods(documents, workload)
+
+    async def _node_labels(self, pods: tuple[Pod, ...]) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """Labels that all nodes of the pods share: different GPUs leave the product unknown."""
+        names = sorted({pod.node for pod in pods if pod.node})[:NODES_READ]
+        try:
+            documents = await asyncio.gather(*(self._cluster.get(NODES, None, name) for name in names))
+        except NotFoundError:
+            return {}, ("a pod's node does not exist any more",)
+        except ForbiddenError:
+            return {}, ("the operator may not read nodes: set spec.accelerator",)
+        labels = [(document.get("metadata") or {}).get("labels") or {} for document in documents]
+        shared = {key: value for key, value in (labels[0] if labels else {}).items() if _all_have(labels, key, value)}
+        products = sorted({entry["nvidia.com/gpu.product"] for entry in labels if "nvidia.com/gpu.product" in entry})
+        mixed = (f"its pods run on different GPUs ({', '.join(products)}): set spec.accelerator",)
+        return shared, mixed if len(products) > 1 else ()
+
+    async def _model_config(self, namespace: str, spec: InstanceSpec) -> tuple[Mapping[str, Any] | None, str | None]:
+        """config.json out of a ConfigMap, and why there is none."""
+        ref = spec.model.config_map_ref if spec.model is not None else None
+        if ref is None:
+            return None, None
+        place = f'spec.model.configMapRef: ConfigMap "{ref.name}"'
+        try:
+            document = await self._cluster.get(CONFIG_MAPS, namespace, ref.name)
+        except NotFoundError:
+            return None, f"{place} does not exist"
+        except ForbiddenError:
+            return None, f"{place} may not be read by the operator"
+        data = document.get("data") or {}
+        if ref.key not in data:
+            return None, f'{place} has no key "{ref.key}"; it has: {", ".join(sorted(data)) or "none"}'
+        return _parsed(data[ref.key], f'{place}, key "{ref.key}"')
+
+    async def _version(self, sources: Sources, pods: tuple[Pod, ...]) -> str | None:
+        """The engine's own answer, remembered per pod: it cannot change while the pod lives."""
+        if sources.spec.engine_version is not None:
+            return None
+        known = next((self._versions[pod.uid] for pod in pods if pod.uid in self._versions), None)
+        if known is not None:
+            return known
+        port = _port(sources)
+        for pod in [pod for pod in pods if pod.address][:VERSION_ATTEMPTS]:
+            version = await self._engines.version(pod.address, port)
+            if version is not None:
+                self._remember(pod.uid, version)
+                return version
+        return None
+
+    def _remember(self, uid: str, version: str) -> None:
+        if len(self._versions) >= _REMEMBERED_PODS:
+            self._versions.clear()
+        self._versions[uid] = version
+
+    async def _measure(
+        self,
+        namespace: str,
+        spec: InstanceSpec,
+        assembled: Assembled,
+        workload: Workload | None,
+        pods: tuple[Pod, ...],
+    ) -> Measurements:
+        problem = _nothing_to_ask(spec, workload, pods)
+        where = scope(namespace, spec.metrics.selector, [pod.name for pod in pods], self._window(spec, workload, pods))
+        prometheus = self._sources.get(spec.metrics.prometheus_ref)
+        if problem is None and where.window_seconds < HISTORY_MIN_SECONDS:
+            problem = Missing(Reason.METRICS_MISSING, f"only {where.window_seconds} s of data since its pods started")
+        if problem is None and prometheus is None:
+            problem = self._unknown_source(spec.metrics.prometheus_ref)
+        if problem is not None or prometheus is None:
+            return nothing(problem or self._unknown_source(spec.metrics.prometheus_ref), spec.slo)
+        names = metric_names(spec.engine, assembled.observation.config.version)
+        own = tuple(pod.name for pod in pods) if workload is not None else None
+        asked = Asked(all_queries(names, where, spec.slo), names, spec.slo, where.window_seconds, own)
+        return await _ask(prometheus, asked, where, spec.metrics.prometheus_ref)
+
+    def _unknown_source(self, name: str) -> Missing:
+        known = ", ".join(sorted(self._sources)) or "none"
+        why = f'spec.metrics.prometheusRef "{name}" is not set up; the administrator has set up: {known}'
+        return Missing(Reason.PROMETHEUS_ERROR, why)
+
+    def _window(self, spec: InstanceSpec, workload: Workload | None, pods: tuple[Pod, ...]) -> int:
+        """The spec's window. A StatefulSet's pods keep their names, so what ran before them must stay out."""
+        window = spec.metrics.window_seconds
+        starts = [pod.started for pod in pods if pod.started is not None]
+        if workload is None or workload.kind != "StatefulSet" or not starts:
+            return window
+        return max(1, min(window, int((self._clock() - max(starts)).total_seconds())))
+
+
+def _all_have(labels: list[dict[str, str]], key: str, value: str) -> bool:
+    return all(entry.get(key) == value for entry in labels)
+
+
+def _replicas(workload: Workload | None, measured: Measurements) -> int | None:
+    return measured.replicas if workload is not None else None
+
+
+def _parsed(text: str, place: str) -> tuple[Mapping[str, Any] | None, str | None]:
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, f"{place} is no JSON"
+    return (config, None) if isinstance(config, dict) else (None, f"{place} is no JSON object")
+
+
+def _port(sources: Sources) -> int:
+    """--port, else the container's own port, else vLLM's default."""
+    stated = assemble(sources).observation.config.integer("port")
+    if stated is not None:
+        return stated
+    ports = sources.container.ports if sources.container is not None else ()
+    named = dict(ports)
+    return named.get("http") or next((port for _, port in ports), DEFAULT_PORT)
+
+
+def _nothing_to_ask(spec: InstanceSpec, workload: Workload | None, pods: tuple[Pod, ...]) -> Missing | None:
+    if workload is not None and not pods:
+        why = f'no ready pod of {workload.kind} "{workload.name}" runs its present template'
+        return Missing(Reason.METRICS_MISSING, why)
+    if workload is None and not spec.metrics.selector:
+        return Missing(Reason.METRICS_MISSING, "neither spec.targetRef nor spec.metrics.selector says which series")
+    return None
+
+
+async def _ask(prometheus: Prometheus, asked: Asked, where: Scope, name: str) -> Measurements:
+    """All queries of the look at once; one that fails fails the look, as half a look misleads."""
+    try:
+        answers = await _answers(prometheus, asked.queries)
+    except PrometheusError as error:
+        return nothing(Missing(Reason.PROMETHEUS_ERROR, f'Prometheus "{name}": {error}'), asked.slos)
+    found = measurements(asked, answers)
+    if found.problem is None:
+        return found
+    told = f'{found.problem.reason} of {asked.names.running}{{{where.matchers}}} in Prometheus "{name}"'
+    return nothing(Missing(found.problem.code, told), asked.slos)
+
+
+async def _answers(prometheus: Prometheus, queries: Mapping[str, str]) -> dict[str, tuple[Sample, ...]]:
+    """Every query's answer; the first failure ends the others, so that a dead Prometheus costs one timeout."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {key: group.create_task(prometheus.query(query)) for key, query in queries.items()}
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return {key: task.result() for key, task in tasks.items()}

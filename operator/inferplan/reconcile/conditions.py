@@ -1,0 +1,156 @@
+"""From a look and the plan that holds to the instance's conditions. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from inferplan.api.conditions import Condition, Status, set_condition
+from inferplan.api.instance import ApplyMode
+from inferplan.api.plan import Phase
+from inferplan.api.reasons import ConditionType, Reason
+from inferplan.api.values import Confidence
+from inferplan.diagnose.slo import slo_states
+from inferplan.reconcile.look import Finding, Look
+from inferplan.reconcile.plans import undecided
+
+_MESSAGE_LENGTH = 4000
+
+
+@dataclass(frozen=True)
+class Held:
+    """The plan that holds after this look.
+
+    Attributes:
+        name: Its name.
+        phase: Its phase.
+        gain: spec.summary.gain.
+        changes: Settings that change; "" for a plan that was kept.
+        confidence: spec.summary.confidence.
+        renewed: Whether it follows from this look, rather than from an earlier one.
+    """
+
+    name: str
+    phase: str
+    gain: str
+    changes: str
+    confidence: str
+    renewed: bool
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is to be said about the plan: the one that holds, or why its name is taken by a foreign one."""
+
+    held: Held | None = None
+    name_taken: str | None = None
+
+
+def conditions(look: Look, standing: Standing, stored: Iterable[Any], now: str) -> tuple[Condition, ...]:
+    """All six conditions; a transition time stays while its status stays."""
+    result = readable(stored)
+    for kind, finding in findings(look, standing).items():
+        condition = Condition(
+            type=kind,
+            status=finding.status,
+            reason=finding.reason,
+            message=finding.message[:_MESSAGE_LENGTH],
+            last_transition_time=now,
+            observed_generation=look.instance.generation,
+        )
+        result = set_condition(result, condition)
+    return result
+
+
+def readable(stored: Iterable[Any]) -> tuple[Condition, ...]:
+    """The stored conditions of the kinds that are ours; what is garbled is left out."""
+    kept: list[Condition] = []
+    for entry in stored:
+        try:
+            condition = Condition.from_kube(entry)
+        except ValidationError:
+            continue
+        if condition.type in set(ConditionType):
+            kept.append(condition)
+    return tuple(kept)
+
+
+def findings(look: Look, standing: Standing) -> Mapping[ConditionType, Finding]:
+    """What each condition says."""
+    return {
+        ConditionType.READY: _ready(look),
+        ConditionType.TARGET_RESOLVED: look.target,
+        ConditionType.METRICS_AVAILABLE: look.metrics,
+        ConditionType.SLOS_MET: _slos_met(look),
+        ConditionType.PLAN_CURRENT: _plan_current(look, standing),
+        ConditionType.LOW_CONFIDENCE: _low_confidence(standing.held),
+    }
+
+
+def _ready(look: Look) -> Finding:
+    if look.problem is not None:
+        return look.problem
+    if look.complete:
+        return Finding(Status.TRUE, Reason.PLANNED, "the instance was read and the engine ran")
+    first = look.target if look.target.status is Status.FALSE else look.metrics
+    return Finding(Status.FALSE, Reason.WAITING, first.message)
+
+
+def _slos_met(look: Look) -> Finding:
+    spec = look.spec
+    if spec is not None and not spec.slo:
+        return Finding(Status.UNKNOWN, Reason.NO_SLO, "the spec sets no target")
+    if spec is None or look.gathered is None:
+        return Finding(Status.UNKNOWN, Reason.SLO_UNKNOWN, "nothing was measured")
+    states = slo_states(spec.slo, look.gathered.measured.metrics)
+    missed = [state.sentence for state in states if state.met is False]
+    if missed:
+        return Finding(Status.FALSE, Reason.SLO_VIOLATED, "; ".join(missed))
+    unknown = [state.sentence for state in states if state.met is None]
+    if unknown:
+        return Finding(Status.UNKNOWN, Reason.SLO_UNKNOWN, "; ".join(unknown))
+    return Finding(Status.TRUE, Reason.SLOS_MET, "; ".join(state.sentence for state in states))
+
+
+def _plan_current(look: Look, standing: Standing) -> Finding:
+    held, why = standing.held, undecided(look)
+    if standing.name_taken is not None:
+        told = f'OptimizationPlan "{standing.name_taken}" exists and is not of this instance; delete it'
+        return Finding(Status.FALSE, Reason.NO_PLAN, told)
+    if held is not None and held.renewed:
+        return Finding(Status.TRUE, Reason.PLAN_WRITTEN, f"{held.name}: {held.changes}{_apply_note(look, held)}")
+    if held is not None:
+        return Finding(Status.FALSE, Reason.PLAN_KEPT, f"{held.name} was not renewed: {why}")
+    if why is not None:
+        return Finding(Status.FALSE, Reason.NO_PLAN, why)
+    return Finding(Status.TRUE, Reason.NOTHING_TO_CHANGE, _judgements(look))
+
+
+def _judgements(look: Look) -> str:
+    """Why each optimizer, or a guard, sees nothing to change."""
+    if look.outcome is None:
+        return ""
+    decision = look.outcome.decision
+    abstained = (f"{note.optimizer}: {note.reason}" for note in decision.abstentions)
+    return "; ".join((*abstained, *(f"{entry.option}: {entry.reason}" for entry in decision.rejected)))
+
+
+def _apply_note(look: Look, held: Held) -> str:
+    mode = look.spec.apply.mode if look.spec is not None else ApplyMode.OFF
+    if mode is ApplyMode.OFF or held.phase != Phase.PROPOSED:
+        return ""
+    return f". {unavailable(mode)}"
+
+
+def unavailable(mode: ApplyMode) -> str:
+    """What an apply mode other than Off gets today."""
+    return f"spec.apply.mode is {mode}, but this version proposes plans and does not apply them"
+
+
+def _low_confidence(held: Held | None) -> Finding:
+    if held is None:
+        return Finding(Status.UNKNOWN, Reason.NO_PLAN, "there is no plan")
+    if held.confidence == Confidence.LOW:
+        return Finding(Status.TRUE, Reason.CONFIDENCE_LOW, "the plan rests on rules of thumb or on little data")
+    return Finding(Status.FALSE, Reason.CONFIDENCE_FAIR, "the plan rests on what was measured here")

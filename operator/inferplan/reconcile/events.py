@@ -1,0 +1,110 @@
+"""Events for people, on transitions only; the same transition has the same name and is never posted twice. Pure."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from inferplan.api.conditions import Condition, Status
+from inferplan.api.instance import ApplyMode
+from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE
+from inferplan.api.reasons import ConditionType, Reason
+from inferplan.reconcile.conditions import unavailable
+from inferplan.reconcile.instance import Instance
+from inferplan.reconcile.look import Look
+from inferplan.reconcile.plans import Steps
+
+COMPONENT = "inferplan"
+_MESSAGE_LENGTH = 1000  # the API server takes 1024
+_NAME_MAX = 253 - 17
+_TOLD = (ConditionType.READY, ConditionType.TARGET_RESOLVED, ConditionType.METRICS_AVAILABLE, ConditionType.SLOS_MET)
+"""Conditions whose turn to False is news. PlanCurrent follows from them."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One event.
+
+    Attributes:
+        reason: Its reason.
+        message: Its sentence.
+        warning: Warning rather than Normal.
+        since: What the transition left: with it, reason and message the event is told apart from a later one.
+    """
+
+    reason: Reason
+    message: str
+    warning: bool
+    since: str
+
+
+def condition_notes(before: Iterable[Condition], after: Iterable[Condition]) -> tuple[Note, ...]:
+    """A note for each condition that is newly False, or False for another reason."""
+    old = {condition.type: condition for condition in before}
+    return tuple(
+        _condition_note(condition, old.get(condition.type))
+        for condition in after
+        if condition.type in _TOLD and _is_news(condition, old.get(condition.type))
+    )
+
+
+def _is_news(new: Condition, old: Condition | None) -> bool:
+    if new.status is not Status.FALSE or new.reason == Reason.WAITING:
+        return False
+    return old is None or old.status is not Status.FALSE or old.reason != new.reason
+
+
+def _condition_note(new: Condition, old: Condition | None) -> Note:
+    since = f"{old.status} {old.reason} {old.last_transition_time}" if old is not None else ""
+    return Note(Reason(new.reason), new.message, warning=True, since=since)
+
+
+def plan_notes(steps: Steps, changes: str, stamp: str) -> tuple[Note, ...]:
+    """Notes about plans that came, came back or went. `stamp` tells one revival from the next."""
+    notes: list[Note] = []
+    if steps.propose is not None:
+        reason = Reason.PLAN_REVIVED if steps.revived else Reason.PLAN_PROPOSED
+        notes.append(Note(reason, f"{steps.propose}: {changes}", warning=False, since=stamp if steps.revived else ""))
+    notes += [
+        Note(Reason.PLAN_SUPERSEDED, f"{name}: {steps.why}", warning=False, since=stamp) for name in steps.supersede
+    ]
+    return tuple(notes)
+
+
+def apply_note(look: Look) -> tuple[Note, ...]:
+    """Says once for each spec that its apply mode does nothing yet."""
+    spec = look.spec
+    generation = look.instance.generation
+    if spec is None or spec.apply.mode is ApplyMode.OFF or look.instance.status.get("observedGeneration") == generation:
+        return ()
+    return (Note(Reason.APPLY_UNAVAILABLE, unavailable(spec.apply.mode), warning=True, since=str(generation)),)
+
+
+def event_body(instance: Instance, note: Note, now: str) -> Mapping[str, Any]:
+    """The core/v1 Event."""
+    identity = f"{instance.uid}\n{note.reason}\n{note.message}\n{note.since}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{instance.key.name[:_NAME_MAX].rstrip('-.')}.{digest[:16]}",
+            "namespace": instance.key.namespace,
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": INFERENCE_INSTANCE.kind,
+            "namespace": instance.key.namespace,
+            "name": instance.key.name,
+            "uid": instance.uid,
+        },
+        "type": "Warning" if note.warning else "Normal",
+        "reason": note.reason,
+        "message": note.message[:_MESSAGE_LENGTH],
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": COMPONENT,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }

@@ -1,0 +1,198 @@
+"""One look at one instance: read, gather, plan, write. The sequence and nothing else."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from inferplan.api.instance import InstanceSpec
+from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
+from inferplan.api.plan import Phase, PlanSpec
+from inferplan.engine.planner import plan
+from inferplan.kube.errors import ConflictError, KubeError, NotFoundError
+from inferplan.kube.port import Cluster
+from inferplan.kube.resources import EVENTS, INSTANCES, PLANS, Document
+from inferplan.observe.assemble import SpecError, policy_of
+from inferplan.observe.gather import Gatherer
+from inferplan.observe.target import TargetError
+from inferplan.reconcile.conditions import Held, Standing, conditions, readable
+from inferplan.reconcile.controller import Result
+from inferplan.reconcile.events import Note, apply_note, condition_notes, event_body, plan_notes
+from inferplan.reconcile.feed import Feed, Target
+from inferplan.reconcile.instance import Instance, Key, read_instance
+from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
+from inferplan.reconcile.plans import Steps, StoredPlan, name_of, own_plans, steps, wanted_spec
+from inferplan.reconcile.status import instance_status, status_patch
+from inferplan.telemetry import Telemetry
+
+UID_LABEL = "inferplan.dev/instance-uid"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "inferplan"}
+
+logger = logging.getLogger(__name__)
+
+
+class Planner:
+    """Looks at instances and writes what follows.
+
+    Args:
+        cluster: The API server.
+        gatherer: Reads everything about an instance.
+        feed: Learns which workload an instance refers to.
+        telemetry: Where counts go.
+        clock: Present time, UTC.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        gatherer: Gatherer,
+        feed: Feed,
+        telemetry: Telemetry,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._cluster = cluster
+        self._gatherer = gatherer
+        self._feed = feed
+        self._telemetry = telemetry
+        self._clock = clock
+
+    async def reconcile(self, key: Key) -> Result:
+        """One look. Writes only what changed.
+
+        Raises:
+            KubeError: The API server gave no proper answer; nothing is half-done that the next look would not mend.
+        """
+        try:
+            document = await self._cluster.get(INSTANCES, key.namespace, key.name)
+        except NotFoundError:
+            document = None
+        if document is None or document["metadata"].get("deletionTimestamp"):
+            self._feed.forget(key)
+            return Result.GONE
+        instance = read_instance(document)
+        self._feed.refer(key, _target_of(instance))
+        stored = await self._stored_plans(instance)
+        look = await self._look(instance)
+        now = _stamp(self._clock())
+        await self._write(look, stored, now)
+        return Result.SETTLED if look.settled else Result.WAITING
+
+    async def _look(self, instance: Instance) -> Look:
+        spec = instance.spec
+        if isinstance(spec, str):
+            return invalid_spec(instance, spec)
+        try:
+            gathered = await self._gatherer.gather(instance.key.namespace, spec)
+        except SpecError as error:
+            return invalid_spec(instance, str(error))
+        except TargetError as error:
+            return no_target(instance, error)
+        policy = policy_of(spec, rules_of_thumb=spec.target_ref is None)
+        return seen(instance, gathered, plan(gathered.assembled.observation, policy))
+
+    async def _stored_plans(self, instance: Instance) -> tuple[StoredPlan, ...]:
+        documents = await self._cluster.list(PLANS, instance.key.namespace, f"{UID_LABEL}={instance.uid}")
+        return own_plans(documents, instance.uid)
+
+    async def _write(self, look: Look, stored: tuple[StoredPlan, ...], now: str) -> None:
+        wanted = _wanted(look, now)
+        todo = steps(look, stored, wanted)
+        try:
+            await self._write_plans(look.instance, todo)
+        except ConflictError:
+            standing = Standing(name_taken=todo.current)
+            await self._tell(look, standing, (), now)
+            return
+        held = _held(todo, stored, wanted)
+        changes = held.changes if held is not None else ""
+        await self._tell(look, Standing(held), plan_notes(todo, changes, now), now)
+
+    async def _write_plans(self, instance: Instance, todo: Steps) -> None:
+        """Writes the plan, then marks and prunes others: at no time is there none that should be."""
+        if todo.create is not None:
+            await self._cluster.create(PLANS, instance.key.namespace, plan_body(instance, todo.create))
+        if todo.propose is not None:
+            await self._mark(instance, todo.propose, Phase.PROPOSED, "Waits for a person; nothing is applied.")
+            self._telemetry.plans_written.inc()
+        for name in todo.supersede:
+            await self._mark(instance, name, Phase.SUPERSEDED, todo.why)
+        for name in todo.prune:
+            await self._cluster.delete(PLANS, instance.key.namespace, name)
+
+    async def _mark(self, instance: Instance, name: str, phase: Phase, message: str) -> None:
+        status = {"phase": phase, "message": message}
+        try:
+            await self._cluster.patch_status(PLANS, instance.key.namespace, name, status)
+        except NotFoundError:
+            logger.info("plan %s was deleted meanwhile", name, extra={"namespace": instance.key.namespace})
+
+    async def _tell(self, look: Look, standing: Standing, notes: tuple[Note, ...], now: str) -> None:
+        """Events first: a look that ends between the two repeats them under the same names."""
+        instance = look.instance
+        before = instance.status.get("conditions") or ()
+        after = conditions(look, standing, before, now)
+        for note in (*notes, *apply_note(look), *condition_notes(readable(before), after)):
+            await self._post(instance, note, now)
+        patch = status_patch(instance.status, instance_status(look, standing.held, after, now))
+        if patch:
+            await self._cluster.patch_status(INSTANCES, instance.key.namespace, instance.key.name, patch)
+
+    async def _post(self, instance: Instance, note: Note, now: str) -> None:
+        """An event is a courtesy: one that cannot be posted holds nothing up."""
+        try:
+            await self._cluster.create(EVENTS, instance.key.namespace, event_body(instance, note, now))
+        except ConflictError:
+            return
+        except KubeError as error:
+            logger.warning("event %s: %s", note.reason, error, extra={"instance": instance.key.name})
+
+
+def plan_body(instance: Instance, spec: PlanSpec) -> Document:
+    """The OptimizationPlan, owned by its instance: deleting the instance collects it; nothing waits for it."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": OPTIMIZATION_PLAN.kind,
+        "metadata": {
+            "name": name_of(spec),
+            "namespace": instance.key.namespace,
+            "labels": {**MANAGED_BY, UID_LABEL: instance.uid},
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": INFERENCE_INSTANCE.kind,
+                    "name": instance.key.name,
+                    "uid": instance.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": spec.to_kube(),
+    }
+
+
+def _wanted(look: Look, now: str) -> PlanSpec | None:
+    """The plan that follows from the look; None when nothing is to be changed or nothing is known."""
+    if look.gathered is None or look.outcome is None or not look.outcome.decision.optimizations:
+        return None
+    return wanted_spec(look.instance, look.gathered, look.outcome.decision, now)
+
+
+def _held(todo: Steps, stored: tuple[StoredPlan, ...], wanted: PlanSpec | None) -> Held | None:
+    if todo.current is None:
+        return None
+    present = next((entry for entry in stored if entry.name == todo.current), None)
+    phase = Phase.PROPOSED.value if todo.propose is not None or present is None else present.phase
+    if wanted is not None:
+        summary = wanted.summary
+        return Held(todo.current, phase, summary.gain, summary.changes, summary.confidence, renewed=True)
+    gain, confidence = (present.gain, present.confidence) if present is not None else ("", "")
+    return Held(todo.current, phase, gain, "", confidence, renewed=False)
+
+
+def _target_of(instance: Instance) -> Target | None:
+    ref = instance.spec.target_ref if isinstance(instance.spec, InstanceSpec) else None
+    return Target(instance.key.namespace, ref.kind, ref.name) if ref is not None else None
+
+
+def _stamp(now: datetime) -> str:
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

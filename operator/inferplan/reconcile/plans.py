@@ -1,0 +1,221 @@
+"""Which plan is to be there, and what that means for those that are. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inferplan.api.instance import OptimizerName
+from inferplan.api.plan import Decision, EngineRef, InstanceRef, Patch, Phase, PlanSpec, PlanTarget
+from inferplan.api.reasons import Reason
+from inferplan.api.values import OptimizationType
+from inferplan.engine.identity import args_digest, observation_digest, plan_hash, plan_name
+from inferplan.engine.patching import Place, build_patch
+from inferplan.observe.gather import Gathered
+from inferplan.reconcile.instance import Instance
+from inferplan.reconcile.look import Look
+
+PLANS_KEPT = 5
+"""Plans of one instance that stay: the one that holds and the latest superseded ones."""
+
+UNDECIDED = frozenset(
+    {
+        Reason.METRICS_MISSING,
+        Reason.METRICS_STALE,
+        Reason.PROMETHEUS_ERROR,
+        Reason.IDLE,
+        Reason.ENGINE_VERSION_UNKNOWN,
+        Reason.SETTING_UNKNOWN,
+        Reason.MODEL_CONFIG_MISSING,
+        Reason.ACCELERATOR_UNKNOWN,
+    }
+)
+"""Abstentions that say nothing about whether an earlier plan still holds."""
+
+_OPEN = frozenset({"", Phase.PROPOSED, Phase.AWAITING_APPROVAL})
+_OPTIMIZER_OF = {
+    OptimizationType.KV_CACHE: OptimizerName.KV_CACHE,
+    OptimizationType.QUANTIZATION: OptimizerName.QUANTIZATION,
+    OptimizationType.BATCHING: OptimizerName.BATCHING,
+}
+_NAME_MAX = 253 - 9  # a Kubernetes name, less "-" and eight digits of the hash
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """A plan of the instance as it is stored; read with care, as an older version may have written it.
+
+    Attributes:
+        name: Its name.
+        phase: status.phase; "" before a status was written.
+        created: metadata.creationTimestamp.
+        args_digest: Digest of the arguments it was made for; None without a workload.
+        optimizers: Optimizers that its changes came from.
+        gain: spec.summary.gain.
+        confidence: spec.summary.confidence.
+    """
+
+    name: str
+    phase: str
+    created: str
+    args_digest: str | None
+    optimizers: frozenset[str]
+    gain: str
+    confidence: str
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is to be done to the instance's plans.
+
+    Attributes:
+        current: Name of the plan that holds afterwards; None when none does.
+        create: The plan to write.
+        propose: Name of the plan whose status is to say Proposed (new, revived, or left without a status).
+        revived: Whether that plan was superseded before.
+        supersede: Names of plans that hold no longer.
+        why: The sentence that goes into their status.
+        prune: Names of superseded plans to delete.
+    """
+
+    current: str | None
+    create: PlanSpec | None = None
+    propose: str | None = None
+    revived: bool = False
+    supersede: tuple[str, ...] = ()
+    why: str = ""
+    prune: tuple[str, ...] = ()
+
+
+def own_plans(documents: Sequence[Mapping[str, Any]], uid: str) -> tuple[StoredPlan, ...]:
+    """The plans that this very instance controls, newest first; a label alone proves nothing."""
+    own = [document for document in documents if _controller_uid(document) == uid]
+    return tuple(
+        sorted((_stored(document) for document in own), key=lambda plan: (plan.created, plan.name), reverse=True)
+    )
+
+
+def wanted_spec(instance: Instance, gathered: Gathered, decision: Decision, observed_at: str) -> PlanSpec:
+    """The plan as it is written for this decision."""
+    observation = gathered.assembled.observation
+    target = _plan_target(gathered)
+    identity = {"instance": instance.key.name}
+    if target is not None:
+        identity |= {"kind": target.kind, "name": target.name, "container": target.container}
+        identity |= {"args": target.args_digest}
+    return PlanSpec.model_validate(
+        {
+            **{name: getattr(decision, name) for name in Decision.model_fields},
+            "instance_ref": InstanceRef(name=instance.key.name),
+            "engine": EngineRef(name=observation.config.engine, version=observation.config.version),
+            "observed_at": observed_at,
+            "observation_digest": observation_digest(observation),
+            "plan_hash": plan_hash(decision, identity),
+            "target": target,
+            "patch": _patch(instance, gathered, decision),
+        }
+    )
+
+
+def name_of(spec: PlanSpec) -> str:
+    """The plan's name, within what Kubernetes allows."""
+    return plan_name(spec.instance_ref.name[:_NAME_MAX].rstrip("-."), spec.plan_hash)
+
+
+def steps(look: Look, stored: Sequence[StoredPlan], wanted: PlanSpec | None) -> Steps:
+    """From what is there and what follows from the look to what is to be done."""
+    if wanted is not None:
+        name = name_of(wanted)
+        present = next((plan for plan in stored if plan.name == name), None)
+        unproposed = present is None or present.phase in {"", Phase.SUPERSEDED}
+        plan = Steps(
+            current=name,
+            create=wanted if present is None else None,
+            propose=name if unproposed else None,
+            revived=present is not None and present.phase == Phase.SUPERSEDED,
+            why=f"{name} takes its place.",
+        )
+    else:
+        kept = _kept(look, stored)
+        plan = Steps(current=kept.name if kept is not None else None, why=_why_not(look, stored))
+    return _with_leftovers(plan, stored)
+
+
+def _with_leftovers(plan: Steps, stored: Sequence[StoredPlan]) -> Steps:
+    """Supersedes every other open plan, and prunes the oldest superseded ones."""
+    others = [entry for entry in stored if entry.name != plan.current]
+    superseded = [entry.name for entry in others if entry.phase in _OPEN]
+    closed = [entry.name for entry in others if entry.phase in _OPEN or entry.phase == Phase.SUPERSEDED]
+    room = PLANS_KEPT - (plan.current is not None)
+    return Steps(
+        plan.current, plan.create, plan.propose, plan.revived, tuple(superseded), plan.why, tuple(closed[room:])
+    )
+
+
+def undecided(look: Look) -> str | None:
+    """Why the look says nothing about the plan; None when every optimizer could judge."""
+    if look.outcome is None:
+        finding = look.problem if look.problem is not None else look.target
+        return finding.message
+    notes = [note for note in look.outcome.decision.abstentions if note.code in UNDECIDED]
+    return notes[0].reason if notes else None
+
+
+def _kept(look: Look, stored: Sequence[StoredPlan]) -> StoredPlan | None:
+    """The open plan, if the look says nothing against it and its workload still has the same arguments."""
+    plan = next((entry for entry in stored if entry.phase in _OPEN), None)
+    if plan is None or (look.args_digest is not None and plan.args_digest != look.args_digest):
+        return None
+    if look.outcome is None:
+        return plan
+    codes = {note.optimizer: note.code for note in look.outcome.decision.abstentions}
+    return plan if any(codes.get(name) in UNDECIDED for name in plan.optimizers) else None
+
+
+def _why_not(look: Look, stored: Sequence[StoredPlan]) -> str:
+    """Why the plans that were open hold no longer, in a sentence."""
+    made_for = {plan.args_digest for plan in stored if plan.phase in _OPEN}
+    if look.args_digest is not None and made_for - {look.args_digest}:
+        return "Its workload runs with other arguments now."
+    return "Nothing is to be changed any more."
+
+
+def _plan_target(gathered: Gathered) -> PlanTarget | None:
+    workload = gathered.workload
+    if workload is None:
+        return None
+    return PlanTarget(
+        kind=workload.kind,
+        name=workload.name,
+        container=workload.container.name,
+        generation=workload.generation,
+        args_digest=args_digest(workload.container.command, workload.container.args),
+    )
+
+
+def _patch(instance: Instance, gathered: Gathered, decision: Decision) -> Patch | None:
+    workload = gathered.workload
+    if workload is None:
+        return None
+    changes = [change for optimization in decision.optimizations for change in optimization.config_changes]
+    place = Place(workload.kind, instance.key.namespace, workload.name)
+    return build_patch(gathered.assembled.observation.config.engine, place, workload.container, changes)
+
+
+def _controller_uid(document: Mapping[str, Any]) -> str | None:
+    owners = (document.get("metadata") or {}).get("ownerReferences") or ()
+    return next((owner.get("uid") for owner in owners if owner.get("controller")), None)
+
+
+def _stored(document: Mapping[str, Any]) -> StoredPlan:
+    meta, spec = document["metadata"], document.get("spec") or {}
+    summary = spec.get("summary") or {}
+    types = {entry.get("type") for entry in spec.get("optimizations") or ()}
+    return StoredPlan(
+        name=meta["name"],
+        phase=(document.get("status") or {}).get("phase") or "",
+        created=meta.get("creationTimestamp") or "",
+        args_digest=(spec.get("target") or {}).get("argsDigest"),
+        optimizers=frozenset(name for kind, name in _OPTIMIZER_OF.items() if kind in types),
+        gain=summary.get("gain") or "",
+        confidence=summary.get("confidence") or "",
+    )

@@ -1,0 +1,106 @@
+"""From a look to the instance's status, and to the part of it that changed. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from inferplan.api.conditions import Condition
+from inferplan.api.instance_status import (
+    AbstentionStatus,
+    HardwareStatus,
+    InstanceStatus,
+    MeasuredStatus,
+    PlanStatusRef,
+    SettingStatus,
+)
+from inferplan.domain.hardware import Accelerator
+from inferplan.domain.measurement import Measured, Missing
+from inferplan.domain.observation import Observation
+from inferplan.estimate.memory import weight_bytes
+from inferplan.kube.merge import merge_patch
+from inferplan.reconcile.conditions import Held
+from inferplan.reconcile.look import Look
+
+_DIGITS = 3
+"""Significant digits of traffic in the status: more would be noise, and a write for each look."""
+
+_CAPACITY = frozenset({"kv_cache_tokens"})
+
+
+def instance_status(look: Look, held: Held | None, conditions: tuple[Condition, ...], now: str) -> InstanceStatus:
+    """The whole status."""
+    plan = PlanStatusRef(name=held.name, phase=held.phase, gain=held.gain) if held is not None else None
+    base = InstanceStatus(
+        observed_generation=look.instance.generation, observed_at=now, conditions=conditions, plan=plan
+    )
+    if look.gathered is None:
+        return base
+    return base.model_copy(update=_observed(look.gathered.assembled.observation) | _decided(look))
+
+
+def _observed(observation: Observation) -> dict[str, Any]:
+    config, measured = observation.config, observation.metrics.measured()
+    return {
+        "engine_version": config.version,
+        "model": config.model[:256] if config.model is not None else None,
+        "serving_config": {
+            key: SettingStatus(value=setting.value, origin=setting.origin) for key, setting in config.items()
+        },
+        "hardware": _hardware(observation.accelerator),
+        "capacity": {key: _number(value) for key, value in measured.items() if key in _CAPACITY}
+        | _weights(observation),
+        "traffic": {key: _rounded(value) for key, value in measured.items() if key not in _CAPACITY},
+    }
+
+
+def _decided(look: Look) -> dict[str, Any]:
+    if look.outcome is None:
+        return {}
+    notes = look.outcome.decision.abstentions
+    return {
+        "bottlenecks": look.outcome.diagnosis.bottlenecks,
+        "abstentions": tuple(
+            AbstentionStatus(optimizer=note.optimizer, code=note.code, reason=note.reason) for note in notes
+        ),
+    }
+
+
+def _hardware(accelerator: Accelerator) -> HardwareStatus:
+    capability = accelerator.compute_capability
+    return HardwareStatus(
+        product=accelerator.product,
+        count=accelerator.count,
+        memory_mib=accelerator.memory_mib,
+        compute_capability=f"{capability // 10}.{capability % 10}" if capability is not None else None,
+        source=accelerator.source,
+    )
+
+
+def _weights(observation: Observation) -> dict[str, MeasuredStatus]:
+    """Weights per GPU, where model and parallel layout are known."""
+    ranks = observation.config.integer("tensor_parallel_size")
+    if isinstance(observation.model, Missing) or ranks is None or ranks < 1:
+        return {}
+    size = float(weight_bytes(observation.model, ranks))
+    formula = f"shapes in config.json x {observation.model.weight_bits} bits / tensor_parallel_size {ranks}"
+    return {"weights_bytes": MeasuredStatus(value=size, unit="bytes", source=formula)}
+
+
+def _number(value: Measured) -> MeasuredStatus:
+    return MeasuredStatus(value=value.value, unit=value.unit, window_seconds=value.window_seconds, source=value.source)
+
+
+def _rounded(value: Measured) -> MeasuredStatus:
+    return _number(value).model_copy(update={"value": float(f"{value.value:.{_DIGITS}g}")})
+
+
+def status_patch(stored: Mapping[str, Any], wanted: InstanceStatus) -> dict[str, Any]:
+    """What is to be sent; empty when all is as it was. The time of the look alone is no change."""
+    new = wanted.to_kube()
+    patch = merge_patch(_untimed(stored), _untimed(new))
+    if patch and "observedAt" in new:
+        patch["observedAt"] = new["observedAt"]
+    return patch
+
+
+def _untimed(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in status.items() if key != "observedAt"}

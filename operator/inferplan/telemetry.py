@@ -1,0 +1,83 @@
+"""What the operator says about itself: JSON logs on stderr, and Prometheus metrics in a registry of its own."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from typing_extensions import override
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_SECONDS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Telemetry:
+    """The operator's own metrics."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "inferplan_reconciles", "Looks at an instance, by result.", ["result"], registry=self.registry
+        )
+        self.reconcile_seconds = Histogram(
+            "inferplan_reconcile_seconds",
+            "Time of one look at an instance.",
+            buckets=_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.queue_depth = Gauge("inferplan_queue_depth", "Instances that are due now.", registry=self.registry)
+        self.oldest_key_age_seconds = Gauge(
+            "inferplan_oldest_key_age_seconds", "Time that the longest due instance waits.", registry=self.registry
+        )
+        self.instances = Gauge("inferplan_instances", "Instances that the operator knows.", registry=self.registry)
+        self.plans_written = Counter(
+            "inferplan_plans_written", "OptimizationPlans created or revived.", registry=self.registry
+        )
+        self.kube_requests = Counter(
+            "inferplan_kube_requests",
+            "Requests to the API server (not kopf's own).",
+            ["verb", "resource", "code"],
+            registry=self.registry,
+        )
+        self.prometheus_queries = Counter(
+            "inferplan_prometheus_queries", "Queries to Prometheus, by result.", ["result"], registry=self.registry
+        )
+
+    def observe_kube(self, verb: str, resource: str, code: str) -> None:
+        """Counts one request to the API server."""
+        self.kube_requests.labels(verb, resource, code).inc()
+
+    def observe_prometheus(self, result: str) -> None:
+        """Counts one query to Prometheus."""
+        self.prometheus_queries.labels(result).inc()
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message and what was given as `extra`."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _STANDARD and key[0] != "_"},
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str)
+
+
+def configure_logging(level: str, shape: Literal["json", "text"]) -> None:
+    """Sends all logs to stderr; kopf speaks only when something is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if shape == "json" else text)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in ("kopf", "aiohttp.access", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)

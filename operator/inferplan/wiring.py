@@ -1,0 +1,121 @@
+"""Builds the operator out of its parts; the only place that reads the clocks and the dice."""
+
+import random
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+
+from inferplan.kube.client import HttpCluster
+from inferplan.kube.connection import Connection, TokenFile
+from inferplan.kube.port import Cluster
+from inferplan.kube.resources import INSTANCES
+from inferplan.observe.engine_endpoint import EngineEndpoint
+from inferplan.observe.gather import Gatherer
+from inferplan.observe.prometheus import HttpPrometheus, Prometheus
+from inferplan.reconcile.controller import Controller, Result
+from inferplan.reconcile.feed import Feed
+from inferplan.reconcile.instance import Key
+from inferplan.reconcile.planning import Planner
+from inferplan.reconcile.schedule import Pace
+from inferplan.settings import PrometheusSource, Settings
+from inferplan.telemetry import Telemetry
+
+ENGINE_CONNECTIONS = 32
+
+
+def utc_now() -> datetime:
+    """Present time."""
+    return datetime.now(UTC)  # noqa: TID251  wiring is where the clock is read
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Time and chance, for tests to replace."""
+
+    now: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    uniform: Callable[[float, float], float] = random.uniform
+
+
+CLOCKS = Clocks()
+
+
+@dataclass(frozen=True)
+class Context:
+    """The operator's parts that others hold on to."""
+
+    settings: Settings
+    telemetry: Telemetry
+    controller: Controller
+    feed: Feed
+
+
+@asynccontextmanager
+async def operator_context(
+    settings: Settings, connection: Connection, clocks: Clocks = CLOCKS
+) -> AsyncIterator[Context]:
+    """The operator, ready to run; closes every connection on the way out."""
+    telemetry = Telemetry()
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(
+            HttpCluster(connection, telemetry.observe_kube, uniform=clocks.uniform)
+        )
+        sources = {
+            name: await _prometheus(stack, source, telemetry, clocks)
+            for name, source in settings.prometheus_sources.items()
+        }
+        engines = EngineEndpoint(await stack.enter_async_context(_session(None, ENGINE_CONNECTIONS)))
+        yield build(settings, telemetry, cluster, sources, engines, clocks)
+
+
+def build(
+    settings: Settings,
+    telemetry: Telemetry,
+    cluster: Cluster,
+    sources: Mapping[str, Prometheus],
+    engines: EngineEndpoint,
+    clocks: Clocks,
+) -> Context:
+    """Puts the parts together."""
+    pace = Pace(settings.resync_seconds, clocks.uniform)
+
+    async def list_keys() -> tuple[Key, ...]:
+        return await _list_keys(cluster, settings.namespaces)
+
+    async def reconcile(key: Key) -> Result:
+        return await planner.reconcile(key)
+
+    controller = Controller(reconcile, list_keys, pace, telemetry, clocks.monotonic)
+    feed = Feed(controller.add)
+    gatherer = Gatherer(cluster, sources, engines, clocks.now)
+    planner = Planner(cluster, gatherer, feed, telemetry, clocks.now)
+    return Context(settings, telemetry, controller, feed)
+
+
+async def _list_keys(cluster: Cluster, namespaces: tuple[str, ...]) -> tuple[Key, ...]:
+    """Every instance in the watched namespaces; none named means all."""
+    keys: list[Key] = []
+    for namespace in namespaces or (None,):
+        documents = await cluster.list_metadata(INSTANCES, namespace)
+        keys += (Key(document["metadata"]["namespace"], document["metadata"]["name"]) for document in documents)
+    return tuple(keys)
+
+
+async def _prometheus(
+    stack: AsyncExitStack, source: PrometheusSource, telemetry: Telemetry, clocks: Clocks
+) -> HttpPrometheus:
+    tls = ssl.create_default_context(cafile=source.ca_file) if source.ca_file is not None else None
+    session = await stack.enter_async_context(_session(tls))
+    token = TokenFile(source.bearer_token_file, clocks.monotonic) if source.bearer_token_file is not None else None
+    return HttpPrometheus(source.url, session, telemetry.observe_prometheus, token)
+
+
+def _session(tls: ssl.SSLContext | None, connections: int = 16) -> aiohttp.ClientSession:
+    """A session for foreign servers: no cookies, no proxies, no decompression of what they send."""
+    connector = aiohttp.TCPConnector(limit=connections, ssl=tls if tls is not None else True)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)

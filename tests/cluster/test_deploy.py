@@ -1,0 +1,314 @@
+"""deploy/ on the real API server: Pod Security admits the pod, RBAC is enough and no more, examples are accepted.
+
+The manifests are applied under names of their own, so that a run against the current cluster meets nobody's
+installation.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.lab import ROOT, Cluster, random_namespace
+
+from inferplan_lab.processes import wait_until
+
+DEPLOY = ROOT / "deploy"
+COMPONENTS = ("apply", "namespaced", "network-policy", "service-monitor")
+PATIENCE_SECONDS = 60
+NOT_OURS = ("CustomResourceDefinition",)
+
+ALLOWED = (
+    "get inferenceinstances.inferplan.dev",
+    "list inferenceinstances.inferplan.dev",
+    "watch inferenceinstances.inferplan.dev",
+    "patch inferenceinstances.inferplan.dev/status",
+    "list optimizationplans.inferplan.dev",
+    "watch optimizationplans.inferplan.dev",
+    "create optimizationplans.inferplan.dev",
+    "delete optimizationplans.inferplan.dev",
+    "patch optimizationplans.inferplan.dev/status",
+    "get deployments.apps",
+    "list deployments.apps",
+    "watch deployments.apps",
+    "get statefulsets.apps",
+    "list statefulsets.apps",
+    "watch statefulsets.apps",
+    "list pods",
+    "get configmaps",
+    "get nodes",
+    "create events",
+)
+REFUSED = (
+    "patch inferenceinstances.inferplan.dev",
+    "patch optimizationplans.inferplan.dev",
+    "patch deployments.apps",
+    "update deployments.apps",
+    "delete deployments.apps",
+    "patch statefulsets.apps",
+    "get secrets",
+    "list secrets",
+    "list configmaps",
+    "create pods",
+    "create pods/exec",
+    "get pods/log",
+    "list nodes",
+    "create customresourcedefinitions.apiextensions.k8s.io",
+)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """deploy/ under names that end in the namespace's own suffix."""
+
+    cluster: Cluster
+    namespace: str
+    suffix: str
+
+    @property
+    def account(self) -> str:
+        return f"system:serviceaccount:{self.namespace}:inferplan-operator{self.suffix}"
+
+    def may(self, verb_and_resource: str, namespace: str = "default") -> bool:
+        verb, resource = verb_and_resource.split()
+        name, _, subresource = resource.partition("/")
+        sub = (f"--subresource={subresource}",) if subresource else ()
+        asked = ("auth", "can-i", verb, name, *sub, f"--namespace={namespace}", f"--as={self.account}", "--quiet")
+        return self.cluster.run(*asked).code == 0
+
+
+def render(cluster: Cluster, folder: Path) -> list[dict[str, Any]]:
+    return [document for document in yaml.safe_load_all(cluster.kubectl("kustomize", str(folder))) if document]
+
+
+def overlay(folder: Path, components: tuple[str, ...], namespace: str = "", suffix: str = "") -> Path:
+    """A kustomization of deploy/ with components, in `folder`."""
+    relative = Path(*[".."] * (len(folder.resolve().parts) - 1), *DEPLOY.parts[1:])
+    body: dict[str, Any] = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [str(relative)],
+        "components": [str(relative / name) for name in components],
+    }
+    if namespace:
+        body |= {"namespace": namespace, "nameSuffix": suffix}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(body), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(control_plane: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """deploy/, applied; a warning of the server fails it."""
+    with random_namespace(control_plane, "deploy") as namespace:
+        suffix = namespace.removeprefix("deploy")
+        folder = overlay(tmp_path_factory.mktemp("overlay"), (), namespace, suffix)
+        ours = [document for document in render(control_plane, folder) if document["kind"] not in NOT_OURS]
+        text = yaml.safe_dump_all(ours)
+        answer = control_plane.run("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=text)
+        assert (answer.code, answer.err) == (0, "")
+        ready = Installed(control_plane, namespace, suffix)
+        try:
+            one_of_each_binding = ("create events", "get nodes")
+            wait_until(lambda: all(map(ready.may, one_of_each_binding)), PATIENCE_SECONDS, "the operator's rights")
+            yield ready
+        finally:
+            control_plane.run("delete", "--filename=-", "--wait=false", "--ignore-not-found", stdin=text)
+
+
+def test_pod_security_is_enforced_in_the_operators_namespace(installed: Installed) -> None:
+    labels = installed.cluster.get("namespace", installed.namespace)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_pod_security_refuses_a_pod_that_is_not_restricted(installed: Installed) -> None:
+    run = ("run", "plain", "--image=none", f"--namespace={installed.namespace}", "--dry-run=server")
+    answer = installed.cluster.run(*run)
+    assert answer.code != 0
+    assert 'violates PodSecurity "restricted' in answer.err
+
+
+def test_the_operators_pod_is_admitted(installed: Installed) -> None:
+    def pods() -> list[dict[str, Any]]:
+        text = installed.cluster.kubectl("get", "pods", f"--namespace={installed.namespace}", "--output=json")
+        items: list[dict[str, Any]] = json.loads(text)["items"]
+        return items
+
+    wait_until(lambda: len(pods()) == 1, PATIENCE_SECONDS, "the operator's pod, made by its ReplicaSet")
+    (pod,) = pods()
+    assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == "inferplan-operator"
+    assert pod["spec"]["containers"][0]["envFrom"][0]["configMapRef"]["name"].startswith("inferplan-config")
+
+
+@pytest.mark.parametrize("right", ALLOWED)
+def test_the_operator_may(right: str, installed: Installed) -> None:
+    assert installed.may(right)
+
+
+@pytest.mark.parametrize("right", REFUSED)
+def test_the_operator_may_not(right: str, installed: Installed) -> None:
+    assert not installed.may(right)
+
+
+def test_the_tables_of_rights_name_every_right_that_is_granted(control_plane: Cluster) -> None:
+    roles = [document for document in render(control_plane, DEPLOY) if document["kind"] == "ClusterRole"]
+    granted = {
+        f"{verb} {resource.replace('/', f'.{group}/', 1) if '/' in resource else f'{resource}.{group}'.rstrip('.')}"
+        for role in roles
+        if role["metadata"]["name"] in {"inferplan-observe", "inferplan-read-nodes"}
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert granted == set(ALLOWED)
+
+
+def test_people_who_may_edit_write_instances_and_only_admins_approve(installed: Installed) -> None:
+    cluster, namespace = installed.cluster, installed.namespace
+    for role in ("view", "edit", "admin"):
+        cluster.kubectl("create", "rolebinding", role, f"--clusterrole={role}", f"--user={role}er", "-n", namespace)
+
+    def may(user: str, verb: str, resource: str) -> bool:
+        return cluster.run("auth", "can-i", verb, resource, "-n", namespace, f"--as={user}er", "--quiet").code == 0
+
+    wait_until(lambda: may("admin", "patch", "oplan"), PATIENCE_SECONDS, "the roles' aggregation")
+    assert may("view", "list", "oplan")
+    assert not may("view", "create", "ii")
+    assert may("edit", "create", "ii")
+    assert not may("edit", "patch", "oplan")
+    assert not may("admin", "create", "oplan")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_renders_with_the_rest(component: str, control_plane: Cluster, tmp_path: Path) -> None:
+    plain = {(document["kind"], document["metadata"]["name"]) for document in render(control_plane, DEPLOY)}
+    documents = render(control_plane, overlay(tmp_path, (component,)))
+    assert {(document["kind"], document["metadata"]["name"]) for document in documents} - plain
+
+
+def test_all_components_fit_together_and_the_server_takes_them(control_plane: Cluster, tmp_path: Path) -> None:
+    documents = render(control_plane, overlay(tmp_path, COMPONENTS))
+    known = [document for document in documents if document["kind"] not in {*NOT_OURS, "ServiceMonitor"}]
+    for name in ("inferplan-system", "serving"):  # a dry run needs the namespaces to be there
+        control_plane.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    text = yaml.safe_dump_all(known)
+    answer = control_plane.run("apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f-", stdin=text)
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_the_service_monitor_picks_the_service_and_its_port(control_plane: Cluster, tmp_path: Path) -> None:
+    documents = render(control_plane, overlay(tmp_path, ("service-monitor",)))
+    (monitor,) = (document for document in documents if document["kind"] == "ServiceMonitor")
+    (service,) = (document for document in documents if document["kind"] == "Service")
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+
+
+def test_the_namespaced_component_leaves_no_right_on_the_whole_cluster_but_nodes(
+    control_plane: Cluster, tmp_path: Path
+) -> None:
+    documents = render(control_plane, overlay(tmp_path, ("namespaced",)))
+    bindings = [document for document in documents if document["kind"] == "ClusterRoleBinding"]
+    assert [document["roleRef"]["name"] for document in bindings] == ["inferplan-read-nodes"]
+    (role_binding,) = (document for document in documents if document["kind"] == "RoleBinding")
+    (deployment,) = (document for document in documents if document["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [{"name": "INFERPLAN_NAMESPACES", "value": role_binding["metadata"]["namespace"]}]
+
+
+@pytest.mark.parametrize("path", sorted((DEPLOY / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_is_accepted_without_a_warning(path: Path, control_plane: Cluster, namespace: str) -> None:
+    applied = ("apply", "--server-side", "--dry-run=server", "--validate=strict")
+    answer = control_plane.run(*applied, f"--filename={path}", f"--namespace={namespace}")
+    assert (answer.code, answer.err) == (0, "")
+
+
+WORKLOAD: dict[str, Any] = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "llama"},
+    "spec": {
+        "replicas": 0,
+        "selector": {"matchLabels": {"app": "llama"}},
+        "template": {
+            "metadata": {"labels": {"app": "llama"}},
+            "spec": {
+                "containers": [
+                    {
+                        "name": "vllm",
+                        "image": "vllm/vllm-openai:v0.33.0",
+                        "args": ["--max-num-seqs=32"],
+                        "env": [{"name": "A", "value": "b"}],
+                    }
+                ]
+            },
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def guarded(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    """The same with the component apply/, whose policy is about this installation's account."""
+    folder = overlay(tmp_path_factory.mktemp("apply"), ("apply",), installed.namespace, installed.suffix)
+    name = f"inferplan-apply{installed.suffix}"
+    added = [document for document in render(installed.cluster, folder) if document["metadata"]["name"] == name]
+    text = yaml.safe_dump_all(added, width=10_000)
+    text = text.replace("inferplan-system:inferplan-operator", installed.account.removeprefix("system:serviceaccount:"))
+    installed.cluster.kubectl("apply", "--server-side", "--filename=-", stdin=text)
+    installed.cluster.apply(WORKLOAD, namespace=installed.namespace)
+    wait_until(lambda: "InferPlan may" in (patch(installed, {"replicas": 9}) or ""), PATIENCE_SECONDS, "the policy")
+    yield installed
+    installed.cluster.run("delete", "--filename=-", "--wait=false", "--ignore-not-found", stdin=text)
+
+
+def patch(operator: Installed, spec: dict[str, Any]) -> str | None:
+    """Patches the workload as the operator, as a dry run; returns what refuses it."""
+    body = json.dumps({"spec": spec})
+    place = ("deployment", "llama", f"--namespace={operator.namespace}", f"--as={operator.account}")
+    answer = operator.cluster.run("patch", *place, "--dry-run=server", "--type=strategic", f"--patch={body}")
+    return answer.err if answer.code != 0 else None
+
+
+def of_container(**fields: Any) -> dict[str, Any]:
+    return {"template": {"spec": {"containers": [{"name": "vllm", **fields}]}}}
+
+
+def test_with_the_component_apply_the_operator_may_change_arguments(guarded: Installed) -> None:
+    assert patch(guarded, of_container(args=["--max-num-seqs=64"])) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (of_container(image="evil:1"), "nothing of a container but its args"),
+        (of_container(command=["sh", "-c"]), "nothing of a container but its args"),
+        (of_container(env=[{"name": "LD_PRELOAD", "value": "/tmp/x.so"}]), "nothing of a container but its args"),
+        (of_container(securityContext={"privileged": True}), "nothing of a container but its args"),
+        ({"template": {"spec": {"containers": [{"name": "more", "image": "evil:1"}]}}}, "add, remove or rename"),
+        ({"template": {"spec": {"initContainers": [{"name": "i", "image": "evil:1"}]}}}, "volumes, identity"),
+        ({"template": {"spec": {"serviceAccountName": "admin"}}}, "volumes, identity"),
+        ({"template": {"spec": {"hostNetwork": True}}}, "volumes, identity"),
+        ({"template": {"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}}}, "volumes, identity"),
+        ({"template": {"metadata": {"annotations": {"a": "b"}}}}, "labels and annotations"),
+        ({"replicas": 5}, "replicas or selector"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:50],
+)
+def test_with_the_component_apply_it_may_still_change_nothing_else(
+    spec: dict[str, Any], said: str, guarded: Installed
+) -> None:
+    refused = patch(guarded, spec)
+    assert refused is not None
+    assert "InferPlan may" in refused
+    assert said in refused
+
+
+def test_the_policy_is_about_the_operator_alone(guarded: Installed) -> None:
+    place = ("deployment", "llama", f"--namespace={guarded.namespace}", "--dry-run=server")
+    body = json.dumps({"spec": {"replicas": 5}})
+    guarded.cluster.kubectl("patch", *place, f"--patch={body}")

@@ -1,0 +1,135 @@
+"""Generated observations, policies and argument lists, and the profile of all property tests: quick, repeatable."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from inferplan.api.instance import SLO, Objective, OptimizerName, SLOMetric
+from inferplan.api.values import Engine
+from inferplan.dialects.versions import effective
+from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
+from inferplan.domain.model_card import ModelCard, read_model_config
+from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
+from inferplan.domain.proposal import Policy
+from inferplan.domain.serving import ServingConfig
+from tests.support.build import H100, LLAMA, LLAMA_CONFIG, a, metrics
+
+quick = settings(max_examples=200, derandomize=True, deadline=None)
+
+GPUS = (
+    H100,
+    Accelerator("NVIDIA-A100-SXM4-80GB", 1, 81_920, 80),
+    Accelerator("NVIDIA-L4", 1, 23_034, 89),
+    Accelerator("NVIDIA-B200", 1, 183_359, 100),
+    Accelerator("NVIDIA-H200", 2, 143_771, None),
+    UNKNOWN_ACCELERATOR,
+)
+_QWEN3 = ModelCard("Qwen3ForCausalLM", 36, 4096, 12_288, 32, 8, 128, 151_936, False, 16, 40_960, None)
+MODELS = (
+    LLAMA,
+    _QWEN3,
+    a.model(quantization_method="awq"),
+    a.model(weight_bits=32, max_position_embeddings=None),
+    a.model(head_dim=64, tied_embeddings=True),
+    NO_MODEL_CONFIG,
+    read_model_config({**LLAMA_CONFIG, "architectures": ["MixtralForCausalLM"]}),
+)
+VERSIONS = ("0.33.0", "0.33.1", "0.32.0", "0.20.2", "0.19.1", "0.9.1", None, "nightly")
+FORBID = ("kvCache", "kv_cache", "quantization", "batching", "maxBatchSize", "max_batch_size", "--max-num-seqs")
+
+
+def _maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(st.none(), values)
+
+
+caps = st.one_of(st.integers(1, 4096), st.sampled_from([1, 2, 32, 64, 256, 1024]))
+explicit: st.SearchStrategy[Mapping[str, Any]] = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_num_batched_tokens": st.sampled_from([32, 64, 512, 2048, 8192]),
+        "max_model_len": st.sampled_from([1024, 8192, 131_072, "auto"]),
+        "gpu_memory_utilization": st.sampled_from([0.1, 0.5, 0.92, 1.0]),
+        "kv_cache_dtype": st.sampled_from(["auto", "fp8", "bfloat16", "nvfp4"]),
+        "quantization": st.sampled_from(["none", "awq", "fp8_per_tensor"]),
+        "dtype": st.sampled_from(["auto", "half", "float32"]),
+        "tensor_parallel_size": st.sampled_from([1, 2, 16]),
+        "pipeline_parallel_size": st.sampled_from([1, 2]),
+        "data_parallel_size": st.sampled_from([1, 2]),
+        "enable_chunked_prefill": st.booleans(),
+        "performance_mode": st.sampled_from(["balanced", "throughput"]),
+        "kv_cache_memory_bytes": st.just(10**10),
+        "num_gpu_blocks_override": st.just(1000),
+    },
+)
+
+
+@st.composite
+def _configs(draw: st.DrawFn, gpu: Accelerator) -> ServingConfig:
+    engine = draw(st.sampled_from([Engine.VLLM, Engine.VLLM, Engine.VLLM, Engine.SGLANG, Engine.TGI]))
+    config = a.config(engine, draw(st.sampled_from(VERSIONS)), max_batch_size=draw(_maybe(caps)), **draw(explicit))
+    return effective(config, gpu)
+
+
+@st.composite
+def loads(draw: st.DrawFn, cap: int | None) -> Metrics:
+    """Metrics, each there or missing; often at the cap, often with a full cache."""
+    top = float(cap or 64)
+    shares = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.2, 0.3, 0.5, 0.9, 0.95, 1.0]))
+    running = st.one_of(st.floats(0, 2 * top), st.sampled_from([top, 0.96 * top, 0.0]))
+    latencies = st.floats(0.1, 1000)
+    return metrics(
+        num_requests_running=draw(_maybe(running)),
+        num_requests_waiting=draw(_maybe(st.sampled_from([0.0, 0.5, 1.0, 12.0, 1000.0]))),
+        kv_cache_usage=draw(_maybe(shares)),
+        preemptions_per_second=draw(_maybe(st.sampled_from([0.0, 0.0, 0.001, 5.0]))),
+        kv_cache_tokens=draw(_maybe(st.one_of(st.integers(1, 10**7), st.sampled_from([400_000, 100_000])))),
+        itl_mean_milliseconds=draw(_maybe(latencies)),
+        itl_p99_milliseconds=draw(_maybe(latencies)),
+    )
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    """Any look at any instance; sometimes with nothing measured at all."""
+    gpu = draw(st.sampled_from(GPUS))
+    config = draw(_configs(gpu))
+    seen = Metrics() if draw(st.integers(0, 9)) == 0 else draw(loads(config.integer("max_batch_size")))
+    return Observation(config, gpu, draw(st.sampled_from(MODELS)), seen, draw(_maybe(st.integers(1, 8))))
+
+
+@st.composite
+def capped(draw: st.DrawFn) -> Observation:
+    """Instances behind the scheduler's cap, most of which deserve a larger batch."""
+    gpu = draw(st.sampled_from(GPUS[:4]))
+    cap = draw(caps)
+    config = effective(a.config(version="0.33.0", max_batch_size=cap, max_model_len=1024), gpu)
+    seen = metrics(
+        num_requests_running=draw(st.floats(0.95, 1.0)) * cap,
+        num_requests_waiting=draw(st.floats(1.0, 1000.0)),
+        kv_cache_usage=draw(st.floats(0.0, 1.0)),
+        preemptions_per_second=draw(st.sampled_from([0.0, 0.0, 0.0, 1.0])),
+        kv_cache_tokens=draw(st.integers(2000, 10**6)),
+    )
+    return Observation(config, gpu, draw(st.sampled_from(MODELS[:3])), seen)
+
+
+policies = st.builds(
+    Policy,
+    objective=st.sampled_from(Objective),
+    slo=st.lists(
+        st.builds(
+            SLO,
+            metric=st.sampled_from(SLOMetric),
+            percentile=st.sampled_from([50, 95, 99]),
+            target_milliseconds=st.sampled_from([1, 50, 10_000]),
+        ),
+        max_size=2,
+    ).map(tuple),
+    optimizers=st.sampled_from([tuple(OptimizerName), (OptimizerName.BATCHING,), (OptimizerName.KV_CACHE,)]),
+    forbid=st.lists(st.sampled_from(FORBID), max_size=2).map(tuple),
+    min_max_model_len=_maybe(st.integers(1, 10**6)),
+    minimum_gain_percent=st.sampled_from([0, 5, 60]),
+    rules_of_thumb=st.booleans(),
+)

@@ -1,0 +1,152 @@
+"""What readers do with anything at all: they read, or refuse in the way that they document."""
+
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from inferplan.api.values import Engine
+from inferplan.dialects.arguments import edit_arguments, read_arguments
+from inferplan.dialects.container import Container, engine_of, expand, version_of_image
+from inferplan.dialects.flags import flag_of, flags_of, neutral_key
+from inferplan.dialects.versions import effective, parse_version
+from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard, read_model_config
+from inferplan.domain.observation import Observation
+from inferplan.domain.proposal import Policy
+from inferplan.domain.serving import SettingValue
+from inferplan.domain.units import parse_quantity
+from inferplan.engine.planner import plan
+from tests.properties.strategies import quick
+from tests.support.build import H100, LLAMA_CONFIG, QUIET, a, metrics
+
+spellings = sorted({name for flag in flags_of(Engine.VLLM) for name in (flag.name, *flag.aliases, *flag.negations)})
+odd_values = ("", "None", "nan", "inf", "infk", "-1", "0", "1e999", "9" * 5000, "32k", "2.5K", "$(X)", "{}", "[1", "True")
+texts = st.one_of(st.text(max_size=12), st.sampled_from(odd_values), st.integers().map(str))
+words = st.one_of(
+    st.sampled_from([*spellings, "serve", "--config", "--", "-", "-m", "--max-num", "$(FLAGS)", "--unknown"]),
+    st.builds(lambda name, text: f"{name}={text}", st.sampled_from(spellings), texts),
+    texts,
+)
+containers = st.builds(
+    Container,
+    name=st.just("c"),
+    command=st.sampled_from([(), ("vllm", "serve"), ("python3", "-m", "vllm.entrypoints.openai.api_server")]),
+    args=st.lists(words, max_size=8).map(tuple),
+    environment=st.dictionaries(st.sampled_from(["X", "FLAGS"]), texts, max_size=2),
+)
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just(10**12))
+json = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner))
+
+
+@quick
+@given(containers, st.sampled_from(Engine))
+def test_any_argument_list_is_read_or_reported_and_planned_with(container: Container, engine: Engine) -> None:
+    reading = read_arguments(engine, container)
+    assert not reading.unknown & reading.config.settings.keys()
+    engine_of(container)
+    config = effective(reading.config, H100, reading.unknown)
+    observation = Observation(config, H100, a.model(), metrics(**QUIET))
+    plan(observation, Policy(rules_of_thumb=True))
+
+
+settings = st.one_of(
+    st.tuples(st.just("max_batch_size"), st.integers(1, 10**6)),
+    st.tuples(st.just("max_num_batched_tokens"), st.integers(1, 10**6)),
+    st.tuples(st.just("gpu_memory_utilization"), st.floats(0.01, 1.0)),
+    st.tuples(st.just("kv_cache_dtype"), st.sampled_from(["fp8", "auto", "fp8_e5m2"])),
+    st.tuples(st.just("quantization"), st.sampled_from(["fp8_per_tensor", "awq"])),
+    st.tuples(st.sampled_from(["enable_prefix_caching", "enable_chunked_prefill"]), st.booleans()),
+)
+
+
+@quick
+@given(containers, st.dictionaries(st.just("k"), settings, min_size=1).map(lambda drawn: dict(drawn.values())))
+def test_an_edit_gives_the_change_and_nothing_else(container: Container, changes: dict[str, SettingValue]) -> None:
+    edited = edit_arguments(Engine.VLLM, container, changes)
+    assume(isinstance(edited, Container))
+    assert isinstance(edited, Container)
+    before, after = read_arguments(Engine.VLLM, container).config, read_arguments(Engine.VLLM, edited).config
+    assert {key: after.value(key) for key in changes} == changes
+    kept = before.settings.keys() - changes.keys()
+    assert {key: after.value(key) for key in kept} == {key: before.value(key) for key in kept}
+    assert after.model == before.model
+
+
+plain = st.lists(
+    st.sampled_from(
+        ["--max-num-seqs=32", "--max-num-seqs 16", "--kv-cache-dtype=fp8", "-tp 2", "--port 8000", "--unknown=1", "-q awq"]
+    ),
+    max_size=5,
+)
+
+
+@quick
+@given(plain, settings)
+def test_plain_argument_lists_are_always_editable_and_an_edit_can_be_taken_back(
+    args: list[str], change: tuple[str, SettingValue]
+) -> None:
+    container = a.container("M", *(word for arg in args for word in arg.split()))
+    key, value = change
+    edited = edit_arguments(Engine.VLLM, container, {key: value})
+    assert isinstance(edited, Container)
+    assert edit_arguments(Engine.VLLM, container, {}) is container
+    old = read_arguments(Engine.VLLM, container).config.value(key)
+    if old is None:
+        assert edited.args[:-1] == container.args
+    else:
+        assert edit_arguments(Engine.VLLM, edited, {key: old}) == container
+
+
+@quick
+@given(st.dictionaries(st.sampled_from(sorted(LLAMA_CONFIG)), json), st.booleans())
+def test_any_config_json_gives_a_card_or_a_reason(changes: dict[str, Any], whole: bool) -> None:
+    card = read_model_config({**LLAMA_CONFIG, **changes} if whole else changes)
+    if isinstance(card, Missing):
+        assert 0 < len(card.reason) < 400
+        return
+    assert min(card.layers, card.heads, card.kv_heads, card.head_dim, card.vocab_size) >= 1
+    plan(Observation(effective(a.config(max_batch_size=32), H100), H100, card, metrics(**QUIET)), Policy())
+
+
+@quick
+@given(st.integers(1, 10**7), st.integers(1, 10**7), st.integers(1, 10**7))
+def test_sizes_of_any_magnitude_do_no_harm(layers: int, width: int, vocabulary: int) -> None:
+    changes = {"num_hidden_layers": layers, "intermediate_size": width, "vocab_size": vocabulary}
+    card = read_model_config({**LLAMA_CONFIG, **changes})
+    assert isinstance(card, ModelCard)
+    full = metrics(**{**QUIET, "kv_cache_usage": 1.0})
+    for load in (metrics(**QUIET), full):
+        plan(Observation(effective(a.config(max_batch_size=32), H100), H100, card, load), Policy())
+
+
+@quick
+@given(st.one_of(st.text(), st.integers(), st.from_regex(r"[+-]?[0-9.]{1,5}([eE][+-]?[0-9]{1,9})?[a-zA-Z]{0,2}")))
+def test_a_quantity_is_read_or_refused(text: str | int) -> None:
+    try:
+        amount = parse_quantity(text)
+    except ValueError:
+        return
+    assert isinstance(amount, Decimal)
+    assert amount.is_finite()
+
+
+@quick
+@given(st.one_of(st.text(), st.from_regex(r"v?[0-9]*\.[0-9]*\.?[0-9]*.*")))
+def test_a_version_is_read_or_not_known(text: str) -> None:
+    version = parse_version(text)
+    assert version is None or all(part >= 0 for part in version)
+    version_of_image(text)
+    assert expand(text, {}).replace("$(", "").replace("$", "") == text.replace("$(", "").replace("$", "")
+
+
+@quick
+@given(st.sampled_from(Engine), st.text(max_size=20))
+def test_a_key_is_known_or_names_the_nearest(engine: Engine, name: str) -> None:
+    try:
+        key = neutral_key(engine, name)
+    except ValueError as error:
+        assert "did you mean" in str(error)  # noqa: PT017  any text may be a key, so either outcome is right
+        return
+    assert flag_of(engine, key) is not None or key == "enable_prefix_caching"

@@ -1,0 +1,143 @@
+"""Builders of test objects with sane defaults: Llama-3.1-8B on one H100-80 with vLLM 0.33.0.
+
+`a.instance(...)`, `a.model(...)`, `a.container(...)`; `an.observation(...)`, `an.slo(...)`. Metrics and settings
+are given by name; a metric of None is missing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from types import MappingProxyType
+from typing import Any
+
+from inferplan.api.instance import SLO, InstanceSpec, SLOMetric
+from inferplan.api.values import Engine
+from inferplan.dialects.container import Container
+from inferplan.dialects.versions import effective
+from inferplan.domain.hardware import Accelerator
+from inferplan.domain.measurement import Measured, Measurement
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.observation import NOT_MEASURED, Metrics, Observation
+from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
+
+LLAMA_CONFIG: Mapping[str, Any] = MappingProxyType(
+    {
+        # the fields of meta-llama/Llama-3.1-8B's config.json that decide sizes
+        "architectures": ["LlamaForCausalLM"],
+        "hidden_size": 4096,
+        "intermediate_size": 14_336,
+        "max_position_embeddings": 131_072,
+        "num_attention_heads": 32,
+        "num_hidden_layers": 32,
+        "num_key_value_heads": 8,
+        "rope_scaling": {"factor": 8.0, "rope_type": "llama3"},
+        "tie_word_embeddings": False,
+        "torch_dtype": "bfloat16",
+        "vocab_size": 128_256,
+    }
+)
+LLAMA = ModelCard(
+    architecture="LlamaForCausalLM",
+    layers=32,
+    hidden_size=4096,
+    intermediate_size=14_336,
+    heads=32,
+    kv_heads=8,
+    head_dim=128,
+    vocab_size=128_256,
+    tied_embeddings=False,
+    weight_bits=16,
+    max_position_embeddings=131_072,
+    quantization_method=None,
+)
+H100 = Accelerator("NVIDIA-H100-80GB-HBM3", 1, 81_559, 90, "nodeLabels")
+UNITS = {"num_requests_running": "requests", "num_requests_waiting": "requests", "kv_cache_tokens": "tokens"}
+QUIET = MappingProxyType(
+    {
+        # a queue behind a cap of 32, the KV cache at 30 %, nothing preempted
+        "num_requests_running": 32.0,
+        "num_requests_waiting": 12.0,
+        "kv_cache_usage": 0.30,
+        "preemptions_per_second": 0.0,
+        "kv_cache_tokens": 400_000.0,
+    }
+)
+
+
+def measured(name: str, value: float | None) -> Measurement:
+    """A measurement of that name; None gives the missing one."""
+    return NOT_MEASURED if value is None else Measured(float(value), UNITS.get(name, "1"), f"vllm:{name}", 900)
+
+
+def metrics(**values: float | None) -> Metrics:
+    """Metrics by name; those not named are missing."""
+    known = {entry.name for entry in fields(Metrics)}
+    assert set(values) <= known, sorted(set(values) - known)
+    return Metrics(**{name: measured(name, value) for name, value in values.items()})
+
+
+class _A:
+    """Things with the article a."""
+
+    def instance(self, **fields_of_spec: Any) -> InstanceSpec:
+        """An instance that runs vLLM in a Deployment; fields by name override."""
+        base: dict[str, Any] = {"engine": "vllm", "target_ref": {"name": "llama"}}
+        return InstanceSpec.model_validate(base | fields_of_spec)
+
+    def model(self, **changes: Any) -> ModelCard:
+        """Llama-3.1-8B, with changes."""
+        return replace(LLAMA, **changes)
+
+    def container(self, *args: str, **changes: Any) -> Container:
+        """A container that starts vLLM with these arguments behind `vllm serve`."""
+        base: dict[str, Any] = {"name": "vllm", "image": "vllm/vllm-openai:v0.33.0", "command": ("vllm", "serve")}
+        return Container(**{**base, "args": args, **changes})
+
+    def config(
+        self, engine: Engine = Engine.VLLM, version: str | None = "0.33.0", **settings: SettingValue | None
+    ) -> ServingConfig:
+        """Explicit settings only; None leaves one out."""
+        explicit = {key: Setting(value, Origin.ARGUMENT) for key, value in settings.items() if value is not None}
+        return ServingConfig(engine, version, "meta-llama/Llama-3.1-8B", MappingProxyType(explicit))
+
+
+class _An:
+    """Things with the article an."""
+
+    def observation(
+        self,
+        *,
+        config: ServingConfig | None = None,
+        load: Mapping[str, float | None] | None = None,
+        settings: Mapping[str, SettingValue] | None = None,
+        drop: tuple[str, ...] = (),
+        **changes: Any,
+    ) -> Observation:
+        """Llama-3.1-8B on an H100 behind a cap of 32, with a queue and a KV cache at 30 %.
+
+        Args:
+            config: What runs, instead of the defaults of vLLM 0.33.0 with max_batch_size 32, max_model_len 8192.
+            load: Metrics over those of QUIET; None makes one missing.
+            settings: Settings over the configuration's.
+            drop: Settings that are not known.
+            changes: Fields of the observation: accelerator, model, metrics, replicas.
+        """
+        accelerator = changes.pop("accelerator", H100)
+        base = config or effective(a.config(max_batch_size=32, max_model_len=8192), accelerator)
+        extra = {key: Setting(value, Origin.ARGUMENT) for key, value in (settings or {}).items()}
+        kept = {key: value for key, value in base.with_settings(extra).settings.items() if key not in drop}
+        seen = changes.pop("metrics", None) or metrics(**{**QUIET, **(load or {})})
+        return Observation(
+            config=replace(base, settings=MappingProxyType(kept)),
+            accelerator=accelerator,
+            model=changes.pop("model", LLAMA),
+            metrics=seen,
+            **changes,
+        )
+
+    def slo(self, metric: SLOMetric = SLOMetric.ITL, percentile: int = 95, target_milliseconds: int = 100) -> SLO:
+        """A latency target."""
+        return SLO(metric=metric, percentile=percentile, target_milliseconds=target_milliseconds)
+
+
+a = _A()
+an = _An()

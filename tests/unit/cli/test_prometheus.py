@@ -1,0 +1,81 @@
+"""`inferplan plan --prometheus`, with a Prometheus that answers from a table."""
+
+from pathlib import Path
+
+import pytest
+
+from inferplan.cli import main
+from inferplan.observe.prometheus import HttpPrometheus, PrometheusError, Sample
+
+INSTANCE = """\
+apiVersion: inferplan.dev/v1alpha1
+kind: InferenceInstance
+metadata: {name: a, namespace: serving}
+spec:
+  engine: vllm
+  engineVersion: 0.33.0
+  currentConfig: {max_batch_size: 32}
+  metrics: {selector: {app: a}, windowSeconds: 600}
+"""
+VALUES = {"num_requests_running": 32.0, "num_requests_waiting": 12.0, "kv_cache_usage_perc": 0.3}
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> str:
+    file = tmp_path / "instance.yaml"
+    file.write_text(INSTANCE, encoding="utf-8")
+    return str(file)
+
+
+def test_the_series_of_the_selector_are_asked_for(
+    instance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    async def query(_: HttpPrometheus, promql: str) -> tuple[Sample, ...]:
+        asked.append(promql)
+        labels = {"pod": "a-0"}
+        if "min_over_time(timestamp" in promql:
+            return (Sample(labels, 600.0),)  # ten minutes of data
+        if "timestamp" in promql:
+            return (Sample(labels, 5.0),)  # five seconds old
+        return tuple(Sample(labels, value) for name, value in VALUES.items() if name in promql)
+
+    monkeypatch.setattr(HttpPrometheus, "query", query)
+    assert main(["plan", "-f", instance, "--prometheus", "http://prometheus:9090/"]) == 0
+    assert "SchedulerCapped (high): 32 requests run, which is the cap of 32, while 12 wait." in capsys.readouterr().out
+    assert all('namespace="serving", app="a"' in promql for promql in asked)
+    assert any("[600s]" in promql for promql in asked)
+
+
+def test_a_prometheus_that_does_not_answer_ends_with_one_line(
+    instance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def query(_: HttpPrometheus, __: str) -> tuple[Sample, ...]:
+        raise PrometheusError("it could not be asked (ClientConnectorError)")
+
+    monkeypatch.setattr(HttpPrometheus, "query", query)
+    assert main(["plan", "-f", instance, "--prometheus", "http://prometheus:9090"]) == 2
+    told = "inferplan plan: --prometheus http://prometheus:9090: it could not be asked (ClientConnectorError)\n"
+    assert capsys.readouterr().err == told
+
+
+def test_a_prometheus_without_the_series_says_so(
+    instance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def query(_: HttpPrometheus, __: str) -> tuple[Sample, ...]:
+        return ()
+
+    monkeypatch.setattr(HttpPrometheus, "query", query)
+    assert main(["plan", "-f", instance, "--prometheus", "http://prometheus:9090"]) == 2
+    assert "inferplan plan: --prometheus http://prometheus:9090: " in capsys.readouterr().err
+
+
+def test_a_selector_that_cannot_be_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(HttpPrometheus, "query")
+    file = tmp_path / "instance.yaml"
+    file.write_text(INSTANCE.replace("{app: a}", '{"a b": c}'), encoding="utf-8")
+    assert main(["plan", "-f", str(file), "--prometheus", "http://prometheus:9090"]) == 2
+    assert 'spec.metrics.selector: "a b" cannot be used' in capsys.readouterr().err

@@ -1,0 +1,102 @@
+"""config.json → geometry, or a reason."""
+
+from typing import Any
+
+import pytest
+
+from inferplan.api.reasons import Reason
+from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard, read_model_config
+from tests.support.build import LLAMA, LLAMA_CONFIG
+
+
+def read(**changes: Any) -> ModelCard | Missing:
+    return read_model_config({**LLAMA_CONFIG, **changes})
+
+
+def refusal(**changes: Any) -> str:
+    card = read(**changes)
+    assert isinstance(card, Missing)
+    assert card.code is Reason.MODEL_UNSUPPORTED
+    return card.reason
+
+
+def card(**changes: Any) -> ModelCard:
+    result = read(**changes)
+    assert isinstance(result, ModelCard), result
+    return result
+
+
+def test_llama_3_1_8b_is_read() -> None:
+    assert read() == LLAMA
+
+
+def test_what_is_left_out_has_the_models_own_default() -> None:
+    assert card(num_key_value_heads=None).kv_heads == 32
+    assert card(head_dim=64).head_dim == 64
+    assert card(head_dim=None).head_dim == 128  # 4096 / 32
+    assert card(torch_dtype=None, dtype="float16").weight_bits == 16
+    assert card(torch_dtype="float32").weight_bits == 32
+    assert card(tie_word_embeddings=True).tied_embeddings
+    assert card(max_position_embeddings=None).max_position_embeddings is None
+
+
+@pytest.mark.parametrize(
+    ("scaling", "longest"),
+    [
+        (None, 131_072),
+        ({"rope_type": "llama3", "factor": 8.0}, 131_072),
+        ({"type": "yarn", "factor": 4.0}, None),  # stretched by the factor: not read here
+        ({"rope_type": "linear", "factor": 2.0}, None),
+        ("yarn", None),
+    ],
+)
+def test_a_stretched_context_is_not_known(scaling: object, longest: int | None) -> None:
+    assert card(rope_scaling=scaling).max_position_embeddings == longest
+
+
+@pytest.mark.parametrize(
+    ("quantization", "method"),
+    [(None, None), ({"quant_method": "awq"}, "awq"), ({}, "unknown"), ("odd", "unknown")],
+)
+def test_a_quantized_checkpoint_says_so(quantization: object, method: str | None) -> None:
+    assert card(quantization_config=quantization).quantization_method == method
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architectures": ["MixtralForCausalLM"]}, "architecture 'MixtralForCausalLM' is not sized yet"),
+        ({"architectures": []}, "architecture None is not sized yet"),
+        ({"architectures": "LlamaForCausalLM"}, "architecture None"),
+        ({"architectures": [7]}, "architecture None"),
+        ({"sliding_window": 4096}, "sliding-window attention"),
+        ({"sliding_window": 4096, "use_sliding_window": True}, "sliding-window attention"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window attention"),
+        ({"layer_types": 3}, "sliding-window attention"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers must be a whole number from 1 to 10000000"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers must"),
+        ({"num_hidden_layers": True}, "num_hidden_layers must"),
+        ({"num_hidden_layers": "32"}, "num_hidden_layers must"),
+        ({"num_hidden_layers": float("nan")}, "num_hidden_layers must"),
+        ({"num_hidden_layers": None}, "num_hidden_layers must"),
+        ({"num_key_value_heads": 5}, "num_attention_heads 32 is no multiple of num_key_value_heads 5"),
+        ({"num_key_value_heads": 64}, "num_attention_heads 32 is no multiple"),
+        ({"hidden_size": 4, "num_attention_heads": 8, "num_key_value_heads": 8}, "hidden_size 4 is no multiple"),
+        ({"torch_dtype": "int8"}, "torch_dtype 'int8' is none of"),
+        ({"torch_dtype": ["bfloat16"]}, "torch_dtype"),
+        ({"torch_dtype": None}, "torch_dtype None"),
+    ],
+)
+def test_what_cannot_be_sized_with_confidence_is_refused(changes: dict[str, Any], message: str) -> None:
+    assert message in refusal(**changes)
+
+
+def test_a_window_that_is_switched_off_and_full_layers_are_fine() -> None:
+    assert card(sliding_window=4096, use_sliding_window=False).layers == 32
+    assert card(layer_types=["full_attention"] * 32).layers == 32
+
+
+def test_a_refusal_quotes_little_of_what_others_wrote() -> None:
+    assert len(refusal(hidden_size="x" * 100_000)) < 200
+    assert len(refusal(architectures=["x" * 100_000])) < 200

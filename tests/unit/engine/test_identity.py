@@ -1,0 +1,44 @@
+"""What makes two observations, or two decisions, the same."""
+
+from inferplan.api.reasons import Reason
+from inferplan.domain.measurement import Missing
+from inferplan.domain.proposal import Policy
+from inferplan.engine.identity import args_digest, observation_digest, plan_hash, plan_name
+from inferplan.engine.planner import plan
+from tests.support.build import an
+
+IDENTITY = {"instance": "default/llama", "args": "ab"}
+
+
+def test_command_and_args_are_not_the_same() -> None:
+    assert args_digest(("vllm",), ("serve",)) != args_digest(("vllm", "serve"), ())
+    assert args_digest(("a",), ()) == args_digest(["a"], [])
+    assert len(args_digest((), ())) == 64
+
+
+def test_an_observations_digest_sees_everything() -> None:
+    assert observation_digest(an.observation()) == observation_digest(an.observation())
+    others = [
+        an.observation(load={"kv_cache_usage": 0.31}),
+        an.observation(settings={"max_batch_size": 33}),
+        an.observation(model=Missing(Reason.MODEL_CONFIG_MISSING, "none")),
+        an.observation(replicas=2),
+        an.observation(drop=("block_size", "dtype", "quantization")),
+    ]
+    assert len({observation_digest(each) for each in [an.observation(), *others]}) == len(others) + 1
+
+
+def test_noise_gives_the_same_plan_and_another_change_another() -> None:
+    first = plan(an.observation(), Policy()).decision
+    noisy = plan(an.observation(load={"kv_cache_usage": 0.31, "num_requests_waiting": 9.0}), Policy()).decision
+    smaller = plan(an.observation(load={"kv_cache_usage": 0.6}), Policy()).decision
+    assert first != noisy
+    assert plan_hash(first, IDENTITY) == plan_hash(noisy, IDENTITY)
+    assert plan_hash(first, IDENTITY) != plan_hash(smaller, IDENTITY)
+    assert plan_hash(first, IDENTITY) != plan_hash(first, {**IDENTITY, "args": "cd"})
+
+
+def test_a_plans_name_is_cut_to_what_kubernetes_allows() -> None:
+    assert plan_name("llama-70b", "3f9c1d20ab") == "llama-70b-3f9c1d20"
+    assert len(plan_name("a" * 253, "3f9c1d20ab")) == 253
+    assert plan_name("a" * 243 + ".bcd", "3f9c1d20ab") == "a" * 243 + "-3f9c1d20"

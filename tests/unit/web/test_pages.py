@@ -1,0 +1,126 @@
+"""Everything but the optimize endpoint: probes, metrics, documentation, errors."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
+from starlette.types import Receive, Scope, Send
+from tests.support.asgi import call
+
+from inferplan.web.app import create_app
+from inferplan.web.openapi import MEASURED, NOTHING_KNOWN
+from inferplan.web.outermost import HttpMetrics, Outermost
+
+
+def app() -> FastAPI:
+    return create_app(lambda: datetime(2026, 3, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_probe_is_answered(path: str) -> None:
+    answer = await call(app(), "GET", path)
+    assert (answer.status, answer.body) == (200, b"ok\n")
+
+
+async def test_the_pages_refer_to_no_other_host() -> None:
+    page = (await call(app(), "GET", "/docs")).body.decode()
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) >= 2
+    assert all(source.startswith("/static-offline-docs/") for source in sources)
+    assert "http" not in page
+    assert "//" not in re.sub(r"<!--.*?-->", "", page)
+
+
+async def test_what_the_pages_refer_to_is_served() -> None:
+    service = app()
+    page = (await call(service, "GET", "/docs")).body.decode()
+    for source in re.findall(r'(?:src|href)="([^"]*)"', page):
+        answer = await call(service, "GET", source)
+        assert answer.status == 200
+        assert len(answer.body) > 500
+
+
+async def document() -> Any:
+    return (await call(app(), "GET", "/openapi.json")).json
+
+
+async def test_the_description_is_in_snake_case_and_free_of_kubernetes() -> None:
+    schemas = (await document())["components"]["schemas"]
+    names = {name for schema in schemas.values() for name in schema.get("properties", {})}
+    assert {"instance_id", "current_config", "estimated_total_improvement", "memory_gib"} <= names
+    assert all(name == name.lower() for name in names)
+    assert "x-kubernetes" not in str(schemas)
+
+
+async def test_every_field_is_described() -> None:
+    schemas = (await document())["components"]["schemas"]
+    bare = [
+        f"{title}.{name}"
+        for title, schema in schemas.items()
+        for name, entry in schema.get("properties", {}).items()
+        if "description" not in entry
+    ]
+    assert bare == []
+
+
+async def test_requests_and_answers_are_valid_by_the_description() -> None:
+    described = await document()
+    for name, body in (("OptimizeRequest", NOTHING_KNOWN), ("OptimizeRequest", MEASURED)):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
+        assert list(Draft202012Validator(schema).iter_errors(body)) == []
+    answer = await call(app(), "POST", "/api/v1/optimize", b'{"instance_id": "a", "instance_type": "vllm"}')
+    schema = {"$ref": "#/components/schemas/OptimizeResponse", "components": described["components"]}
+    assert list(Draft202012Validator(schema).iter_errors(answer.json)) == []
+
+
+async def test_every_status_of_optimize_is_described() -> None:
+    responses = (await document())["paths"]["/api/v1/optimize"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "413", "422", "500"}
+
+
+async def test_requests_are_counted_and_made_up_names_share_a_label() -> None:
+    service = app()
+    await call(service, "POST", "/api/v1/optimize", b"{}")
+    await call(service, "GET", "/made-up-name")
+    await call(service, "BREW", "/healthz")
+    text = (await call(service, "GET", "/metrics")).body.decode()
+    assert 'inferplan_http_requests_total{code="422",method="POST",path="/api/v1/optimize"} 1.0' in text
+    assert 'inferplan_http_requests_total{code="404",method="GET",path="other"} 1.0' in text
+    assert 'method="other",path="/healthz"' in text
+    assert 'inferplan_http_request_seconds_count{method="GET",path="other"} 1.0' in text
+    assert "made-up-name" not in text
+
+
+async def test_two_services_count_apart() -> None:
+    first, second = app(), app()
+    await call(first, "GET", "/healthz")
+    assert "/healthz" not in (await call(second, "GET", "/metrics")).body.decode()
+
+
+async def test_an_unknown_path_is_told_where_to_go() -> None:
+    answer = await call(app(), "GET", "/api/v2/optimize")
+    assert answer.status == 404
+    assert "/api/v1/optimize" in answer.json["allowed"]
+
+
+async def test_a_wrong_method_is_named() -> None:
+    answer = await call(app(), "GET", "/api/v1/optimize")
+    assert answer.status == 405
+    assert answer.headers["allow"] == "POST"
+    assert "GET is not allowed" in answer.json["error"]
+
+
+async def test_an_unforeseen_error_is_answered_without_a_trace(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive, send
+        raise RuntimeError("secret detail")
+
+    service = Outermost(broken, metrics=HttpMetrics(), new_id=lambda: "abc123", paths=frozenset())
+    answer = await call(service, "GET", "/")
+    assert answer.status == 500
+    assert answer.json == {"error": "internal error", "id": "abc123"}
+    assert "abc123" in caplog.text
+    assert "secret detail" in caplog.text
