@@ -104,9 +104,7 @@ class _Supply:
             said = said_version(path, program)
             if fits(said, program.version):
                 return path
-            refused.append(
-                f"{path}: not used, {_minor(program.version)} is wanted and it says: {said or 'nothing'}"
-            )
+            refused.append(f"{path}: not used, {_minor(program.version)} is wanted and it says: {said or 'nothing'}")
         return None
 
     def _cached(self, program: Program) -> Path | None:
@@ -142,9 +140,7 @@ class _Supply:
         said = said_version(folder / program.name, program)
         if not fits(said, program.version):
             what = origin.partition("\n")[0]
-            raise ProgramUnavailableError(
-                f"{program.name} {what}: it says {said or 'nothing'} for its version"
-            )
+            raise ProgramUnavailableError(f"{program.name} {what}: it says {said or 'nothing'} for its version")
         path = self.cache.publish(folder, entry, origin) / program.name
         self.report(f"{program.name} {program.version} is ready: {path}")
         return path

@@ -250,9 +250,7 @@ class ControlPlane:
         try:
             wait_until(lambda: not self._lives(part) or condition(), READY_SECONDS, what)
         except TimeoutError as error:
-            raise ControlPlaneError(
-                f"{part.name}: {error}; its last log lines:\n{part.log_tail()}"
-            ) from error
+            raise ControlPlaneError(f"{part.name}: {error}; its last log lines:\n{part.log_tail()}") from error
         for ended in (self._etcd, part):
             if not ended.is_running():
                 raise ControlPlaneError(f"{ended.name} ended; its last log lines:\n{ended.log_tail()}")
@@ -285,9 +283,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Start or stop a detached control plane; prints the kubeconfig's path."""
     parser = argparse.ArgumentParser(prog="inferplan_lab.control_plane", description=main.__doc__)
     parser.add_argument("action", choices=("up", "down"))
-    parser.add_argument(
-        "--state", type=Path, required=True, help="the folder of its data, logs and pid files"
-    )
+    parser.add_argument("--state", type=Path, required=True, help="the folder of its data, logs and pid files")
     options = parser.parse_args(arguments)
     report = binaries.console_report(sys.stderr)
     plane = ControlPlane(options.state, detached=True, report=report)

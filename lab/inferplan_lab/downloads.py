@@ -69,9 +69,7 @@ class Downloader:
         return f"downloaded from {url}\nsha256 {digest} as {sums_url} says"
 
     def _fill(self, template: str, program: Program) -> str:
-        text = template.format(
-            name=program.name, version=program.version, os=self.target.os, arch=self.target.arch
-        )
+        text = template.format(name=program.name, version=program.version, os=self.target.os, arch=self.target.arch)
         return text.replace("https://", self.mirror.rstrip("/") + "/", 1) if self.mirror else text
 
     def _text(self, url: str) -> str:

@@ -32,9 +32,7 @@ def write(path: Path, config: Kubeconfig, namespace: str = "default") -> None:
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [
-            {"name": NAME, "cluster": {"server": config.server, "certificate-authority-data": ca_data}}
-        ],
+        "clusters": [{"name": NAME, "cluster": {"server": config.server, "certificate-authority-data": ca_data}}],
         "users": [{"name": NAME, "user": {"token": config.token}}],
         "contexts": [{"name": NAME, "context": context}],
         "current-context": NAME,

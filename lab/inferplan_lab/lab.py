@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import yaml
 
@@ -53,26 +53,34 @@ class LabConfig:
 
 
 class Lab:
-    """One lab in one state folder; starting a running one keeps what runs."""
+    """One lab in one state folder; starting a running one keeps what runs.
+
+    Attributes:
+        config: What it consists of.
+        kubeconfig: The kubeconfig of its cluster; the file is there once it was started.
+        prometheus: Its Prometheus.
+    """
 
     def __init__(self, config: LabConfig, report: Callable[[str], None] = print) -> None:
         self.config = config
         self._report = report
-        state = config.state.absolute()
-        self._plane = ControlPlane(state / "cluster", detached=config.detached, report=report)
-        self._node = Process("node", state / "node", detached=config.detached)
-
-    @property
-    def kubeconfig(self) -> Path:
-        """The kubeconfig of the lab's cluster."""
-        return self._plane.kubeconfig if self.config.cluster == "local" else self.config.state / "kubeconfig"
-
-    @property
-    def prometheus(self) -> Prometheus:
-        """The lab's Prometheus."""
+        state, detached = config.state.absolute(), config.detached
+        self._plane = ControlPlane(state / "cluster", detached=detached, report=report)
+        self.kubeconfig = self._plane.kubeconfig if config.cluster == "local" else state / "kubeconfig"
         targets = Targets(kubeconfig=self.kubeconfig)
-        folder = self.config.state / "prometheus"
-        return Prometheus(folder, targets, detached=self.config.detached, report=self._report)
+        self.prometheus = Prometheus(state / "prometheus", targets, detached=detached, report=report)
+        self._node = Process("node", state / "node", detached=detached)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:  # nothing half-started stays
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         """Starts what does not run yet.
@@ -132,7 +140,7 @@ class Lab:
             *("--kubeconfig", str(self.kubeconfig), "--state", state, "--name", NODE_NAME),
             *self.config.node_options,
         )
-        self._node.start(argv, env={**os.environ, **self.config.node_environment})
+        self._node.start(argv, env={**own_environment(), **self.config.node_environment})
         wait_until(self._node_settled, NODE_READY_SECONDS, "the lab's node")
         if not self._node.is_running():
             raise LabError(f"the lab's node ended; its last log lines:\n{self._node.log_tail()}")
@@ -153,6 +161,12 @@ class Lab:
         self.kubeconfig.chmod(0o600)
         self.kubectl("get", "--raw", "/readyz")
         self._report(f"using the {self.config.cluster} cluster (kubeconfig {self.kubeconfig})")
+
+
+def own_environment() -> dict[str, str]:
+    """The environment with this checkout's source roots on Python's path, for processes that the lab starts."""
+    roots = os.pathsep.join((str(ROOT / "operator"), str(ROOT / "lab")))
+    return {**os.environ, "PYTHONPATH": roots}
 
 
 def _ensure_kind_cluster(report: Callable[[str], None]) -> None:

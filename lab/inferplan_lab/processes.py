@@ -83,9 +83,7 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
         self._started: Identity | None = None  # what we started, should the pid file be deleted
 
-    def start(
-        self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None
-    ) -> None:
+    def start(self, argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
         """Start the program; its output is appended to the log file.
 
         Args:

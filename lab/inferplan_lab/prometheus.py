@@ -138,9 +138,7 @@ class Prometheus:
         result = self._get("/api/v1/query?" + urllib.parse.urlencode({"query": promql}))["data"]
         if result["resultType"] == "scalar":
             return (Sample(labels={}, value=float(result["result"][1])),)
-        return tuple(
-            Sample(labels=element["metric"], value=float(element["value"][1])) for element in result["result"]
-        )
+        return tuple(Sample(labels=element["metric"], value=float(element["value"][1])) for element in result["result"])
 
     def _alone(self) -> AbstractContextManager[None]:
         return locked(
@@ -165,13 +163,9 @@ class Prometheus:
 
     def _wait_for_ready(self) -> None:
         try:
-            wait_until(
-                lambda: not self.is_running() or self._is_ready(), READY_SECONDS, f"{self.url}/-/ready"
-            )
+            wait_until(lambda: not self.is_running() or self._is_ready(), READY_SECONDS, f"{self.url}/-/ready")
         except TimeoutError as error:
-            raise PrometheusError(
-                f"{error}; Prometheus' last log lines:\n{self._process.log_tail()}"
-            ) from error
+            raise PrometheusError(f"{error}; Prometheus' last log lines:\n{self._process.log_tail()}") from error
         if not self.is_running():
             raise PrometheusError(f"Prometheus ended; its last log lines:\n{self._process.log_tail()}")
 

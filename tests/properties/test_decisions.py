@@ -4,7 +4,9 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.properties.strategies import capped, observations, policies, quick
 
+from inferplan.api.instance import OptimizerName
 from inferplan.api.plan import Decision
 from inferplan.api.reasons import Reason
 from inferplan.api.values import ConfigChange
@@ -14,7 +16,6 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.engine.identity import observation_digest, plan_hash
 from inferplan.engine.planner import plan
-from tests.properties.strategies import capped, observations, policies, quick
 
 anything = st.one_of(observations(), capped())
 
@@ -39,7 +40,7 @@ def test_no_plan_raises_the_batch_when_the_cache_is_full(observation: Observatio
 @quick
 @given(capped())
 def test_a_raise_is_at_most_twice_and_leaves_a_tenth_of_the_cache(observation: Observation) -> None:
-    for change in changes(plan(observation, Policy()).decision):
+    for change in changes(plan(observation, Policy(optimizers=(OptimizerName.BATCHING,))).decision):
         before, after, predicted = change.current_value, change.recommended_value, change.evidence[-1].value
         assert isinstance(before, int)
         assert isinstance(after, int)
@@ -74,8 +75,7 @@ def test_what_is_forbidden_or_not_selected_never_appears(observation: Observatio
 @given(anything)
 def test_what_is_forbidden_is_rejected_by_name_and_nothing_else_changes(observation: Observation) -> None:
     free = plan(observation, Policy(rules_of_thumb=True)).decision
-    spellings = ("--max-num-seqs", "kvCache", "quantization", "--max-running-requests")
-    for name in spellings[:3]:
+    for name in ("--max-num-seqs", "kvCache", "quantization"):
         bound = plan(observation, Policy(rules_of_thumb=True, forbid=(name,))).decision
         assert len(bound.optimizations) + len(bound.rejected) == len(free.optimizations) + len(free.rejected)
         assert {change.parameter for change in changes(bound)} <= {change.parameter for change in changes(free)}

@@ -72,7 +72,8 @@ def metrics(**values: float | None) -> Metrics:
     """Metrics by name; those not named are missing."""
     known = {entry.name for entry in fields(Metrics)}
     assert set(values) <= known, sorted(set(values) - known)
-    return Metrics(**{name: measured(name, value) for name, value in values.items()})
+    named: dict[str, Any] = {name: measured(name, value) for name, value in values.items()}
+    return Metrics(**named)
 
 
 class _A:

@@ -13,7 +13,7 @@ import yaml
 
 from inferplan_lab import binaries
 from inferplan_lab.control_plane import ControlPlaneError
-from inferplan_lab.lab import NODE_NAME, ROOT, Lab, LabConfig, LabError
+from inferplan_lab.lab import NODE_NAME, ROOT, Lab, LabConfig, LabError, own_environment
 from inferplan_lab.processes import Process
 from inferplan_lab.prometheus import PrometheusError
 
@@ -82,6 +82,7 @@ class Demo:
         """Stops everything that up started."""
         self._traffic.stop()
         self._lab.stop()
+        self._report(f"demo stopped; its data stay in {self._lab.config.state} (delete the folder for a fresh one)")
 
     def _apply_operator(self) -> None:
         folder = self._lab.config.state.absolute() / "overlay"
@@ -114,7 +115,7 @@ class Demo:
             *(sys.executable, "-m", "inferplan_lab.demo.traffic", "--kubeconfig", str(self._lab.kubeconfig)),
             *("--kubectl", kubectl, "-n", "serving", "-l", "app=llama-8b"),
         )
-        self._traffic.start(argv)
+        self._traffic.start(argv, env=own_environment())
 
     def _wait_for_pods(self, namespace: str, selector: str) -> None:
         self._wait(PODS_SECONDS, lambda: self._ready(namespace, selector), f"a ready pod {selector} in {namespace}")
@@ -158,7 +159,7 @@ class Demo:
         document = self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "json")
         sys.stdout.flush()
         show = (sys.executable, "-m", "inferplan", "show", "-f", "-")
-        subprocess.run(show, input=document, text=True, check=True)
+        subprocess.run(show, input=document, text=True, check=True, env=own_environment())
         print(f"""
 Everything keeps running. Try:
   export KUBECONFIG={self._lab.kubeconfig} PATH={program.parent}:$PATH

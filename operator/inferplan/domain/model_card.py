@@ -13,6 +13,7 @@ from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 
 _DENSE_ARCHITECTURES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
+_QUOTED_MAX = 64
 _MAXIMUM = 10**7  # no layer count, width or vocabulary of a real model comes near; guards the arithmetic
 _UNSTRETCHED = ("default", "llama3", "mrope")  # kinds of rope that leave max_position_embeddings as the longest
 _BITS_OF_DTYPE = {"bfloat16": 16, "float16": 16, "float32": 32}
@@ -135,7 +136,7 @@ def _has_other_attention(config: Mapping[str, Any]) -> bool:
 
 def _short(value: object) -> str:
     """A value that somebody wrote, cut to what fits a message."""
-    return reprlib.repr(value)
+    return reprlib.repr(value)[:_QUOTED_MAX]
 
 
 def _count(config: Mapping[str, Any], key: str, default: int | None = None) -> int:

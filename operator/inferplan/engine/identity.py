@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from enum import Enum
 from typing import Any
 
 from inferplan.api.plan import Decision
@@ -65,9 +64,5 @@ def asdict_of(observation: Observation) -> dict[str, Any]:
 
 
 def _digest(document: Mapping[str, Any]) -> str:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), default=_plain)
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: object) -> str:
-    return str(value.value) if isinstance(value, Enum) else str(value)

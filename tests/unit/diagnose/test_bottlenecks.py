@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
+from tests.support.build import an
 
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.bottlenecks import Cause, diagnose
-from tests.support.build import an
 
 
 @pytest.mark.parametrize(

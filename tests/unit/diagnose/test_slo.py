@@ -1,9 +1,10 @@
 """Targets against measurements."""
 
+from tests.support.build import an, measured
+
 from inferplan.api.instance import SLOMetric
 from inferplan.diagnose.slo import slo_name, slo_states
 from inferplan.domain.observation import Metrics
-from tests.support.build import an, measured
 
 
 def test_a_target_holds_up_to_its_value() -> None:

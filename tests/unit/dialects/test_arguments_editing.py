@@ -1,12 +1,12 @@
 """The smallest edit of an argument list."""
 
 import pytest
+from tests.support.build import a
 
 from inferplan.api.values import Engine
 from inferplan.dialects.arguments import NotEditable, edit_arguments
 from inferplan.dialects.container import Container
 from inferplan.domain.serving import SettingValue
-from tests.support.build import a
 
 
 def edited(container: Container, **changes: SettingValue) -> Container:

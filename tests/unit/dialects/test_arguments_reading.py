@@ -1,11 +1,11 @@
 """What an argument list says: the spellings that vLLM's parser takes (engine-facts section 1a)."""
 
 import pytest
+from tests.support.build import a
 
 from inferplan.api.values import Engine
 from inferplan.dialects.arguments import Reading, UnreadableCode, read_arguments
 from inferplan.dialects.container import Container
-from tests.support.build import a
 
 
 def read(*args: str, engine: Engine = Engine.VLLM) -> Reading:

@@ -1,14 +1,14 @@
 """Versions and their defaults (engine-facts section 1c)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from tests.support.build import H100, a
 
 from inferplan.api.values import Engine
 from inferplan.dialects.versions import defaults, effective, parse_version
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
-from inferplan.domain.serving import SettingValue
-from tests.support.build import H100, a
 
 A100 = Accelerator("NVIDIA-A100-SXM4-80GB", 1, 81_920, 80)
 B200 = Accelerator("NVIDIA-B200", 1, 183_359, 100)
@@ -53,9 +53,7 @@ def test_batch_defaults_follow_the_gpus_memory(
     assert (config.integer("max_num_batched_tokens"), config.integer("max_batch_size")) == (tokens, sequences)
 
 
-@pytest.mark.parametrize(
-    ("version", "share"), [("0.19.1", 0.9), ("0.20.2", 0.92), ("0.20.0", None), ("0.33.0", 0.92)]
-)
+@pytest.mark.parametrize(("version", "share"), [("0.19.1", 0.9), ("0.20.2", 0.92), ("0.20.0", None), ("0.33.0", 0.92)])
 def test_utilization_changed_between_two_releases(version: str, share: float | None) -> None:
     setting = defaults(Engine.VLLM, version, H100).get("gpu_memory_utilization")
     assert (setting.value if setting is not None else None) == share
@@ -82,7 +80,7 @@ def test_defaults_that_were_not_read_are_not_known(engine: Engine, version: str 
     ],
 )
 def test_batch_defaults_give_way_to_what_is_set(
-    settings: dict[str, SettingValue], sequences: int | None, tokens: int | None
+    settings: dict[str, Any], sequences: int | None, tokens: int | None
 ) -> None:
     config = effective(a.config(**settings), H100)
     assert (config.integer("max_batch_size"), config.integer("max_num_batched_tokens")) == (sequences, tokens)

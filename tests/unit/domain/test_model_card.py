@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
+from tests.support.build import LLAMA, LLAMA_CONFIG
 
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, read_model_config
-from tests.support.build import LLAMA, LLAMA_CONFIG
 
 
 def read(**changes: Any) -> ModelCard | Missing:

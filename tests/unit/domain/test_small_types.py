@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from tests.support.build import H100, a, measured
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
@@ -11,7 +12,6 @@ from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Metrics
 from inferplan.domain.serving import Origin, ServingConfig, Setting
 from inferplan.domain.units import in_gib, parse_quantity
-from tests.support.build import H100, a, measured
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_another_product_lends_nothing_but_the_count() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**400])
 def test_a_measurement_is_a_number(value: float) -> None:
-    with pytest.raises(ValueError, match="q: .* is no measured value"):
+    with pytest.raises(ValueError, match=r"q: .* is no measured value"):
         Measured(value, "1", "q")
 
 

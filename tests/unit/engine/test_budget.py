@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.build import H100, a, an
 
 from inferplan.api.plan import MemoryBudget
 from inferplan.api.values import ConfigChange
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.budget import after_changes, holds_one_request, memory_budget
-from tests.support.build import H100, a, an
 
 
 def budget(observation: Observation, **changes: SettingValue) -> MemoryBudget | None:

@@ -1,10 +1,11 @@
 """A decision in words."""
 
+from tests.support.build import an
+
 from inferplan.api.values import Effect, Source
 from inferplan.domain.proposal import Policy
 from inferplan.engine.explain import resulting_configs, summarize
 from inferplan.engine.planner import plan
-from tests.support.build import an
 
 
 def test_gain_names_the_first_effect_where_throughput_is_not_known() -> None:

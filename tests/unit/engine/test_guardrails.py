@@ -1,6 +1,7 @@
 """The chain that every proposal passes."""
 
 import pytest
+from tests.support.build import an
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
@@ -17,7 +18,6 @@ from inferplan.api.values import (
 from inferplan.domain.proposal import Policy, Proposal
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.guardrails import guard
-from tests.support.build import an
 
 
 def proposal(parameter: str = "max_batch_size", value: SettingValue = 64, effects: tuple[Effect, ...] = ()) -> Proposal:
@@ -37,9 +37,7 @@ def proposal(parameter: str = "max_batch_size", value: SettingValue = 64, effect
 
 
 def effect(metric: str, current: float | None, high: float) -> Effect:
-    return Effect(
-        metric=metric, current=current, low=0, high=high, unit="1", source=Source.ROOFLINE, basis="test"
-    )
+    return Effect(metric=metric, current=current, low=0, high=high, unit="1", source=Source.ROOFLINE, basis="test")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """What makes two observations, or two decisions, the same."""
 
+from tests.support.build import an
+
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.proposal import Policy
 from inferplan.engine.identity import args_digest, observation_digest, plan_hash, plan_name
 from inferplan.engine.planner import plan
-from tests.support.build import an
 
 IDENTITY = {"instance": "default/llama", "args": "ab"}
 

@@ -1,8 +1,7 @@
 """From an observation to one decision."""
 
-from dataclasses import dataclass
-
 import pytest
+from tests.support.build import a, an
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
@@ -12,7 +11,6 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.engine.planner import plan
 from inferplan.optimizers.batching import Batching
-from tests.support.build import a, an
 
 FULL = {"kv_cache_usage": 0.99, "num_requests_running": 20.0}
 
@@ -89,11 +87,10 @@ def test_a_changed_max_model_len_of_auto_is_no_number_in_the_result() -> None:
     assert decision.kv_cache_config.max_model_len is None
 
 
-@dataclass(frozen=True)
 class Talkative:
     """An optimizer whose reason quotes something endless."""
 
-    name: OptimizerName = OptimizerName.BATCHING
+    name = OptimizerName.BATCHING
 
     def propose(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
         del observation, diagnosis, policy

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.support.build import LLAMA, a
 
 from inferplan.domain.model_card import ModelCard
 from inferplan.estimate.memory import (
@@ -19,10 +20,9 @@ from inferplan.estimate.memory import (
     single_engine_ranks,
     weight_bytes,
 )
-from tests.support.build import LLAMA, a
 
 QWEN3_8B = ModelCard("Qwen3ForCausalLM", 36, 4096, 12_288, 32, 8, 128, 151_936, False, 16, 40_960, None)
-SINGLE = {"tensor_parallel_size": 1, "pipeline_parallel_size": 1, "kv_cache_dtype": "auto"}
+SINGLE: dict[str, Any] = {"tensor_parallel_size": 1, "pipeline_parallel_size": 1, "kv_cache_dtype": "auto"}
 
 
 def test_llama_3_1_8b_has_its_published_parameters() -> None:
@@ -119,7 +119,9 @@ def test_graph_sizes_are_vllms(sequences: int, limit: int, count: int) -> None:
     assert graph_sizes(sequences, limit) == count
 
 
-@pytest.mark.parametrize(("capability", "limit"), [(90, 512), (89, 512), (120, 512), (100, 1024), (103, 1024), (None, 1024)])
+@pytest.mark.parametrize(
+    ("capability", "limit"), [(90, 512), (89, 512), (120, 512), (100, 1024), (103, 1024), (None, 1024)]
+)
 def test_sm100_captures_larger_graphs(capability: int | None, limit: int) -> None:
     assert graph_limit(capability) == limit
 

@@ -4,6 +4,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from tests.support.build import LLAMA, LLAMA_CONFIG, a
 
 from inferplan.api.instance import AcceleratorSpec, Objective, OptimizerName
 from inferplan.api.reasons import Reason
@@ -13,7 +14,6 @@ from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import Origin
 from inferplan.observe.assemble import Sources, SpecError, assemble, check_keys, policy_of, settings_of
-from tests.support.build import LLAMA, LLAMA_CONFIG, a
 
 LABELS = {
     "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
@@ -164,7 +164,8 @@ def test_the_models_config_comes_from_either_place() -> None:
     assert assemble(sources(model_config=LLAMA_CONFIG)).observation.model == LLAMA
     inline = sources(spec={"model": {"config": dict(LLAMA_CONFIG)}})
     assert assemble(inline).observation.model == LLAMA
-    for nothing in ({}, {"model": {"config": {}}}):
+    nothings: tuple[dict[str, Any], ...] = ({}, {"model": {"config": {}}})
+    for nothing in nothings:
         card = assemble(sources(spec=nothing)).observation.model
         assert isinstance(card, Missing)
         assert card.code is Reason.MODEL_CONFIG_MISSING

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from tests.support.build import a, an
 
 from inferplan.api.instance import SLO, Objective, OptimizerName, SLOMetric
 from inferplan.api.reasons import Reason
@@ -13,7 +14,6 @@ from inferplan.domain.hardware import Accelerator
 from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.optimizers.batching import Batching
-from tests.support.build import a, an
 
 THUMB = Policy(rules_of_thumb=True)
 
@@ -106,7 +106,7 @@ def test_without_cause_or_proof_it_abstains(changes: dict[str, Any], code: Reaso
 
 
 def test_preemptions_that_are_not_measured_do_not_block() -> None:
-    assert proposed(an.observation(load={"preemptions_per_second": None}))
+    assert proposed(an.observation(load={"preemptions_per_second": None})).config_changes
 
 
 def test_vllm_takes_no_more_sequences_than_tokens_of_a_step() -> None:
@@ -115,8 +115,13 @@ def test_vllm_takes_no_more_sequences_than_tokens_of_a_step() -> None:
 
 
 def test_sglang_has_no_such_rule() -> None:
-    settings = {"max_batch_size": 32, "tensor_parallel_size": 1, "pipeline_parallel_size": 1, "kv_cache_dtype": "auto"}
-    config = a.config(engine=Engine.SGLANG, version="0.5.23", max_model_len=8192, **settings)
+    settings: dict[str, Any] = {
+        "max_batch_size": 32,
+        "tensor_parallel_size": 1,
+        "pipeline_parallel_size": 1,
+        "kv_cache_dtype": "auto",
+    }
+    config = a.config(engine=Engine.SGLANG, version="0.5.23", max_batch_size=32, max_model_len=8192, **layout)
     (change,) = proposed(an.observation(config=config)).config_changes
     assert (change.flag, change.recommended_value) == ("--max-running-requests", 64)
 
@@ -133,9 +138,10 @@ def test_the_margin_is_larger_where_graphs_may_be() -> None:
     unknown = Accelerator("NVIDIA-H100-80GB-HBM3", 1, 81_559, None)
     load = {"num_requests_running": 256.0, "kv_cache_usage": 0.3}
     caps = {"max_batch_size": 256}
+    extras: tuple[dict[str, Any], ...] = ({}, {"accelerator": unknown})
     known_use, unknown_use = (
         proposed(an.observation(load=load, settings=caps, **extra)).config_changes[0].evidence[-1].value
-        for extra in ({}, {"accelerator": unknown})
+        for extra in extras
     )
     assert isinstance(known_use, float)
     assert isinstance(unknown_use, float)
@@ -144,7 +150,7 @@ def test_the_margin_is_larger_where_graphs_may_be() -> None:
 
 def test_objective_latency_never_raises_the_batch() -> None:
     assert refused(an.observation(), Policy(objective=Objective.LATENCY)).code is Reason.OBJECTIVE_LATENCY
-    assert proposed(an.observation(), Policy(objective=Objective.THROUGHPUT))
+    assert proposed(an.observation(), Policy(objective=Objective.THROUGHPUT)).config_changes
 
 
 @pytest.mark.parametrize(
@@ -162,7 +168,7 @@ def test_objective_latency_never_raises_the_batch() -> None:
 def test_a_target_between_tokens_must_hold_in_the_worst_case(p99: float | None, slo: SLO, message: str | None) -> None:
     observation, policy = an.observation(load={"itl_p99_milliseconds": p99}), Policy(slo=(slo,))
     if message is None:
-        assert proposed(observation, policy)
+        assert proposed(observation, policy).config_changes
     else:
         answer = refused(observation, policy)
         assert (answer.code, message in answer.reason) == (Reason.SLO_AT_RISK, True)
@@ -181,9 +187,13 @@ def test_a_rule_of_thumb_speaks_only_when_asked_and_nothing_is_measured() -> Non
     assert refused(unmeasured(max_batch_size=32)).code is Reason.METRICS_MISSING
 
 
-@pytest.mark.parametrize("load", [{"kv_cache_usage": 1.0}, {"num_requests_waiting": 0.0}, {"preemptions_per_second": 1.0}])
+@pytest.mark.parametrize(
+    "load", [{"kv_cache_usage": 1.0}, {"num_requests_waiting": 0.0}, {"preemptions_per_second": 1.0}]
+)
 def test_no_rule_of_thumb_speaks_against_what_is_measured(load: Mapping[str, float]) -> None:
-    nothing = dict.fromkeys(("num_requests_running", "num_requests_waiting", "kv_cache_usage", "preemptions_per_second"))
+    nothing = dict.fromkeys(
+        ("num_requests_running", "num_requests_waiting", "kv_cache_usage", "preemptions_per_second")
+    )
     assert refused(an.observation(load={**nothing, **load}), THUMB).code is Reason.METRICS_MISSING
 
 
@@ -191,7 +201,11 @@ def test_no_rule_of_thumb_speaks_against_what_is_measured(load: Mapping[str, flo
     ("observation", "policy", "code"),
     [
         (unmeasured(), THUMB, Reason.SETTING_UNKNOWN),
-        (unmeasured(max_batch_size=32), Policy(rules_of_thumb=True, objective=Objective.LATENCY), Reason.OBJECTIVE_LATENCY),
+        (
+            unmeasured(max_batch_size=32),
+            Policy(rules_of_thumb=True, objective=Objective.LATENCY),
+            Reason.OBJECTIVE_LATENCY,
+        ),
         (unmeasured(max_batch_size=32), Policy(rules_of_thumb=True, slo=(an.slo(),)), Reason.SLO_AT_RISK),
         (unmeasured(max_batch_size=32, max_num_batched_tokens=63), THUMB, Reason.ALREADY_SET),
         (Observation(a.config(engine=Engine.TGI, max_batch_size=32)), THUMB, Reason.ENGINE_END_OF_LIFE),
@@ -202,7 +216,7 @@ def test_a_rule_of_thumb_knows_its_limits(observation: Observation, policy: Poli
 
 
 def test_a_known_step_size_that_suffices_lets_the_rule_speak() -> None:
-    assert proposed(unmeasured(max_batch_size=32, max_num_batched_tokens=64), THUMB)
+    assert proposed(unmeasured(max_batch_size=32, max_num_batched_tokens=64), THUMB).config_changes
     ttft = Policy(rules_of_thumb=True, slo=(an.slo(SLOMetric.TTFT),))
-    assert proposed(unmeasured(max_batch_size=32), ttft)
+    assert proposed(unmeasured(max_batch_size=32), ttft).config_changes
     assert Metrics().measured() == {}

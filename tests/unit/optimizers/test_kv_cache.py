@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from tests.support.build import a, an
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine, Optimization
@@ -12,7 +13,6 @@ from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.optimizers import OPTIMIZERS
 from inferplan.optimizers.kv_cache import KVCache
-from tests.support.build import a, an
 
 FULL = {"kv_cache_usage": 0.99, "num_requests_running": 20.0, "preemptions_per_second": 0.5}
 
@@ -46,12 +46,12 @@ def test_without_a_measured_capacity_there_is_no_number() -> None:
 
 
 def test_overload_is_relieved_alike() -> None:
-    assert proposed(an.observation(load={**FULL, "num_requests_running": 32.0}))
+    assert proposed(an.observation(load={**FULL, "num_requests_running": 32.0})).config_changes
 
 
 @pytest.mark.parametrize("capability", [89, 90, 100, 103, 120])
 def test_every_gpu_with_a_kernel_of_vllms_own_is_served(capability: int) -> None:
-    assert proposed(an.observation(load=FULL, accelerator=Accelerator("X", 1, 81_559, capability)))
+    assert proposed(an.observation(load=FULL, accelerator=Accelerator("X", 1, 81_559, capability))).config_changes
 
 
 @pytest.mark.parametrize(

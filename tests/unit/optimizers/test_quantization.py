@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from tests.support.build import H100, a, an
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Confidence, Effort, Engine, Optimization, Source
@@ -15,7 +16,6 @@ from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.domain.serving import Origin, Setting
 from inferplan.optimizers.quantization import Quantization
-from tests.support.build import H100, a, an
 
 FULL = {"kv_cache_usage": 0.99, "num_requests_running": 20.0}
 THUMB = Policy(rules_of_thumb=True)
