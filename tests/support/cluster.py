@@ -33,12 +33,14 @@ class FakeCluster:
 
     Attributes:
         writes: Every write that changed something, as (verb, resource, name).
+        patches: The body of every status patch.
         calls: Every call, as (verb, resource).
         denied: Calls (verb, resource) that are forbidden.
         broken: Calls (verb, resource) that raise this error.
     """
 
     writes: list[tuple[str, str, str]] = field(default_factory=list)
+    patches: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[str, str]] = field(default_factory=list)
     denied: set[tuple[str, str]] = field(default_factory=set)
     broken: dict[tuple[str, str], KubeError] = field(default_factory=dict)
@@ -106,6 +108,7 @@ class FakeCluster:
         document["status"] = _merged(document.get("status", {}), status)
         document["metadata"]["resourceVersion"] = str(next(self._versions))
         self.writes.append(("patch", f"{resource.plural}/status", name))
+        self.patches.append(dict(status))
         return copy.deepcopy(document)
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:

@@ -139,6 +139,7 @@ class World:
     async def look(self) -> Result:
         self.now += timedelta(minutes=1)
         self.cluster.writes.clear()
+        self.cluster.patches.clear()
         return await self._planner.reconcile(KEY)
 
     @property

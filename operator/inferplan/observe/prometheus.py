@@ -131,7 +131,7 @@ def read_answer(status: int, body: bytes) -> tuple[Sample, ...]:
     return _samples(data["result"])
 
 
-_ERROR_TYPES = frozenset({"timeout", "canceled", "execution", "bad_data", "internal", "unavailable", "not_found"})
+_ERROR_TYPES = ("timeout", "canceled", "execution", "bad_data", "internal", "unavailable", "not_found")
 
 
 def _document(status: int, body: bytes) -> dict[str, Any]:

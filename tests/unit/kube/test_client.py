@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.support.http import Answer, FakeSession
+from tests.support.sessions import Answer, FakeSession
 
 from inferplan.kube.client import ATTEMPTS, HttpCluster
 from inferplan.kube.connection import Connection, TokenFile

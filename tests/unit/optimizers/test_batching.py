@@ -115,8 +115,7 @@ def test_vllm_takes_no_more_sequences_than_tokens_of_a_step() -> None:
 
 
 def test_sglang_has_no_such_rule() -> None:
-    settings: dict[str, Any] = {
-        "max_batch_size": 32,
+    layout: dict[str, Any] = {
         "tensor_parallel_size": 1,
         "pipeline_parallel_size": 1,
         "kv_cache_dtype": "auto",

@@ -71,20 +71,10 @@ async def test_a_restarted_operator_writes_nothing_when_nothing_changed() -> Non
 async def test_only_the_changed_part_of_the_status_is_sent() -> None:
     world = World()
     await world.look()
-    sent: list[Any] = []
-    patch_status = world.cluster.patch_status
-
-    async def recording(*arguments: Any) -> Any:
-        sent.append(arguments[-1])
-        return await patch_status(*arguments)
-
-    world.cluster.patch_status = recording  # type: ignore[method-assign]
-    world.prometheus.series["vllm:num_requests_waiting"][0] = (
-        world.prometheus.series["vllm:num_requests_waiting"][0][0],
-        20.0,
-    )
+    labels, _ = world.prometheus.series["vllm:num_requests_waiting"][0]
+    world.prometheus.series["vllm:num_requests_waiting"] = [(labels, 20.0)]
     await world.look()
-    (patch,) = sent
+    (patch,) = world.cluster.patches
     assert set(patch) == {"traffic", "observedAt", "bottlenecks"}
     assert set(patch["traffic"]) == {"num_requests_waiting"}
 
