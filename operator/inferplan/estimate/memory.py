@@ -12,10 +12,10 @@ _KV_BYTES = {"fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "bfloat16": 2, "float16": 2
 _BITS_OF_DTYPE = {"half": 16, "float16": 16, "bfloat16": 16, "float": 32, "float32": 32}
 _FIXING_KEYS = ("kv_cache_memory_bytes", "num_gpu_blocks_override")
 
-SAMPLER_BYTES_PER_LOGIT = 32
-"""Upper bound of what sampling holds per sequence and vocabulary entry at its peak: logits, sorted values,
-probabilities and cumulated sums in float32 (4 x 4), sort indices in int64 (8), one temporary (8).
-A margin for the gate, not an estimate of the mean. 128,256 entries: 4.1 MB per sequence."""
+SAMPLER_BYTES_PER_LOGIT = 40
+"""Upper bound of what sampling holds per sequence and vocabulary entry at its peak: the activation peak of vLLM's
+profile run is 38.4 to 39.3 bytes x max_num_seqs x vocabulary in the 14 start-up logs that state enough to tell
+(shared kv_capacity_cases.json, vLLM 0.8 to 0.28). A margin for the gate. 128,256 entries: 5.1 MB per sequence."""
 
 GRAPH_BYTES_PER_SIZE = 30 * MIB
 """Margin per CUDA graph size: 1.88 GiB for the 67 sizes up to 512 is the most in the public logs of text
@@ -143,7 +143,7 @@ class BatchCost:
 def batch_cost(card: ModelCard, before: int, after: int, limit: int = 512) -> BatchCost:
     """What raising max_num_seqs from `before` to `after` costs at most; zero when it is lowered.
 
-    Llama-3.1-8B, 32 → 64: 32 x 128,256 x 32 = 131 MB for the sampler, 8 more graph sizes = 252 MB.
+    Llama-3.1-8B, 32 → 64: 32 x 128,256 x 40 = 164 MB for the sampler, 8 more graph sizes = 252 MB.
     """
     rows = max(0, after - before)
     sizes = max(0, graph_sizes(after, limit) - graph_sizes(before, limit))

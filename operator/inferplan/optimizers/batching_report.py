@@ -16,6 +16,7 @@ from inferplan.api.values import (
 from inferplan.dialects.flags import flag_of
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
+from inferplan.domain.units import significant
 
 STEP_MAX = 2
 """A plan raises the cap to twice at most; the next plan looks again at what then happens."""
@@ -103,9 +104,9 @@ def _effects(observation: Observation, room: Room) -> tuple[Effect, ...]:
     linear = "A step takes at most in proportion to its batch, and at least as long as before."
     concurrency = Effect(
         metric="num_requests_running",
-        current=room.running.value,
-        low=room.running.value,
-        expected=admitted,
+        current=significant(room.running.value),
+        low=significant(room.running.value),
+        expected=significant(admitted),
         high=float(room.proposed),
         unit="requests",
         source=Source.MEASURED_HERE,
@@ -125,9 +126,9 @@ def _effects(observation: Observation, room: Room) -> tuple[Effect, ...]:
         return (concurrency, relative)
     latency = Effect(
         metric="itl_mean",
-        current=itl.value,
-        low=itl.value,
-        high=itl.value * room.ratio,
+        current=significant(itl.value),
+        low=significant(itl.value),
+        high=significant(itl.value * room.ratio),
         unit="ms",
         source=Source.MEASURED_HERE,
         basis=linear,

@@ -31,8 +31,8 @@ def test_a_larger_batch_takes_its_margin_from_the_cache() -> None:
     before, after = result.before, result.after
     assert before.total_bytes == 78_679_145_185  # 81,559 MiB x 2^20 x 0.92
     assert [term.bytes for term in before.terms] == [16_060_522_496, 52_428_800_000, 10_189_822_689]
-    # 400,000 - 382,992,384 / 131,072 = 397,078 tokens exactly
-    assert [term.bytes for term in after.terms] == [16_060_522_496, 52_045_807_616, 382_992_384, 10_189_822_689]
+    # 400,000 - 415,825,920 / 131,072 = 396,827.5, so 396,827 tokens
+    assert [term.bytes for term in after.terms] == [16_060_522_496, 52_012_908_544, 415_825_920, 10_189_888_225]
     assert after.kv_cache_tokens == 397_078
 
 
@@ -78,15 +78,15 @@ def test_no_budget_where_the_change_cannot_be_sized() -> None:
 
 def test_one_request_must_still_fit() -> None:
     assert gate(an.observation(), max_batch_size=64) is None
-    tight = an.observation(load={"kv_cache_tokens": 10_000.0})  # 10,000 - 2,922 = 7,078 < 8,192
-    assert gate(tight, max_batch_size=64) == "the KV cache would hold 7,078 tokens, one request may need 8,192"
+    tight = an.observation(load={"kv_cache_tokens": 10_000.0})  # 10,000 - 3,172.5 = 6,827 < 8,192
+    assert gate(tight, max_batch_size=64) == "the KV cache would hold 6,827 tokens, one request may need 8,192"
     full = an.observation(load={"kv_cache_tokens": 100.0})
     assert gate(full, max_batch_size=64) == "the KV cache would hold 0 tokens, one request may need 8,192"
 
 
 def test_the_models_own_length_counts_where_none_is_set() -> None:
     tight = an.observation(load={"kv_cache_tokens": 100_000.0}, drop=("max_model_len",))
-    assert gate(tight, max_batch_size=64) == "the KV cache would hold 97,078 tokens, one request may need 131,072"
+    assert gate(tight, max_batch_size=64) == "the KV cache would hold 96,827 tokens, one request may need 131,072"
     automatic = an.observation(load={"kv_cache_tokens": 100_000.0}, settings={"max_model_len": "auto"})
     assert gate(automatic, max_batch_size=64) is not None
     unknown = an.observation(drop=("max_model_len",), model=a.model(max_position_embeddings=None))

@@ -41,8 +41,8 @@ def test_a_scheduler_capped_instance_gets_twice_the_cap() -> None:
     assert (change.parameter, change.flag) == ("max_batch_size", "--max-num-seqs")
     assert (change.current_value, change.recommended_value) == (32, 64)
     assert optimization.expected_impact is ImpactLevel.HIGH
-    # 0.3 x 400,000 x 64 / 32 / (400,000 - 382,992,384 / 131,072)
-    assert change.evidence[-1].value == 0.604
+    # 0.3 x 400,000 x 64 / 32 / (400,000 - 415,825,920 / 131,072)
+    assert change.evidence[-1].value == 0.605
     assert "between nothing and 100%" in optimization.estimated_improvement
     running, throughput = optimization.effects
     assert (running.current, running.expected, running.high) == (32.0, 44.0, 64.0)  # 32 run + 12 wait
@@ -57,7 +57,7 @@ def test_time_between_tokens_is_bounded_where_it_is_measured() -> None:
 @pytest.mark.parametrize(
     ("usage", "cap"),
     [
-        (0.44, 64),  # 0.9 x 397,078 x 32 / (0.44 x 400,000) = 64.97
+        (0.44, 64),  # 0.9 x 396,827 x 32 / (0.44 x 400,000) = 64.93
         (0.45, 56),  # 63.5, down to 32 + 3 x 8
         (0.60, 40),  # 47.6
         (0.70, 40),  # 40.8
