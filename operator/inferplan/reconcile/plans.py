@@ -26,10 +26,11 @@ UNDECIDED = frozenset(
         Reason.ENGINE_VERSION_UNKNOWN,
         Reason.SETTING_UNKNOWN,
         Reason.MODEL_CONFIG_MISSING,
+        Reason.MODEL_UNSUPPORTED,
         Reason.ACCELERATOR_UNKNOWN,
     }
 )
-"""Abstentions that say nothing about whether an earlier plan still holds."""
+"""Abstentions that say nothing: neither that a change is needed, nor that none is."""
 
 _OPEN = frozenset({"", Phase.PROPOSED, Phase.AWAITING_APPROVAL})
 _OPTIMIZER_OF = {
