@@ -138,9 +138,7 @@ def releases(machine: Machine) -> Iterator[Releases]:
     thread.join()
 
 
-def test_a_release_with_the_right_checksum_is_used_and_nothing_is_built(
-    machine: Machine, releases: Releases
-) -> None:
+def test_a_release_with_the_right_checksum_is_used_and_nothing_is_built(machine: Machine, releases: Releases) -> None:
     releases.put("tool-1.2.3", PROGRAM)
     path = machine.ensure()
     assert path.read_bytes() == PROGRAM
@@ -203,9 +201,7 @@ def test_a_refused_host_is_asked_once_and_then_everything_is_built(machine: Mach
     machine.settings["INFERPLAN_DOWNLOADS"] = f"http://127.0.0.1:{free_port()}"
     tool = machine.program()
     catalog = {"tool": tool, "other": replace(tool, name="other")}
-    found = binaries.ensure(
-        ["tool", "other"], machine.lines.append, environment=machine.environment(), catalog=catalog
-    )
+    found = binaries.ensure(["tool", "other"], machine.lines.append, environment=machine.environment(), catalog=catalog)
     assert all(path.is_file() for path in found.values())
     assert machine.said().count("Connection refused") == 1
     assert len(machine.builds()) == 2
@@ -272,21 +268,15 @@ def test_an_unfitting_program_on_the_path_is_named_and_not_used(
 
 def test_an_unknown_name_is_refused_with_the_known_ones(machine: Machine) -> None:
     with pytest.raises(binaries.ProgramUnavailableError, match="program kubelet: unknown; known are tool"):
-        binaries.ensure(
-            ["kubelet"], machine.lines.append, environment={}, catalog={"tool": machine.program()}
-        )
+        binaries.ensure(["kubelet"], machine.lines.append, environment={}, catalog={"tool": machine.program()})
 
 
-def test_without_go_pip_and_uv_one_line_says_what_to_install(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_go_pip_and_uv_one_line_says_what_to_install(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inferplan_lab.toolchain.USUAL_PLACE", "/nonexistent/go")
     monkeypatch.setattr("inferplan_lab.toolchain.importlib", SimpleNamespace(util=_NothingInstalled))
     machine.script("go", "#!/bin/sh\necho go version go1.19.8 linux/amd64\n")  # Debian 12's: too old
     machine.settings["PATH"] = str(machine.root / "bin")
-    with pytest.raises(
-        binaries.ProgramUnavailableError, match=r"install Go from https://go\.dev/dl"
-    ) as error:
+    with pytest.raises(binaries.ProgramUnavailableError, match=r"install Go from https://go\.dev/dl") as error:
         machine.ensure()
     assert "\n" not in str(error.value)
 

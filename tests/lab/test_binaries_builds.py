@@ -126,8 +126,6 @@ def test_a_long_build_says_how_long_it_has_taken_so_far(root: Path, tmp_path: Pa
         if sum("…" in line for line in lines) >= 2:
             (root / "gate").touch()
 
-    Builder(Cache(root / "cache"), environment(root), report, progress_seconds=0.05).build(
-        program(root), tmp_path
-    )
+    Builder(Cache(root / "cache"), environment(root), report, progress_seconds=0.05).build(program(root), tmp_path)
     assert lines[0] == "building tool from Go module example.org/tool v1.2.3 (took no time on 2 cores)"
     assert lines[1] == "building tool from Go module example.org/tool v1.2.3 … 0 s"

@@ -76,9 +76,7 @@ def test_prometheus_scrapes_annotated_pods_under_their_names(plane: ControlPlane
                 "app_kubernetes_io_part_of": "shop",
             }
             assert dict(sample.labels) == expected
-            wait_until(
-                lambda: bool(prometheus.query('up{job="static"}')), PATIENCE_SECONDS, "the static target"
-            )
+            wait_until(lambda: bool(prometheus.query('up{job="static"}')), PATIENCE_SECONDS, "the static target")
             with pytest.raises(PrometheusError, match="parse error"):
                 prometheus.query("answer{")
         assert not prometheus.is_running()
@@ -90,9 +88,7 @@ def test_a_stop_leaves_no_process_and_no_port_and_a_restart_keeps_the_content(tm
     with ControlPlane(tmp_path) as plane:
         plane.kubectl("create", "configmap", "kept")
         before = plane.kubeconfig.read_text()
-        running = [
-            Identity(**json.loads((tmp_path / f"{part}.pid").read_text(encoding="utf-8"))) for part in PARTS
-        ]
+        running = [Identity(**json.loads((tmp_path / f"{part}.pid").read_text(encoding="utf-8"))) for part in PARTS]
         assert all(identity.is_alive() for identity in running)
         port = int(plane.url.rpartition(":")[2])
         assert not is_free("127.0.0.1", port)

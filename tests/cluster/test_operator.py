@@ -1,0 +1,254 @@
+"""The operator as a process on a real API server, with the rights that deploy/rbac.yaml grants and no others."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support import operator_process
+from tests.support.build import LLAMA_CONFIG
+from tests.support.lab import Cluster, install_crds
+from tests.support.operator_process import Operator, granted, used
+from tests.support.prometheus import FakePrometheus, serving, vllm_series
+from tests.support.serving_objects import gpu_node, inference_instance, ready_pod, workload
+
+from inferplan_lab.control_plane import ControlPlane
+from inferplan_lab.processes import wait_until
+
+RESYNC_SECONDS = 2
+PATIENCE_SECONDS = 45
+
+
+@dataclass
+class Stage:
+    """One namespace, with an operator that watches all of them and a Prometheus to fill."""
+
+    cluster: Cluster
+    namespace: str
+    prometheus: FakePrometheus
+    operator: Operator
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        self.cluster.apply(*documents, namespace=self.namespace)
+
+    def serve(self, name: str = "llama", *args: str, kind: str = "Deployment") -> str:
+        """A workload with one ready pod that Prometheus knows, capped at 32."""
+        self.apply(workload(name, *args, kind=kind))
+        pod = ready_pod(self.cluster, self.namespace, name, args=args)
+        for metric, series in vllm_series([pod], self.namespace).items():
+            self.prometheus.series.setdefault(metric, []).extend(series)
+        return pod
+
+    def status(self, name: str = "llama") -> dict[str, Any]:
+        status: dict[str, Any] = self.cluster.get("ii", name, self.namespace).get("status", {})
+        return status
+
+    def condition(self, kind: str, name: str = "llama") -> tuple[str, str, str]:
+        """Status, reason and message; of none, empty ones."""
+        for entry in self.status(name).get("conditions", ()):
+            if entry["type"] == kind:
+                return entry["status"], entry["reason"], entry["message"]
+        return "", "", ""
+
+    def plans(self) -> list[dict[str, Any]]:
+        text = self.cluster.kubectl("get", "oplan", f"--namespace={self.namespace}", "--output=json")
+        items: list[dict[str, Any]] = json.loads(text)["items"]
+        return items
+
+    def phases(self) -> list[str]:
+        return sorted(plan.get("status", {}).get("phase", "") for plan in self.plans())
+
+    def looks(self) -> float:
+        """Looks at instances so far."""
+        lines = self.operator.metrics().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith("inferplan_reconciles_total"))
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        try:
+            wait_until(condition, PATIENCE_SECONDS, what)
+        except TimeoutError as error:
+            pytest.fail(f"{error}; the operator's log:\n{self.operator.log()[-4000:]}")
+
+    def until_reason(self, kind: str, reason: str, name: str = "llama") -> str:
+        """Waits for a condition's reason; its message."""
+        self.until(lambda: self.condition(kind, name)[1] == reason, f"{name}: {kind} {reason}, {self.status(name)}")
+        return self.condition(kind, name)[2]
+
+
+@pytest.fixture(scope="module")
+def prometheus() -> FakePrometheus:
+    return FakePrometheus()
+
+
+@pytest.fixture(scope="module")
+def operator(
+    control_plane: Cluster, prometheus: FakePrometheus, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    folder = tmp_path_factory.mktemp("operator")
+    gpu_node(control_plane)
+    with (
+        operator_process.service_account(control_plane, folder) as (credentials, user),
+        serving(prometheus) as url,
+        operator_process.running(folder, credentials, url, INFERPLAN_RESYNC_SECONDS=str(RESYNC_SECONDS)) as running,
+    ):
+        yield Operator(running.process, running.url, user)
+
+
+@pytest.fixture
+def stage(control_plane: Cluster, namespace: str, prometheus: FakePrometheus, operator: Operator) -> Stage:
+    return Stage(control_plane, namespace, prometheus, operator)
+
+
+def test_an_instance_gets_a_plan_and_a_later_look_writes_nothing(stage: Stage) -> None:
+    stage.serve()
+    stage.apply(inference_instance(slo=[{"metric": "ttft", "percentile": 95, "targetMilliseconds": 500}]))
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    (plan,) = stage.plans()
+    assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64"
+    assert plan["spec"]["patch"]["applicable"] is True
+    assert plan["status"]["phase"] == "Proposed"
+    assert stage.condition("Ready")[0] == "True"
+    assert stage.condition("SLOsMet")[1] == "AllMet"
+    assert stage.status()["hardware"]["product"] == "NVIDIA-H100-80GB-HBM3"
+    before, looks = versions(stage), stage.looks()
+    stage.until(lambda: stage.looks() >= looks + 3, "three more looks")
+    assert versions(stage) == before
+
+
+def versions(stage: Stage) -> list[str]:
+    listed = stage.cluster.kubectl("get", "ii,oplan,events", f"--namespace={stage.namespace}", "--output=json")
+    return [item["metadata"]["resourceVersion"] for item in json.loads(listed)["items"]]
+
+
+def test_the_written_patch_is_one_that_the_api_server_takes(stage: Stage) -> None:
+    stage.serve()
+    stage.apply(inference_instance())
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    (plan,) = stage.plans()
+    own = ("--server-side", "--force-conflicts", "--field-manager=test", f"--namespace={stage.namespace}")
+    stage.cluster.kubectl("apply", *own, "--filename=-", stdin=plan["spec"]["patch"]["serverSideApply"])
+    applied = stage.cluster.get("deployment", "llama", stage.namespace)
+    (engine,) = applied["spec"]["template"]["spec"]["containers"]
+    assert "--max-num-seqs=64" in engine["args"]
+    assert engine["image"] == "vllm/vllm-openai:v0.33.0"
+
+
+def test_a_changed_template_supersedes_the_plan_and_gives_another(stage: Stage) -> None:
+    stage.serve()
+    stage.apply(inference_instance())
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    stage.serve("llama", "--model=meta-llama/Llama-3.1-8B", "--max-num-seqs=30", "--max-model-len=8192")
+    stage.until(lambda: stage.phases() == ["Proposed", "Superseded"], "a second plan")
+    stage.until_reason("PlanCurrent", "PlanWritten")
+
+
+def test_deleting_the_instance_leaves_nothing_behind(stage: Stage) -> None:
+    stage.serve()
+    stage.apply(inference_instance())
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    stage.cluster.kubectl("delete", "ii", "llama", f"--namespace={stage.namespace}", "--timeout=30s")
+    stage.until(lambda: not stage.plans(), "the garbage collector")
+
+
+def test_a_deleted_plan_comes_back(stage: Stage) -> None:
+    stage.serve()
+    stage.apply(inference_instance())
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    (plan,) = stage.plans()
+    stage.cluster.kubectl("delete", "oplan", plan["metadata"]["name"], f"--namespace={stage.namespace}")
+    stage.until(lambda: [again["metadata"]["uid"] for again in stage.plans()] not in ([], [uid_of(plan)]), "the plan")
+
+
+def uid_of(document: dict[str, Any]) -> str:
+    uid: str = document["metadata"]["uid"]
+    return uid
+
+
+def test_each_bad_input_gives_its_condition_and_hurts_nobody_else(stage: Stage) -> None:
+    stage.serve("good")
+    stage.serve("two")
+    second = workload("two")
+    second["spec"]["template"]["spec"]["containers"].append({"name": "canary", "image": "vllm/vllm-openai:v0.33.0"})
+    stage.apply(
+        second,
+        inference_instance("no-target"),
+        inference_instance("two"),
+        inference_instance("bad-key", targetRef={"name": "good"}, currentConfig={"maxBatchSise": 1}),
+        inference_instance("bad-label", targetRef={"name": "good"}, metrics={"selector": {'x"} or up{a="': "1"}}),
+        inference_instance("bad-source", targetRef={"name": "good"}, metrics={"prometheusRef": "other"}),
+        inference_instance("bad-model", targetRef={"name": "good"}, model={"configMapRef": {"name": "none"}}),
+        inference_instance("good"),
+    )
+    assert '"no-target" does not exist' in stage.until_reason("TargetResolved", "TargetNotFound", "no-target")
+    assert "vllm, canary" in stage.until_reason("TargetResolved", "ContainerAmbiguous", "two")
+    assert "max_batch_size" in stage.until_reason("Ready", "SpecInvalid", "bad-key")
+    assert "label names are" in stage.until_reason("Ready", "SpecInvalid", "bad-label")
+    assert "set up: default" in stage.until_reason("MetricsAvailable", "PrometheusError", "bad-source")
+    assert '"none" does not exist' in stage.until_reason("Ready", "ModelConfigMissing", "bad-model")
+    stage.until_reason("PlanCurrent", "PlanWritten", "good")
+    assert stage.operator.status("/healthz") == 200
+    assert "this is a bug" not in stage.operator.log()
+
+
+def test_what_is_granted_is_used_and_what_is_used_is_granted(stage: Stage) -> None:
+    model = {"config.json": json.dumps(dict(LLAMA_CONFIG))}
+    stage.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "model"}, "data": model})
+    stage.serve("stateful", kind="StatefulSet")
+    target = {"kind": "StatefulSet", "name": "stateful"}
+    spec = {"targetRef": target, "model": {"configMapRef": {"name": "model"}}}
+    for cap in range(24, 30):  # six plans: one more than stay
+        stage.apply(inference_instance("stateful", **spec, currentConfig={"max_batch_size": cap}))
+        stage.until(lambda cap=cap: f"{cap}→" in stage.condition("PlanCurrent", "stateful")[2], f"a plan for {cap}")  # type: ignore[misc]
+    stage.until(lambda: stage.phases() == ["Proposed", *["Superseded"] * 4], "five plans")
+    stage.serve("plain")
+    stage.apply(inference_instance("plain"))
+    stage.until_reason("PlanCurrent", "PlanWritten", "plain")
+    calls = used(stage.cluster.kubeconfig.parent / "audit.log", stage.operator.user)
+    assert {call for call in calls if call[2] in {401, 403}} == set()
+    api = {(verb, resource) for verb, resource, _ in calls}
+    assert granted() - api == set()
+    assert api - granted() == set()
+
+
+def test_a_signal_ends_it_within_ten_seconds(
+    control_plane: Cluster, prometheus: FakePrometheus, tmp_path: Path
+) -> None:
+    with (
+        operator_process.service_account(control_plane, tmp_path) as (credentials, _),
+        serving(prometheus) as url,
+        operator_process.running(tmp_path, credentials, url) as operator,
+    ):
+        operator.process.stop(grace_seconds=10)  # after which it would be killed, and the exit code -9
+        assert operator.process.exit_code == 0
+
+
+def test_without_crds_it_says_so_and_ends(tmp_path: Path) -> None:
+    with ControlPlane(tmp_path / "bare", report=lambda _: None) as plane:
+        folder = tmp_path / "operator"
+        with pytest.raises(TimeoutError), operator_process.running(folder, plane.kubeconfig, "http://127.0.0.1:1"):
+            pass
+        log = (folder / "operator.log").read_text("utf-8")
+    assert "the InferPlan CRDs are not installed: kubectl apply" in log
+
+
+def test_it_survives_a_restart_of_the_api_server(tmp_path: Path) -> None:
+    prometheus = FakePrometheus()
+    with ControlPlane(tmp_path / "own", report=lambda _: None) as plane, serving(prometheus) as url:
+        cluster = Cluster(plane.kubeconfig, plane.programs, tmp_path / "cache")
+        install_crds(cluster)
+        gpu_node(cluster)
+        environment = {"INFERPLAN_RESYNC_SECONDS": str(RESYNC_SECONDS)}
+        with operator_process.running(tmp_path / "operator", plane.kubeconfig, url, **environment) as operator:
+            stage = Stage(cluster, "default", prometheus, operator)
+            stage.serve("before")
+            stage.apply(inference_instance("before"))
+            stage.until_reason("PlanCurrent", "PlanWritten", "before")
+            plane.stop()
+            plane.start()
+            stage.serve("after")
+            stage.apply(inference_instance("after"))
+            stage.until_reason("PlanCurrent", "PlanWritten", "after")
+            assert operator.process.is_running()
+            assert len(stage.plans()) == 2
