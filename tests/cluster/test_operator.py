@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from tests.support import operator_process
 from tests.support.build import LLAMA_CONFIG
-from tests.support.lab import Cluster, install_crds
-from tests.support.operator_process import Operator, granted, used
+from tests.support.lab import Cluster, install_crds, random_namespace
+from tests.support.operator_process import EndedError, Operator, granted, used
 from tests.support.prometheus import FakePrometheus, serving, vllm_series
 from tests.support.serving_objects import gpu_node, inference_instance, ready_pod, workload
 
@@ -205,7 +205,7 @@ def test_what_is_granted_is_used_and_what_is_used_is_granted(stage: Stage) -> No
     stage.serve("plain")
     stage.apply(inference_instance("plain"))
     stage.until_reason("PlanCurrent", "PlanWritten", "plain")
-    calls = used(stage.cluster.kubeconfig.parent / "audit.log", stage.operator.user)
+    calls = used(stage.cluster.kubeconfig.parent / "audit.log", stage.operator.user, stage.namespace)
     assert {call for call in calls if call[2] in {401, 403}} == set()
     api = {(verb, resource) for verb, resource, _ in calls}
     assert granted() - api == set()
@@ -224,13 +224,31 @@ def test_a_signal_ends_it_within_ten_seconds(
         assert operator.process.exit_code == 0
 
 
+def test_only_the_named_namespaces_are_looked_at(
+    control_plane: Cluster, prometheus: FakePrometheus, namespace: str, tmp_path: Path
+) -> None:
+    only = {"INFERPLAN_NAMESPACES": namespace}
+    with (
+        random_namespace(control_plane) as other,
+        serving(prometheus) as url,
+        operator_process.running(tmp_path, control_plane.kubeconfig, url, **only) as operator,
+    ):
+        control_plane.apply(inference_instance(), namespace=other)
+        stage = Stage(control_plane, namespace, prometheus, operator)
+        stage.apply(inference_instance())
+        stage.until_reason("TargetResolved", "TargetNotFound")
+        assert "\ninferplan_instances 1.0\n" in operator.metrics()
+        assert "status" not in control_plane.get("ii", "llama", other)
+
+
 def test_without_crds_it_says_so_and_ends(tmp_path: Path) -> None:
     with ControlPlane(tmp_path / "bare", report=lambda _: None) as plane:
-        folder = tmp_path / "operator"
-        with pytest.raises(TimeoutError), operator_process.running(folder, plane.kubeconfig, "http://127.0.0.1:1"):
-            pass
-        log = (folder / "operator.log").read_text("utf-8")
-    assert "the InferPlan CRDs are not installed: kubectl apply" in log
+        nowhere = "http://127.0.0.1:1"
+        with (
+            pytest.raises(EndedError, match="the InferPlan CRDs are not installed: kubectl apply"),
+            operator_process.running(tmp_path / "operator", plane.kubeconfig, nowhere) as operator,
+        ):
+            pytest.fail(f"it runs without CRDs: {operator.log()}")
 
 
 def test_it_survives_a_restart_of_the_api_server(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from inferplan_lab.load import Plan, Summary, is_loopback, main, percentile, prompts, run_load
+from inferplan_lab.load import Plan, Summary, percentile, prompts, run_load
+from inferplan_lab.load.__main__ import is_loopback, main
 
 DEADLINE_SECONDS = 30.0
 

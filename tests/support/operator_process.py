@@ -23,6 +23,10 @@ START_SECONDS = 30
 ACCOUNT = "inferplan-operator"
 
 
+class EndedError(RuntimeError):
+    """The operator ended at once; the message is its log."""
+
+
 @dataclass(frozen=True)
 class Operator:
     """A running operator.
@@ -54,6 +58,10 @@ class Operator:
             text: str = response.read().decode()
             return text
 
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return not self.process.is_running()
+
     def log(self) -> str:
         """Everything it has logged."""
         return self.process.log_path.read_text("utf-8")
@@ -76,7 +84,9 @@ def running(folder: Path, credentials: Path, prometheus_url: str, **environment:
     process.start((sys.executable, "-m", "inferplan", "operator"), env=own | environment)
     operator = Operator(process, f"http://127.0.0.1:{port}")
     try:
-        wait_until(lambda: operator.status("/readyz") == 200, START_SECONDS, f"a ready operator:\n{operator.log()}")
+        wait_until(lambda: operator.ended() or operator.status("/readyz") == 200, START_SECONDS, "a ready operator")
+        if operator.ended():
+            raise EndedError(operator.log())
         yield operator
     finally:
         process.stop()
@@ -112,10 +122,11 @@ def granted() -> set[tuple[str, str]]:
     }
 
 
-def used(audit_log: Path, user: str) -> set[tuple[str, str, int]]:
-    """Every (verb, resource, status) of this user in an API server's audit log."""
+def used(audit_log: Path, user: str, namespace: str) -> set[tuple[str, str, int]]:
+    """Every (verb, resource, status) of this user, in this namespace or in none, in an API server's audit log."""
     entries = (json.loads(line) for line in audit_log.read_text("utf-8").splitlines())
-    return {_call(entry) for entry in entries if entry["user"]["username"] == user and "objectRef" in entry}
+    own = (entry for entry in entries if entry["user"]["username"] == user and "objectRef" in entry)
+    return {_call(entry) for entry in own if entry["objectRef"].get("namespace", namespace) == namespace}
 
 
 def _call(entry: Mapping[str, Any]) -> tuple[str, str, int]:

@@ -168,10 +168,15 @@ def _belongs(document: Mapping[str, Any], workload: Workload) -> bool:
 
 
 def _same(running: Container, template: Container) -> bool:
-    """Whether a pod's container is the template's; admission may have added variables and limits."""
+    """Whether a pod's container is the template's; admission may have added variables, or set CPU and memory."""
     words = (running.image, running.command, running.args) == (template.image, template.command, template.args)
     added = running.environment.items() >= template.environment.items()
-    return words and added and running.limits.items() >= template.limits.items()
+    return words and added and _devices(running) == _devices(template)
+
+
+def _devices(container: Container) -> dict[str, str]:
+    """Limits of extended resources, such as GPUs: those with a domain in their name."""
+    return {name: amount for name, amount in container.limits.items() if "/" in name}
 
 
 def _pod(document: Mapping[str, Any], container: str) -> Pod:

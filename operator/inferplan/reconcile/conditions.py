@@ -41,10 +41,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is to be said about the plan: the one that holds, or why its name is taken by a foreign one."""
+    """What is to be said about the plan: the one that holds, or why it could not be written."""
 
     held: Held | None = None
-    name_taken: str | None = None
+    refused: str | None = None
 
 
 def conditions(look: Look, standing: Standing, stored: Iterable[Any], now: str) -> tuple[Condition, ...]:
@@ -115,9 +115,8 @@ def _slos_met(look: Look) -> Finding:
 
 def _plan_current(look: Look, standing: Standing) -> Finding:
     held, why = standing.held, undecided(look)
-    if standing.name_taken is not None:
-        told = f'OptimizationPlan "{standing.name_taken}" exists and is not of this instance; delete it'
-        return Finding(Status.FALSE, Reason.NO_PLAN, told)
+    if standing.refused is not None:
+        return Finding(Status.FALSE, Reason.NO_PLAN, standing.refused)
     if held is not None and held.renewed:
         return Finding(Status.TRUE, Reason.PLAN_WRITTEN, f"{held.name}: {held.changes}{_apply_note(look, held)}")
     if held is not None:

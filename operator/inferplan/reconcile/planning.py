@@ -8,7 +8,7 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
 from inferplan.api.plan import Phase, PlanSpec
 from inferplan.engine.planner import plan
-from inferplan.kube.errors import ConflictError, KubeError, NotFoundError
+from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import EVENTS, INSTANCES, PLANS, Document
 from inferplan.observe.assemble import SpecError, policy_of
@@ -99,8 +99,11 @@ class Planner:
         try:
             await self._write_plans(look.instance, todo)
         except ConflictError:
-            standing = Standing(name_taken=todo.current)
-            await self._tell(look, standing, (), now)
+            told = f'OptimizationPlan "{todo.current}" exists and is not of this instance; delete it'
+            await self._tell(look, Standing(refused=told), (), now)
+            return
+        except (ForbiddenError, InvalidError) as error:
+            await self._tell(look, Standing(refused=f"the API server refuses the plan: {error}"), (), now)
             return
         held = _held(todo, stored, wanted)
         changes = held.changes if held is not None else ""

@@ -79,12 +79,28 @@ async def test_a_pod_of_another_workload_with_the_same_labels_does_not_count() -
     assert "0 ready pods" in world.condition("TargetResolved")[2]
 
 
-async def test_variables_that_admission_added_do_not_make_another_template() -> None:
-    injected = pod("llama-abc-1", deployment())
-    injected["spec"]["containers"][0]["env"] = [{"name": "TRACE", "value": "on"}]
-    world = World(injected)
+TEMPLATE = deployment(container(env=[{"name": "A", "value": "1"}]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "ready"),
+    [
+        ({}, 1),
+        ({"env": [{"name": "A", "value": "1"}, {"name": "TRACE", "value": "on"}]}, 1),  # an injected variable
+        ({"resources": {"limits": {"nvidia.com/gpu": "1", "cpu": "4"}}}, 1),  # set by an autoscaler
+        ({"env": [{"name": "A", "value": "2"}]}, 0),
+        ({"env": []}, 0),
+        ({"resources": {"limits": {"nvidia.com/gpu": "2"}}}, 0),
+        ({"image": "vllm/vllm-openai:v0.32.0"}, 0),
+        ({"command": ["vllm", "serve"]}, 0),
+    ],
+)
+async def test_a_pod_counts_when_its_engine_is_that_of_the_template(changes: dict[str, Any], ready: int) -> None:
+    running = pod("llama-abc-1", TEMPLATE)
+    running["spec"]["containers"][0] |= changes
+    world = World(TEMPLATE, running)
     await world.look()
-    assert "1 ready pod" in world.condition("TargetResolved")[2]
+    assert f"{ready} ready pod" in world.condition("TargetResolved")[2]
 
 
 async def test_a_selector_asks_for_its_labels_and_still_counts_only_own_pods() -> None:

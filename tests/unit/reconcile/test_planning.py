@@ -8,7 +8,7 @@ import pytest
 from tests.support.world import ARGS, KEY, NAMESPACE, World, container, deployment, instance, node, pod
 
 from inferplan.api.plan import PlanSpec
-from inferplan.kube.errors import UnreachableError
+from inferplan.kube.errors import ForbiddenError, InvalidError, KubeError, UnreachableError
 from inferplan.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, INSTANCES, PLANS
 from inferplan.reconcile.controller import Result
 
@@ -183,6 +183,17 @@ async def test_a_foreign_plan_under_the_name_is_left_alone_and_told() -> None:
     assert name in message
 
 
+@pytest.mark.parametrize("error", [InvalidError("422: too long"), ForbiddenError("403: quota")])
+async def test_a_plan_that_the_api_server_refuses_is_told(error: KubeError) -> None:
+    world = World()
+    world.cluster.broken[("create", "optimizationplans")] = error
+    await world.look()
+    status, reason, message = world.condition("PlanCurrent")
+    assert (status, reason) == ("False", "NoPlan")
+    assert str(error) in message
+    assert "plan" not in world.status
+
+
 async def test_a_rejected_plan_stays_rejected() -> None:
     world = World()
     await world.look()
@@ -248,7 +259,8 @@ async def test_an_unreachable_api_server_is_raised_for_the_queue() -> None:
 async def test_forged_conditions_are_put_right() -> None:
     world = World()
     await world.look()
-    forged = [{"type": "Ready", "status": "Maybe"}, {"type": "Hacked", "status": "True"}, "text"]
+    genuine = world.status["conditions"][0]
+    forged = [{"type": "Ready", "status": "Maybe"}, {**genuine, "type": "Hacked"}, "text"]
     world.cluster.one(INSTANCES, NAMESPACE, KEY.name)["status"]["conditions"] = forged
     await world.look()
     assert world.condition("Ready")[:2] == ("True", "Planned")
