@@ -1,6 +1,5 @@
 """What readers do with anything at all: they read, or refuse in the way that they document."""
 
-from decimal import Decimal
 from typing import Any
 
 from hypothesis import assume, given
@@ -18,7 +17,6 @@ from inferplan.domain.model_card import ModelCard, read_model_config
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
-from inferplan.domain.units import parse_quantity
 from inferplan.engine.planner import plan
 
 spellings = sorted({name for flag in flags_of(Engine.VLLM) for name in (flag.name, *flag.aliases, *flag.negations)})
@@ -143,17 +141,6 @@ def test_sizes_of_any_magnitude_do_no_harm(layers: int, width: int, vocabulary: 
     full = metrics(**{**QUIET, "kv_cache_usage": 1.0})
     for load in (metrics(**QUIET), full):
         plan(Observation(effective(a.config(max_batch_size=32), H100), H100, card, load), Policy())
-
-
-@quick
-@given(st.one_of(st.text(), st.integers(), st.from_regex(r"[+-]?[0-9.]{1,5}([eE][+-]?[0-9]{1,9})?[a-zA-Z]{0,2}")))
-def test_a_quantity_is_read_or_refused(text: str | int) -> None:
-    try:
-        amount = parse_quantity(text)
-    except ValueError:
-        return
-    assert isinstance(amount, Decimal)
-    assert amount.is_finite()
 
 
 @quick

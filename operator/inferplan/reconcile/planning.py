@@ -7,6 +7,7 @@ from datetime import datetime
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
 from inferplan.api.plan import Phase, PlanSpec
+from inferplan.engine.document import name_of
 from inferplan.engine.planner import plan
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
 from inferplan.kube.port import Cluster
@@ -20,7 +21,7 @@ from inferplan.reconcile.events import Note, apply_note, condition_notes, event_
 from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
 from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
-from inferplan.reconcile.plans import Steps, StoredPlan, name_of, own_plans, steps, wanted_spec
+from inferplan.reconcile.plans import Steps, StoredPlan, own_plans, steps, wanted_spec
 from inferplan.reconcile.status import instance_status, status_patch
 from inferplan.telemetry import Telemetry
 

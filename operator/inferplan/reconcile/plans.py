@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferplan.api.instance import OptimizerName
-from inferplan.api.plan import Decision, EngineRef, InstanceRef, Patch, Phase, PlanSpec, PlanTarget
+from inferplan.api.plan import Decision, Phase, PlanSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
-from inferplan.engine.identity import args_digest, observation_digest, plan_hash, plan_name
-from inferplan.engine.patching import Place, build_patch
+from inferplan.engine.document import Target, name_of, plan_spec
+from inferplan.engine.patching import Place
 from inferplan.observe.gather import Gathered
 from inferplan.reconcile.instance import Instance
 from inferplan.reconcile.look import Look
@@ -38,7 +38,6 @@ _OPTIMIZER_OF = {
     OptimizationType.QUANTIZATION: OptimizerName.QUANTIZATION,
     OptimizationType.BATCHING: OptimizerName.BATCHING,
 }
-_NAME_MAX = 253 - 9  # a Kubernetes name, less "-" and eight digits of the hash
 
 
 @dataclass(frozen=True)
@@ -97,29 +96,12 @@ def own_plans(documents: Sequence[Mapping[str, Any]], uid: str) -> tuple[StoredP
 
 def wanted_spec(instance: Instance, gathered: Gathered, decision: Decision, observed_at: str) -> PlanSpec:
     """The plan as it is written for this decision."""
-    observation = gathered.assembled.observation
-    target = _plan_target(gathered)
-    identity = {"instance": instance.key.name}
-    if target is not None:
-        identity |= {"kind": target.kind, "name": target.name, "container": target.container}
-        identity |= {"args": target.args_digest}
-    return PlanSpec.model_validate(
-        {
-            **{name: getattr(decision, name) for name in Decision.model_fields},
-            "instance_ref": InstanceRef(name=instance.key.name),
-            "engine": EngineRef(name=observation.config.engine, version=observation.config.version),
-            "observed_at": observed_at,
-            "observation_digest": observation_digest(observation),
-            "plan_hash": plan_hash(decision, identity),
-            "target": target,
-            "patch": _patch(instance, gathered, decision),
-        }
-    )
-
-
-def name_of(spec: PlanSpec) -> str:
-    """The plan's name, within what Kubernetes allows."""
-    return plan_name(spec.instance_ref.name[:_NAME_MAX].rstrip("-."), spec.plan_hash)
+    workload = gathered.workload
+    target = None
+    if workload is not None:
+        place = Place(workload.kind, instance.key.namespace, workload.name)
+        target = Target(place, workload.generation, workload.container)
+    return plan_spec(instance.key.name, target, gathered.assembled.observation, decision, observed_at)
 
 
 def steps(look: Look, stored: Sequence[StoredPlan], wanted: PlanSpec | None) -> Steps:
@@ -178,28 +160,6 @@ def _why_not(look: Look, stored: Sequence[StoredPlan]) -> str:
     if look.args_digest is not None and made_for - {look.args_digest}:
         return "Its workload runs with other arguments now."
     return "Nothing is to be changed any more."
-
-
-def _plan_target(gathered: Gathered) -> PlanTarget | None:
-    workload = gathered.workload
-    if workload is None:
-        return None
-    return PlanTarget(
-        kind=workload.kind,
-        name=workload.name,
-        container=workload.container.name,
-        generation=workload.generation,
-        args_digest=args_digest(workload.container.command, workload.container.args),
-    )
-
-
-def _patch(instance: Instance, gathered: Gathered, decision: Decision) -> Patch | None:
-    workload = gathered.workload
-    if workload is None:
-        return None
-    changes = [change for optimization in decision.optimizations for change in optimization.config_changes]
-    place = Place(workload.kind, instance.key.namespace, workload.name)
-    return build_patch(gathered.assembled.observation.config.engine, place, workload.container, changes)
 
 
 def _controller_uid(document: Mapping[str, Any]) -> str | None:

@@ -7,13 +7,14 @@ from inferplan.cli.plan_document import Planned, plan_document
 from inferplan.dialects.container import Container
 from inferplan.domain.measurement import Measured
 from inferplan.domain.observation import Metrics
+from inferplan.engine.document import name_of
 from inferplan.engine.planner import plan
 from inferplan.observe.assemble import Sources, assemble, policy_of
 from inferplan.observe.gather import Gathered
 from inferplan.observe.reduce import Measurements
 from inferplan.observe.target import Workload
 from inferplan.reconcile.instance import Instance, Key
-from inferplan.reconcile.plans import name_of, wanted_spec
+from inferplan.reconcile.plans import wanted_spec
 
 NOW = "2026-03-01T12:00:00Z"
 CONTAINER = Container(

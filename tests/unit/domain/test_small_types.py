@@ -1,7 +1,5 @@
 """Units, hardware, measurements, settings."""
 
-from decimal import Decimal
-
 import pytest
 from tests.support.build import H100, a, measured
 
@@ -11,30 +9,14 @@ from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator, canonica
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Metrics
 from inferplan.domain.serving import Origin, ServingConfig, Setting
-from inferplan.domain.units import in_gib, parse_quantity
+from inferplan.domain.units import in_gib, significant
 
 
 @pytest.mark.parametrize(
-    ("text", "amount"),
-    [
-        ("4", Decimal(4)),
-        (4, Decimal(4)),
-        ("500m", Decimal("0.5")),
-        ("80Gi", Decimal(85_899_345_920)),  # 80 x 2^30
-        ("1.5k", Decimal(1500)),
-        ("2Ti", Decimal(2 * 2**40)),
-        (" 1M ", Decimal(1_000_000)),
-        ("1e3", Decimal(1000)),
-    ],
+    ("value", "shown"), [(8.177182794757417, 8.177), (450_368.0, 450_368.0), (0.018759, 0.01876), (0.0, 0.0)]
 )
-def test_a_quantity_is_read(text: str | int, amount: Decimal) -> None:
-    assert parse_quantity(text) == amount
-
-
-@pytest.mark.parametrize("text", ["", "Gi", "4 Gi", "4gi", "4iG", "nan", "inf", "1_000", "four", "--4", "1e999999999"])
-def test_what_is_no_quantity_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no Kubernetes quantity such as 4, 500m or 80Gi"):
-        parse_quantity(text)
+def test_a_measured_value_keeps_four_digits_unless_it_is_whole(value: float, shown: float) -> None:
+    assert significant(value) == shown
 
 
 def test_bytes_are_shown_in_gib() -> None:
