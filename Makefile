@@ -44,7 +44,7 @@ tests: setup ## All tests, those on the real API server included
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest tests/unit tests/properties tests/scenarios tests/contract
 	@.venv/bin/coverage report --include='*/inferplan/optimizers/*,*/inferplan/engine/*' --fail-under=100
-	@.venv/bin/pytest tests/lab tests/cluster
+	@.venv/bin/pytest -n 2 --dist loadfile tests/lab tests/cluster
 
 .PHONY: crds
 crds: setup ## Generate crds/ from the models
