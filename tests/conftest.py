@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from hypothesis import settings
 from tests.support.lab import Cluster, current_cluster, local_cluster, random_namespace
 
 TESTS = Path(__file__).resolve().parent
 PURE = tuple(TESTS / name for name in ("unit", "properties", "scenarios"))
 """Folders whose tests open no connection."""
 UNIT_SECONDS = 2
+PROPERTY_SECONDS = 60
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,12 +30,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write what came out as what is expected")
 
 
+def _seconds(item: pytest.Item) -> int:
+    """A property runs hundreds of examples, and the first one on a new machine builds hypothesis' own tables."""
+    return PROPERTY_SECONDS if getattr(getattr(item, "obj", None), "hypothesis", None) is not None else UNIT_SECONDS
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _lies_in(item.path, TESTS / "cluster"):
             item.add_marker(pytest.mark.cluster)
         if _lies_in(item.path, TESTS / "unit") and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(UNIT_SECONDS))
+            item.add_marker(pytest.mark.timeout(_seconds(item)))
 
 
 @pytest.fixture(autouse=True)
