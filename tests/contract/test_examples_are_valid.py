@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from inferplan.api.instance import ApplyMode, InstanceSpec
+from inferplan.api.apply import ApplyMode
+from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE
 from inferplan.api.values import Engine
 

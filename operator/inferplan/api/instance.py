@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from inferplan.api.apply import ApplySpec
 from inferplan.api.base import ContainerName, JsonObject, Name, Scalar, WireModel
 from inferplan.api.rules import (
     CONFIG_OR_REF,
-    GITOPS_NEEDS_GIT,
     LENGTHS_CONSISTENT,
     ONLY_ONCE,
     SLO_MONOTONE,
@@ -33,15 +33,6 @@ class SLOMetric(StrEnum):
     ITL = "itl"
     TPOT = "tpot"
     E2E = "e2e"
-
-
-class ApplyMode(StrEnum):
-    """Whether plans are applied: never, after approval, by itself, or through Git."""
-
-    OFF = "Off"
-    APPROVE = "Approve"
-    AUTO = "Auto"
-    GITOPS = "GitOps"
 
 
 class OptimizerName(StrEnum):
@@ -206,114 +197,6 @@ class ConstraintsSpec(WireModel):
     minimum_gain_percent: Annotated[
         int, Field(ge=0, le=1000, description="Changes that surely bring less, in percent, are not proposed.")
     ] = 5
-
-
-class MaintenanceWindow(WireModel):
-    """A recurring time in which a plan may be applied."""
-
-    schedule: Annotated[
-        str,
-        Field(
-            min_length=9,
-            max_length=100,
-            pattern=r"^\S+( \S+){4}$",
-            description='Start, a cron expression of five fields: "0 2 * * *" is 2 a.m. each day.',
-        ),
-    ]
-    time_zone: Annotated[
-        str, Field(min_length=1, max_length=64, description='IANA time zone of the schedule, such as "Europe/Berlin".')
-    ] = "Etc/UTC"
-    duration_seconds: Annotated[
-        int, Field(ge=60, le=604_800, description="Length of the window in seconds, 60 to 604800 (a week).")
-    ]
-
-
-class VerifySpec(WireModel):
-    """How an applied plan is judged."""
-
-    window_seconds: Annotated[
-        int, Field(ge=60, le=86_400, description="Seconds that are compared, before and after.")
-    ] = 900
-    min_requests: Annotated[
-        int, Field(ge=1, le=10_000_000, description="With fewer requests in the window, the verdict is Inconclusive.")
-    ] = 200
-    max_regression_percent: Annotated[
-        int, Field(ge=0, le=100, description="A metric that gets worse by more percent than this means roll-back.")
-    ] = 5
-
-
-class SecretRef(WireModel):
-    """A Secret in the instance's namespace."""
-
-    name: Annotated[Name, Field(description="Name of the Secret.")]
-
-
-class GitStrategy(StrEnum):
-    """How a change reaches the branch."""
-
-    PULL_REQUEST = "PullRequest"
-    COMMIT = "Commit"
-
-
-class GitSpec(WireModel):
-    """Where the workload's manifest lives in Git."""
-
-    repository: Annotated[
-        str,
-        Field(
-            max_length=512,
-            pattern=r"^(https://|ssh://([A-Za-z0-9_][A-Za-z0-9._-]*@)?)[A-Za-z0-9][^@\s]*$",
-            description="https:// or ssh:// URL; no password in it, credentials come from secretRef.",
-        ),
-    ]
-    branch: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=128,
-            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
-            description="Branch that is deployed from.",
-        ),
-    ] = "main"
-    path: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=512,
-            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
-            description="The manifest's path in the repository; no segment starts with a dot.",
-        ),
-    ]
-    strategy: Annotated[
-        GitStrategy, Field(description="PullRequest: propose on a branch of its own. Commit: commit to the branch.")
-    ] = GitStrategy.PULL_REQUEST
-    secret_ref: Annotated[SecretRef | None, Field(description="Secret with the credentials for the repository.")] = None
-
-
-class ApplySpec(WireModel):
-    """Whether and how plans are applied."""
-
-    model_config = ConfigDict(json_schema_extra=rules(GITOPS_NEEDS_GIT))
-
-    mode: Annotated[
-        ApplyMode,
-        Field(
-            description=(
-                "Off: plans are written, nothing is applied. Approve: a plan is applied once its spec.approval says so."
-                " Auto: plans are applied by themselves, inside the maintenance windows. GitOps: plans become changes"
-                " in the repository named by git."
-            )
-        ),
-    ] = ApplyMode.OFF
-    maintenance_windows: Annotated[
-        tuple[MaintenanceWindow, ...],
-        Field(max_length=16, description="Times in which a plan may be applied. Default: any time."),
-    ] = ()
-    cooldown_seconds: Annotated[
-        int, Field(ge=0, le=2_592_000, description="Seconds of rest after an applied plan.")
-    ] = 21_600
-    verify: Annotated[VerifySpec, Field(description="How an applied plan is judged.")] = VerifySpec()
-    git: Annotated[GitSpec | None, Field(description="Where the manifest lives; needed for mode GitOps.")] = None
 
 
 class InstanceSpec(WireModel):

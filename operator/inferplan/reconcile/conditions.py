@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from inferplan.api.apply import ApplyMode
 from inferplan.api.conditions import Condition, Status, set_condition
-from inferplan.api.instance import ApplyMode
 from inferplan.api.plan import Phase
 from inferplan.api.reasons import ConditionType, Reason
 from inferplan.api.values import Confidence

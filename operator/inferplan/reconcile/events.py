@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inferplan.api.apply import ApplyMode
 from inferplan.api.conditions import Condition, Status
-from inferplan.api.instance import ApplyMode
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE
 from inferplan.api.reasons import ConditionType, Reason
 from inferplan.reconcile.conditions import unavailable

@@ -7,8 +7,9 @@ Pure; knows no framework.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from inferplan.api.apply import ApplyMode
 from inferplan.api.base import Scalar
-from inferplan.api.instance import ApplyMode, InstanceSpec, ModelSpec, WorkloadSpec
+from inferplan.api.instance import InstanceSpec, ModelSpec, WorkloadSpec
 from inferplan.api.values import Engine
 from inferplan.dialects.flags import Flag, FlagKind, flags_of, neutral_key, read_plain
 from inferplan.web.problems import Problem, shown
