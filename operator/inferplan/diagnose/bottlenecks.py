@@ -43,6 +43,11 @@ class Diagnosis:
     bottlenecks: tuple[Bottleneck, ...] = ()
     missing: tuple[Missing, ...] = ()
 
+    @property
+    def kv_cache_full(self) -> bool:
+        """Whether the KV cache limits the instance, alone or with everything else."""
+        return self.cause in {Cause.KV_BOUND, Cause.OVERLOAD}
+
 
 def diagnose(observation: Observation) -> Diagnosis:
     """Names the cause; Unknown where the data cannot tell."""

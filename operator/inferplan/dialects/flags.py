@@ -117,6 +117,12 @@ def flag_of(engine: Engine, key: str) -> Flag | None:
     return next((flag for flag in flags_of(engine) if flag.key == key and flag.name), None)
 
 
+def flag_name(engine: Engine, key: str) -> str | None:
+    """The name of the engine's flag for a key, None where it has none: what a change shows to people."""
+    flag = flag_of(engine, key)
+    return flag.name if flag is not None else None
+
+
 def neutral_key(engine: Engine, name: str, *, negations: bool = False) -> str:
     """Canonical key of a key, camelCase key or flag as people write it.
 

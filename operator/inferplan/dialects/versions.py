@@ -7,11 +7,11 @@ from types import MappingProxyType
 from inferplan.api.values import Engine
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
+from inferplan.domain.units import MIB_PER_GIB
 
 Version = tuple[int, int, int]
 
 _VERSION = re.compile(r"^v?(\d{1,9})\.(\d{1,9})(?:\.(\d{1,9}))?(?!\d)")
-_MIB_PER_GIB = 1024
 _BATCH_KEYS = frozenset({"max_batch_size", "max_num_batched_tokens"})
 _OLDEST_READ: Version = (0, 9, 2)  # the oldest release whose default rule was read (A100 exclusion since 0.9)
 
@@ -99,7 +99,7 @@ def _batch_defaults(version: Version, accelerator: Accelerator) -> dict[str, Set
     """
     if accelerator.memory_mib is None or accelerator.product is None:
         return {}
-    gib = accelerator.memory_mib / _MIB_PER_GIB
+    gib = accelerator.memory_mib / MIB_PER_GIB
     if gib >= 160 and version >= (0, 29, 0):  # noqa: PLR2004  the release and size of the docstring's rule
         return {"max_num_batched_tokens": 16_384, "max_batch_size": 1024}
     if accelerator.product.lower().endswith("gb10"):

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-MIB_PER_GIB = 1024
-
 
 @dataclass(frozen=True)
 class Accelerator:

@@ -2,6 +2,7 @@
 
 MIB = 1024**2
 GIB = 1024**3
+MIB_PER_GIB = GIB // MIB
 
 
 def significant(value: float, digits: int = 4) -> float:

@@ -19,8 +19,8 @@ from inferplan.domain.model_card import ModelCard, read_model_config
 from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
+from inferplan.domain.units import MIB_PER_GIB
 
-_MIB_PER_GIB = 1024
 _GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
 _RANGES = {
     FlagKind.WHOLE: "a whole number from 1",
@@ -182,7 +182,7 @@ def _stated(spec: AcceleratorSpec | None) -> Accelerator:
     if spec is None:
         return Accelerator()
     known = from_catalogue(spec.product, spec.count) if spec.product else Accelerator(count=spec.count, source="spec")
-    memory = spec.memory_gib * _MIB_PER_GIB if spec.memory_gib is not None else known.memory_mib
+    memory = spec.memory_gib * MIB_PER_GIB if spec.memory_gib is not None else known.memory_mib
     return Accelerator(known.product, known.count, memory, known.compute_capability, known.source)
 
 

@@ -50,7 +50,7 @@ def _only_a_rule(observation: Observation, diagnosis: Diagnosis, policy: Policy)
 
 
 def _no_reason(name: OptimizerName, diagnosis: Diagnosis, policy: Policy) -> Abstention | None:
-    if diagnosis.cause in {Cause.KV_BOUND, Cause.OVERLOAD}:
+    if diagnosis.kv_cache_full:
         why = "the KV cache is full: more requests at once would only be preempted more often"
         return Abstention(name, Reason.KV_BOUND, why)
     if diagnosis.cause is not Cause.SCHEDULER_CAPPED:
@@ -130,8 +130,8 @@ def _within_memory(
 def _room(bounds: tuple[int, int, float], values: tuple[Measured, ...]) -> Room | None:
     """The largest cap up to the limit that keeps predicted KV use below KV_USE_MAX; None below a tenth more.
 
-    Bounds are today's cap, the limit, and the tokens that the batch costs. Cap 32, limit 64, cost 2,922 of 400,000
-    tokens: use 0.30 gives 64, where it is 0.604. Use 0.60: 0.9 x 397,078 x 32 / 240,000 = 47.6, rounded to 40.
+    Bounds are today's cap, the limit, and the tokens that the batch costs. Cap 32, limit 64, cost 3,172 of 400,000
+    tokens: use 0.30 gives 64, where it is 0.605. Use 0.60: 0.9 x 396,828 x 32 / 240,000 = 47.6, rounded to 40.
     """
     cap, limit, cost_tokens = bounds
     running, waiting, usage, tokens = values

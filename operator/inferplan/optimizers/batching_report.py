@@ -13,7 +13,7 @@ from inferplan.api.values import (
     OptimizationType,
     Source,
 )
-from inferplan.dialects.flags import flag_of
+from inferplan.dialects.flags import flag_name
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import significant
@@ -47,10 +47,9 @@ class Room:
 
 def raised_cap(observation: Observation, room: Room) -> Optimization:
     """The raise that the measurements bear."""
-    flag = flag_of(observation.config.engine, "max_batch_size")
     change = ConfigChange(
         parameter="max_batch_size",
-        flag=flag.name if flag is not None else None,
+        flag=flag_name(observation.config.engine, "max_batch_size"),
         current_value=room.cap,
         recommended_value=room.proposed,
         reason=(
@@ -138,10 +137,9 @@ def _effects(observation: Observation, room: Room) -> tuple[Effect, ...]:
 
 def doubled_cap(observation: Observation, cap: int) -> Optimization:
     """Twice the cap, by a rule of thumb and marked as such."""
-    flag = flag_of(observation.config.engine, "max_batch_size")
     change = ConfigChange(
         parameter="max_batch_size",
-        flag=flag.name if flag is not None else None,
+        flag=flag_name(observation.config.engine, "max_batch_size"),
         current_value=cap,
         recommended_value=STEP_MAX * cap,
         reason="A larger batch reads the weights once for more requests, as long as the KV cache has room.",

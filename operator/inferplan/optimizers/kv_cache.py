@@ -18,8 +18,8 @@ from inferplan.api.values import (
     OptimizationType,
     Source,
 )
-from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.dialects.flags import flag_of
+from inferplan.diagnose.bottlenecks import Diagnosis
+from inferplan.dialects.flags import flag_name
 from inferplan.dialects.versions import parse_version
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
@@ -55,7 +55,7 @@ class KVCache:
 
 def _unfit(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Abstention | None:
     config = observation.config
-    if diagnosis.cause not in {Cause.KV_BOUND, Cause.OVERLOAD}:
+    if not diagnosis.kv_cache_full:
         return Abstention(name, Reason.NOT_KV_BOUND, "the KV cache is not full, or nothing waits for it")
     if config.engine is not Engine.VLLM:
         return Abstention(
@@ -102,10 +102,9 @@ def _model_unfit(name: OptimizerName, observation: Observation) -> Abstention | 
 
 
 def _fp8_cache(observation: Observation) -> Optimization:
-    flag = flag_of(observation.config.engine, "kv_cache_dtype")
     change = ConfigChange(
         parameter="kv_cache_dtype",
-        flag=flag.name if flag is not None else None,
+        flag=flag_name(observation.config.engine, "kv_cache_dtype"),
         current_value="auto",
         recommended_value="fp8",
         reason="The KV cache is full and takes 2 bytes a value; fp8 takes 1, so twice the tokens fit.",

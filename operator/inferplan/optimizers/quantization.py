@@ -21,7 +21,7 @@ from inferplan.api.values import (
     Source,
 )
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.dialects.flags import flag_of
+from inferplan.dialects.flags import flag_name
 from inferplan.dialects.versions import parse_version
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.model_card import ModelCard
@@ -108,7 +108,7 @@ def _rule_of_thumb(name: OptimizerName, observation: Observation) -> Proposal | 
 
 
 def _online_fp8(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Proposal | Abstention:
-    if diagnosis.cause not in {Cause.KV_BOUND, Cause.OVERLOAD}:
+    if not diagnosis.kv_cache_full:
         return Abstention(
             name, Reason.NOT_KV_BOUND, "memory does not limit the instance; smaller weights are not needed"
         )
@@ -154,10 +154,9 @@ def _fp8_proposal(
             name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is not known, or not sized"
         )
     saved = fp8_weight_savings_bytes(model, ranks)
-    flag = flag_of(config.engine, "quantization")
     change = ConfigChange(
         parameter="quantization",
-        flag=flag.name if flag is not None else None,
+        flag=flag_name(config.engine, "quantization"),
         current_value="none",
         recommended_value="fp8_per_tensor",
         reason=f"The KV cache is full; fp8 linear layers free {in_gib(saved)} per GPU for it.",
