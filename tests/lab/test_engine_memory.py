@@ -25,21 +25,21 @@ def settings(*words: str, version: str = "0.33.0", product: str = H100.product, 
 def test_forty_gib_hold_what_vllms_own_planner_says() -> None:
     # 36 layers x 8 heads x (128 + 128) x 2 bytes x 16 tokens = 2359296 bytes a block; 40 GiB / that = 18204.4
     one = memory.block_bytes(QWEN3_8B, ONE, "auto", 16)
-    plan = memory.plan_blocks(40 * GIB, one, 16, 40960)
+    plan = memory.plan_of(40 * GIB // one, 16, 40960)
     assert (one, plan.blocks, plan.size_tokens) == (2359296, 18204, 291264)
     assert round(plan.max_concurrency, 2) == 7.11
 
 
 def test_fp8_doubles_the_blocks() -> None:
     one = memory.block_bytes(QWEN3_8B, ONE, "fp8", 16)
-    assert memory.plan_blocks(40 * GIB, one, 16, 40960).blocks == 2 * 18204
+    assert memory.plan_of(40 * GIB // one, 16, 40960).blocks == 2 * 18204
 
 
 def test_mla_is_one_narrow_head_on_every_gpu() -> None:
     # 61 layers x 576 x 2 bytes x 64 tokens; 30 GiB hold 7162 blocks, 458368 tokens
     model = Geometry(61, 7168, 128, 128, 128, 18432, 129280, 163840, latent=576)
     one = memory.block_bytes(model, Placement(tensor_parallel=8), "auto", 64)
-    plan = memory.plan_blocks(30 * GIB, one, 64, 64)
+    plan = memory.plan_of(30 * GIB // one, 64, 64)
     assert (plan.blocks, plan.size_tokens) == (7162, 458368)
 
 

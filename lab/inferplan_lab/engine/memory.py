@@ -167,21 +167,6 @@ def overhead_bytes(placement: Placement, release: tuple[int, ...], *, eager: boo
     return NON_TORCH_BYTES + graphs + (COLLECTIVES_BYTES if placement.tensor_parallel > 1 else 0)
 
 
-def plan_blocks(available_bytes: int, one_block_bytes: int, block_tokens: int, max_model_len: int) -> KvPlan:
-    """Cut the free memory into blocks.
-
-    Args:
-        available_bytes: for the KV cache, on one GPU.
-        one_block_bytes: of all layers of that GPU.
-        block_tokens: tokens in a block.
-        max_model_len: the longest request.
-
-    Returns:
-        The plan.
-    """
-    return plan_of(available_bytes // one_block_bytes, block_tokens, max_model_len)
-
-
 def plan_of(blocks: int, block_tokens: int, max_model_len: int) -> KvPlan:
     """The plan for a given number of blocks.
 
