@@ -43,6 +43,13 @@ class Unreadable:
     key: str | None = None
 
 
+@dataclass(frozen=True)
+class NotEditable:
+    """Why something cannot be edited with certainty, as one sentence for people."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stretch of a word.
