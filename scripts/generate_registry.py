@@ -1,0 +1,205 @@
+"""Write the flag registry's data from dumps of the engines' real argument parsers.
+
+Usage: python scripts/generate_registry.py DUMPS [--check]
+
+DUMPS is a folder with ``vllm_args/VERSION.json`` (``{"version", "args": [...]}``) and ``sglang_args_VERSION.json``
+(a list), one entry for each action of that release's argparse parser: ``flags``, ``dest``, ``action``, ``type`` (the
+name of the function that reads a value), ``nargs``, ``choices`` (checked by argparse) or ``metavar_choices`` (only
+named in the help, checked later by the config), ``default`` (its repr). Written are ``vllm.json`` and
+``sglang.json`` in operator/inferplan/dialects/data: each distinct flag once, one a line, and for each release the
+numbers of its flags. With ``--check`` nothing is written, and the exit code says whether the files are what the dumps
+give. The dumps are not needed to build or to test; run this again to add a release.
+"""
+
+import argparse
+import ast
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from registry_value_types import value_type
+
+DATA = Path(__file__).resolve().parents[1] / "operator" / "inferplan" / "dialects" / "data"
+
+KINDS = {
+    "BooleanOptionalAction": "switch",
+    "EnableDisableAction": "switch",
+    "StoreBoolean": "boolean",
+    "_StoreTrueAction": "true",
+    "DeprecatedStoreTrueAction": "true",
+    "_HelpAction": "help",
+    "_AppendAction": "append",
+    "_StoreAction": "value",
+    "LoRAParserAction": "value",
+    "PromptAdapterParserAction": "value",
+    "DeprecatedLogConfigFileAction": "value",
+    "LoRAPathAction": "value",
+    "DeprecatedStoreConstAction": "value",
+}
+"""What an argparse action takes; the classes are argparse's, vLLM's (argparse_utils.py, cli_args.py) and SGLang's
+(arg_groups/argparse_actions.py)."""
+
+OPPOSITES = {"--enable-": "--disable-", "--disable-": "--enable-"}
+"""vLLM 0.33.0, utils/argparse_utils.py, EnableDisableAction; its `--no-` forms are hidden from help and from dumps."""
+
+SERVE_ONLY = (
+    {"dest": "model_tag", "names": [], "kind": "value", "type": "text", "nargs": "?", "serve_only": True},
+    {"dest": "config", "names": ["--config"], "kind": "value", "type": "text", "default": "", "serve_only": True},
+)
+"""Up to 0.9.2 the sub-command `vllm serve` added these two to the parser that was dumped (entrypoints/cli/serve.py,
+0.9.2; scripts.py, 0.6.6)."""
+
+ATTENTION_VARIABLE = "VLLM_ATTENTION_BACKEND"
+LAST_WITH_ATTENTION_VARIABLE = (0, 14, 1)
+"""The variable is in vllm/envs.py from 0.6.6 to 0.14.1; from 0.13.0 there is the flag too (config/attention.py)."""
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """All numbers of a version, for sorting: "0.10.1.1" gives (0, 10, 1, 1)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def _split(flags: Sequence[str], *, switch: bool, pairs: bool) -> tuple[list[str], list[str]]:
+    """A flag's spellings that set it, and of a switch all that switch it off, `--no-` forms first."""
+    if not switch:
+        return list(flags), []
+    on: list[str] = []
+    off: dict[str, None] = {}
+    opposite: dict[str, None] = {}
+    for flag in flags:
+        if flag in off or flag in opposite:
+            continue
+        on.append(flag)
+        if flag.startswith("--"):
+            off[f"--no-{flag[2:]}"] = None
+            opposite |= {
+                inverse + flag.removeprefix(prefix): None
+                for prefix, inverse in OPPOSITES.items()
+                if pairs and flag.startswith(prefix)
+            }
+    return on, [*off, *opposite]
+
+
+def default_text(shown: str) -> str | None:
+    """A default as text, from its repr; None where there is none or where it cannot be written as one value."""
+    enum = re.fullmatch(r"<\w+\.\w+: (.*)>", shown)
+    try:
+        value = ast.literal_eval(enum[1] if enum else shown)
+    except (ValueError, SyntaxError):
+        return "[]" if shown == "set()" else None
+    if value is None or value == argparse.SUPPRESS:
+        return None
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict | tuple) else str(value)
+
+
+def _choices(action: Mapping[str, Any]) -> dict[str, Any]:
+    """The allowed values, under who checks them: the parser (`choices`) or the config (`late_choices`)."""
+    for key, ours in (("choices", "choices"), ("metavar_choices", "late_choices")):
+        if action.get(key):
+            return {ours: [str(choice) for choice in action[key] if str(choice) != "None"]}
+    return {}
+
+
+def _takes_none(action: Mapping[str, Any], *, optional: bool) -> bool:
+    """Whether "None" may be given.
+
+    argparse compares what it was read as, None, with the choices: one that is the text "None" can never be given.
+    """
+    choices = action.get("choices") or ()
+    return optional and (not choices or None in choices)
+
+
+def _value(engine: str, action: Mapping[str, Any]) -> dict[str, Any]:
+    """What a flag with a value takes: type, nargs, choices, whether None may be given."""
+    kind, optional = value_type(engine, action)
+    flag: dict[str, Any] = {"type": kind}
+    if action.get("nargs"):
+        flag["nargs"] = action["nargs"]
+    if _takes_none(action, optional=optional):
+        flag["optional"] = True
+    return flag | _choices(action)
+
+
+def entry(engine: str, action: Mapping[str, Any]) -> dict[str, Any]:
+    """One flag in our own format, fields that say nothing left out.
+
+    Args:
+        engine: "vllm" or "sglang".
+        action: One entry of a dump.
+
+    Raises:
+        SystemExit: An action or a type that this script does not know.
+    """
+    name = action["action"]
+    if name not in KINDS:
+        sys.exit(f"{engine} {action['dest']}: unknown argparse action {name}; say in KINDS what it takes")
+    kind = "true" if name == "DeprecatedStoreConstAction" and action.get("nargs") == 0 else KINDS[name]
+    on, off = _split(action["flags"], pairs=name == "EnableDisableAction", switch=kind == "switch")
+    flag: dict[str, Any] = {"dest": action["dest"], "names": on, "kind": kind}
+    flag |= {"off": off} if off else {}
+    flag |= _value(engine, action) if kind in {"value", "append"} else {}
+    default = None if kind == "help" or flag.get("type") in {"object", "object_or_level"} else action["default"]
+    shown = None if default is None else default_text(default)
+    return flag if shown is None else {**flag, "default": shown}
+
+
+def _vllm_extras(version: str, flags: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The flags of a vLLM release with what its parser dump does not tell."""
+    variable = {"environment": ATTENTION_VARIABLE} if numbers(version) <= LAST_WITH_ATTENTION_VARIABLE else {}
+    for flag in flags:
+        yield flag | variable if flag["dest"] == "attention_backend" else flag
+    known = {flag["dest"] for flag in flags}
+    yield from (flag for flag in SERVE_ONLY if flag["dest"] not in known)
+    if variable and "attention_backend" not in known:
+        yield {"dest": "attention_backend", "names": [], "kind": "environment", "type": "text", **variable}
+
+
+def read_dumps(dumps: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The flags by engine and release, oldest first."""
+    vllm = {path.stem: json.loads(path.read_text("utf-8"))["args"] for path in (dumps / "vllm_args").glob("*.json")}
+    sglang = {
+        path.stem.removeprefix("sglang_args_"): json.loads(path.read_text("utf-8"))
+        for path in dumps.glob("sglang_args_*.json")
+    }
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for engine, releases in (("vllm", vllm), ("sglang", sglang)):
+        found[engine] = {}
+        for version in sorted(releases, key=numbers):
+            flags = [entry(engine, action) for action in releases[version]]
+            found[engine][version] = list(_vllm_extras(version, flags)) if engine == "vllm" else flags
+    return found
+
+
+def text_of(releases: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """An engine's data file: each distinct flag once, one a line, and each release's numbers of them."""
+    lines: dict[str, int] = {}
+    members: dict[str, list[int]] = {}
+    for version, flags in releases.items():
+        texts = [json.dumps(flag, separators=(",", ":")) for flag in flags]
+        members[version] = [lines.setdefault(text, len(lines)) for text in texts]
+    rows = ",\n".join(f"{json.dumps(v)}:{json.dumps(n, separators=(',', ':'))}" for v, n in members.items())
+    return '{"flags":[\n' + ",\n".join(lines) + '\n],\n"releases":{\n' + rows + "\n}}\n"
+
+
+def main() -> None:
+    """Write the files, or compare them with the dumps."""
+    parser = argparse.ArgumentParser(description="Write the flag registry's data from parser dumps.")
+    parser.add_argument("dumps", type=Path)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file differs")
+    options = parser.parse_args()
+    stale = []
+    for engine, releases in read_dumps(options.dumps).items():
+        path, text = DATA / f"{engine}.json", text_of(releases)
+        if options.check:
+            stale += [] if path.exists() and path.read_text("utf-8") == text else [path.name]
+        else:
+            path.write_text(text, encoding="utf-8")
+    if stale:
+        sys.exit(f"not what the dumps give: {', '.join(stale)}")
+
+
+if __name__ == "__main__":
+    main()
