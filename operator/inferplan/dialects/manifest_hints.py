@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferplan.api.values import Engine
+from inferplan.dialects.untyped import text
 
 Path = tuple[str | int, ...]
 
@@ -57,11 +58,11 @@ def _part(item: Mapping[str, Any], path: Path) -> str:
     """What the last step of a path is called."""
     *around, key = path
     if isinstance(key, int):
-        return _text(_at(item, *path, "name"))
+        return text(_at(item, *path, "name"))
     if key == "workerTemplate" and _at(item, *around, "leaderTemplate") is None:
         return ""  # LeaderWorkerSet: without a leader's template all pods are made of this one
     if around[-1:] == ["services"]:
-        return _text(_at(item, *path, "subComponentType")) or key
+        return text(_at(item, *path, "subComponentType")) or key
     return _ROLES.get(key, "")
 
 
@@ -71,9 +72,9 @@ def engine_hint(item: Mapping[str, Any], path: Path) -> Engine | None:
         return _engine(_at(item, "spec", "engine")) if path == ("spec",) else None
     if _is(item, "serving.kserve.io", "InferenceService") and path == ("spec", "predictor", "model"):
         return _engine(_at(item, "spec", "predictor", "model", "modelFormat", "name"))
-    if _text(item.get("kind")).startswith("Dynamo") and path[-1:] == ("mainContainer",):
+    if text(item.get("kind")).startswith("Dynamo") and path[-1:] == ("mainContainer",):
         component = _at(item, *path[:-2], "componentType")
-        runs_engine = component is None or _text(component) in _DYNAMO_ENGINES
+        runs_engine = component is None or text(component) in _DYNAMO_ENGINES
         return _engine(_at(item, "spec", "backendFramework")) if runs_engine else None
     return None
 
@@ -90,7 +91,7 @@ def model_hint(item: Mapping[str, Any]) -> str | None:
 
 
 def _is(item: Mapping[str, Any], group: str, *kinds: str) -> bool:
-    return _text(item.get("apiVersion")).startswith(f"{group}/") and item.get("kind") in kinds
+    return text(item.get("apiVersion")).startswith(f"{group}/") and item.get("kind") in kinds
 
 
 def _at(node: object, *path: str | int) -> object:
@@ -114,7 +115,3 @@ def _repository(address: object) -> str | None:
         return None
     owner, slash, name = address.removeprefix(_HUB).partition("?")[0].partition(":")[0].partition("/")
     return f"{owner}/{name}" if owner and slash and name and "/" not in name else None
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -10,6 +10,7 @@ from typing import Any
 
 from inferplan.api.values import Engine
 from inferplan.dialects.manifest_hints import engine_hint, has_own_shape, model_hint, role
+from inferplan.dialects.untyped import text
 from inferplan.dialects.words import Unreadable, UnreadableCode
 
 Path = tuple[str | int, ...]
@@ -121,22 +122,18 @@ def _site(item: Mapping[str, Any], prefix: Path, place: _Place) -> Site:
     names = metadata if isinstance(metadata, Mapping) else {}
     return Site(
         kind=item["kind"],
-        name=_text(names.get("name")),
-        namespace=_text(names.get("namespace")),
+        name=text(names.get("name")),
+        namespace=text(names.get("namespace")),
         path=prefix + place.path,
         role=role(item, place.path),
         container=place.container,
-        container_name=_text(place.container.get("name")) or place.name,
+        container_name=text(place.container.get("name")) or place.name,
         pod_spec=place.pod_spec,
         init=place.init,
         sidecar=place.init and place.container.get("restartPolicy") == "Always",
         engine_hint=engine_hint(item, place.path),
         model_hint=model_hint(item),
     )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _places(item: Mapping[str, Any]) -> Iterator[_Place]:
@@ -155,7 +152,7 @@ def _places(item: Mapping[str, Any]) -> Iterator[_Place]:
 
 
 def _group(item: Mapping[str, Any]) -> str:
-    return _text(item.get("apiVersion")).rpartition("/")[0]
+    return text(item.get("apiVersion")).rpartition("/")[0]
 
 
 class _Walk:
@@ -213,7 +210,7 @@ def not_a_manifest(document: object) -> Unreadable | None:
         return _refusal(UnreadableCode.NO_CONTAINERS, "a list, not an object with apiVersion and kind")
     if not isinstance(document, Mapping):
         return _refusal(UnreadableCode.NO_CONTAINERS, f"holds {_named(document)}, no object with apiVersion and kind")
-    return _without_kind(document) if not _text(document.get("kind")) else _of_a_tool(document)
+    return _without_kind(document) if not text(document.get("kind")) else _of_a_tool(document)
 
 
 def _refusal(code: UnreadableCode, reason: str) -> Unreadable:
