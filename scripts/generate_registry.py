@@ -30,6 +30,7 @@ KINDS = {
     "StoreBoolean": "boolean",
     "_StoreTrueAction": "true",
     "DeprecatedStoreTrueAction": "true",
+    "DeprecatedAction": "true",  # warns and does nothing (SGLang 0.5.8, 0.5.10)
     "_HelpAction": "help",
     "_AppendAction": "append",
     "_StoreAction": "value",
@@ -51,6 +52,13 @@ SERVE_ONLY = (
 )
 """Up to 0.9.2 the sub-command `vllm serve` added these two to the parser that was dumped (entrypoints/cli/serve.py,
 0.9.2; scripts.py, 0.6.6)."""
+
+ROCM_ONLY = {"0.6.6": {"calculate_kv_scales"}, "0.7.3": {"enable_ssl_refresh", "show_hidden_metrics_for_version"}}
+ROCM_LACKS = {"0.6.6": ("quantization_param_path", ["--quantization-param-path"], "nullable_str")}
+"""The dumps of 0.6.6 and 0.7.3 are of ROCm's builds: what the wheels vllm-0.6.6 and vllm-0.7.3 have not, and have."""
+
+BACKENDS_0_7_3 = ["outlines", "lm-format-enforcer", "xgrammar"]
+"""--guided-decoding-backend in the wheel vllm-0.7.3; ROCm's build lets the config check it."""
 
 ATTENTION_VARIABLE = "VLLM_ATTENTION_BACKEND"
 LAST_WITH_ATTENTION_VARIABLE = (0, 14, 1)
@@ -146,6 +154,19 @@ def entry(engine: str, action: Mapping[str, Any]) -> dict[str, Any]:
     return flag if shown is None else {**flag, "default": shown}
 
 
+def _upstream(version: str, actions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The arguments of a release as vLLM's own wheel has them."""
+    known = {action["dest"] for action in actions}
+    for action in actions:
+        if version == "0.7.3" and action["dest"] == "guided_decoding_backend":
+            yield action | {"choices": BACKENDS_0_7_3}
+        elif action["dest"] not in ROCM_ONLY.get(version, ()):
+            yield action
+    dest, flags, kind = ROCM_LACKS.get(version, ("", [], ""))
+    if dest and dest not in known:
+        yield {"dest": dest, "flags": flags, "action": "_StoreAction", "type": kind, "default": "None"}
+
+
 def _vllm_extras(version: str, flags: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The flags of a vLLM release with what its parser dump does not tell."""
     variable = {"environment": ATTENTION_VARIABLE} if numbers(version) <= LAST_WITH_ATTENTION_VARIABLE else {}
@@ -165,11 +186,11 @@ def read_dumps(dumps: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
         for path in dumps.glob("sglang_args_*.json")
     }
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for engine, releases in (("vllm", vllm), ("sglang", sglang)):
-        found[engine] = {}
-        for version in sorted(releases, key=numbers):
-            flags = [entry(engine, action) for action in releases[version]]
-            found[engine][version] = list(_vllm_extras(version, flags)) if engine == "vllm" else flags
+    for version in sorted(vllm, key=numbers):
+        flags = [entry("vllm", action) for action in _upstream(version, vllm[version])]
+        found.setdefault("vllm", {})[version] = list(_vllm_extras(version, flags))
+    for version in sorted(sglang, key=numbers):
+        found.setdefault("sglang", {})[version] = [entry("sglang", action) for action in sglang[version]]
     return found
 
 
