@@ -22,10 +22,19 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting's value and origin."""
+    """One setting's value and origin.
+
+    Attributes:
+        value: The value; lists and objects as JSON text.
+        origin: Where it comes from.
+        flag: The flag that sets it, as its author wrote it; empty where none does.
+        variables: Variables that the value came through.
+    """
 
     value: SettingValue
     origin: Origin
+    flag: str = field(default="", compare=False)
+    variables: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,128 @@
+"""A container of a pod template as the engine sees it: its command line, its image, its environment. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inferplan.api.values import Engine
+from inferplan.dialects.environment import Environment, read_environment
+from inferplan.dialects.mounts import mounted_files
+
+NO_ENVIRONMENT = Environment({}, ())
+
+
+@dataclass(frozen=True)
+class Container:
+    """The part of a container that decides what its engine does.
+
+    Attributes:
+        name: Container name.
+        image: Image reference.
+        command: `command`, empty when the image's entrypoint is used.
+        args: `args`.
+        environment: Variables of its process.
+        files: Files that ConfigMaps put into it, by path; None where the content is not known.
+        limits: Resource limits, as written.
+        ports: Container ports by name ("" for unnamed).
+        engine_hint: The engine that the object around it names.
+        model_hint: The model that the object around it names.
+    """
+
+    name: str
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    environment: Environment = NO_ENVIRONMENT
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[tuple[str, int], ...] = ()
+    engine_hint: Engine | None = None
+    model_hint: str | None = None
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """Command and args as one list: what a Piece's `source` counts."""
+        return (*self.command, *self.args)
+
+    @property
+    def words_without_image(self) -> bool:
+        """Whether it has arguments, and neither image nor command that say of what."""
+        return bool(self.args) and not self.image and not self.command
+
+    @property
+    def asks_for_gpus(self) -> bool:
+        """Whether it is limited to a number of GPUs or other accelerators."""
+        return any("gpu" in name or name.endswith(("/tpu", "/neuron", "/gaudi")) for name in self.limits)
+
+
+def read_container(
+    template: Mapping[str, Any],
+    pod_spec: Mapping[str, Any] | None = None,
+    config_maps: Mapping[str, Mapping[str, str]] | None = None,
+) -> Container:
+    """Reads a container of a pod template.
+
+    Args:
+        template: The container.
+        pod_spec: The pod spec around it, for its volumes.
+        config_maps: Data of the ConfigMaps that can be read, by name.
+    """
+    maps = config_maps or {}
+    limits = _mapping(_mapping(template.get("resources")).get("limits"))
+    return Container(
+        name=str(template.get("name") or ""),
+        image=str(template.get("image") or ""),
+        command=_strings(template.get("command")),
+        args=_strings(template.get("args")),
+        environment=read_environment(template, maps),
+        files=mounted_files(pod_spec or {}, template, maps),
+        limits={str(name).strip(): str(amount) for name, amount in limits.items()},
+        ports=tuple(_ports(template.get("ports"))),
+    )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    """A list of strings; what YAML made a number of is what its author wrote, as far as that can be told."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return (value,) if isinstance(value, str) else ()
+    return tuple(item if isinstance(item, str) else _as_text(item) for item in value)
+
+
+def _as_text(item: object) -> str:
+    return str(item).lower() if isinstance(item, bool) else "" if item is None else str(item)
+
+
+def _ports(value: object) -> list[tuple[str, int]]:
+    entries = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    found = [entry for entry in entries if isinstance(entry, Mapping) and str(entry.get("containerPort")).isdecimal()]
+    return [(str(entry.get("name") or ""), int(entry["containerPort"])) for entry in found]
+
+
+def required_config_maps(template: Mapping[str, Any], pod_spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the ConfigMaps that a container's variables and files come from."""
+    names = [
+        *(_mapping(_mapping(entry).get("configMapRef")).get("name") for entry in _list(template.get("envFrom"))),
+        *(_key_ref(entry) for entry in _list(template.get("env"))),
+        *(name for volume in _list(pod_spec.get("volumes")) for name in _volume_maps(_mapping(volume))),
+    ]
+    return tuple(dict.fromkeys(str(name) for name in names if name))
+
+
+def _key_ref(entry: object) -> object:
+    return _mapping(_mapping(_mapping(entry).get("valueFrom")).get("configMapKeyRef")).get("name")
+
+
+def _volume_maps(volume: Mapping[str, Any]) -> list[object]:
+    projected = _list(_mapping(volume.get("projected")).get("sources"))
+    return [
+        _mapping(volume.get("configMap")).get("name"),
+        *(_mapping(_mapping(source).get("configMap")).get("name") for source in projected),
+    ]
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()

@@ -1,0 +1,329 @@
+"""A container → the engine that it starts, and the engine's own words. Pure.
+
+Start commands, wrappers, shells and image entrypoints are looked through; a program that is not known here may make
+anything of its arguments, so that nothing behind it is read.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from inferplan.api.values import Engine
+from inferplan.dialects.containers import Container
+from inferplan.dialects.environment import expand
+from inferplan.dialects.images import engine_of_image
+from inferplan.dialects.shell import Command, read_script
+from inferplan.dialects.words import Piece, Unreadable, UnreadableCode, Word, cut
+
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "busybox"})
+_PYTHON = re.compile(r"python[0-9.]*")
+_WRAPPERS = frozenset(
+    "exec nohup time command builtin setsid sudo env nice ionice chrt timeout stdbuf numactl taskset tini tini-static"
+    " dumb-init catatonit gosu su-exec unbuffer opentelemetry-instrument ddtrace-run nsys uv uvx poetry conda mamba"
+    " micromamba pixi catchsegv nvidia_entrypoint.sh jemalloc.sh prlimit ulimit-exec".split()
+)
+"""Programs that run the command behind their own options, as it is."""
+
+_HARMLESS = frozenset(
+    "ray multi-node-serving.sh run_cluster.sh echo printf ulimit sleep tail wait true : mkdir ls cat cp mv ln chmod rm cd"
+    " hostname date id env printenv nvidia-smi pip pip3 apt-get apt curl wget huggingface-cli hf git test [ set trap exit"
+    " find grep awk sed sort head tr touch du df nproc tee ldconfig source . export unset shift read kill ps which".split()
+)
+"""Programs of which it is known that they start no engine: Ray's nodes, helpers of vLLM's images, usual tools."""
+
+_DEPTH_MAX = 8  # a shell in a shell in a shell … ends somewhere
+
+
+class Entry(StrEnum):
+    """How an engine is started: its parsers differ in a few flags."""
+
+    SERVE = "serve"  # vllm serve
+    API_SERVER = "apiServer"  # python -m vllm.entrypoints.openai.api_server
+    LEGACY = "legacyApiServer"  # python -m vllm.entrypoints.api_server, the demo server without the OpenAI API
+    IMAGE = "image"  # the image's entrypoint: serve or api_server, which of both is not known
+    SGLANG = "sglang"
+    TGI = "tgi"
+    OTHER_FRONT = "otherFront"  # a front end that passes the engine's flags on and has more of its own
+
+
+_MODULES = {
+    "vllm.entrypoints.openai.api_server": (Engine.VLLM, Entry.API_SERVER),
+    "vllm.entrypoints.api_server": (Engine.VLLM, Entry.LEGACY),
+    "sglang.launch_server": (Engine.SGLANG, Entry.SGLANG),
+    "sglang.srt.server": (Engine.SGLANG, Entry.SGLANG),
+    "dynamo.vllm": (Engine.VLLM, Entry.OTHER_FRONT),
+    "dynamo.sglang": (Engine.SGLANG, Entry.OTHER_FRONT),
+}
+_SERVE_MODULES = frozenset({"vllm.entrypoints.cli.main", "vllm.scripts"})
+_SERVING = {
+    "vllm": (Engine.VLLM, Entry.SERVE),
+    "lmcache_vllm": (Engine.VLLM, Entry.OTHER_FRONT),
+    "sglang": (Engine.SGLANG, Entry.SGLANG),
+}
+
+
+@dataclass(frozen=True)
+class Script:
+    """The script that a command stands in.
+
+    Attributes:
+        text: What the shell sees.
+        mapping: Where it stands in the container's strings.
+        end: Place in `text` behind the command's last argument.
+        insertable: Whether an argument can be put in there.
+    """
+
+    text: str
+    mapping: tuple[Piece, ...]
+    end: int
+    insertable: bool
+
+
+@dataclass(frozen=True)
+class Launch:
+    """An engine's start.
+
+    Attributes:
+        engine: What is started.
+        entry: How.
+        words: The engine's own words, behind its start command.
+        variables: What its process sees of the environment, as far as it is known.
+        files: Files whose content is known, by path; None for content that is not known.
+        script: The innermost script that starts it; None where lists do.
+        condition: Why it is not certain that it is started; empty where it is.
+    """
+
+    engine: Engine
+    entry: Entry
+    words: tuple[Word, ...]
+    variables: Mapping[str, tuple[Piece, ...]]
+    files: Mapping[str, str | None]
+    script: Script | None = None
+    condition: str = ""
+
+
+@dataclass(frozen=True)
+class _Context:
+    container: str
+    variables: Mapping[str, tuple[Piece, ...]]
+    files: Mapping[str, str | None]
+    script: Script | None = None
+    condition: str = ""
+    depth: int = 0
+    problems: list[Unreadable] = field(default_factory=list)
+    programs: list[str] = field(default_factory=list)  # what runs and is not known here
+
+
+def launch_of(container: Container) -> Launch | Unreadable | None:
+    """The engine that a container starts; why that cannot be told; None where it starts none.
+
+    A container that only looks like one (a router, a downloader) starts none.
+    """
+    words = tuple(expand(text, index, container.environment) for index, text in enumerate(container.strings))
+    variables = {name: variable.pieces for name, variable in container.environment.variables.items()}
+    context = _Context(container.name, variables, container.files)
+    found = list(_starts(words, context))
+    if found:
+        return _chosen(found, container)
+    return _by_image(container, words, context)
+
+
+def _by_image(container: Container, words: tuple[Word, ...], context: _Context) -> Launch | Unreadable | None:
+    engine = container.engine_hint or engine_of_image(container.image)
+    if engine is None:
+        return _lost(container, context)
+    if context.problems:
+        return context.problems[0]
+    if container.command or (words and _is_program(words[0])):
+        return _other_start(container, context)
+    if engine is Engine.SGLANG and container.engine_hint is None:
+        why = "SGLang's image starts nothing by itself, and the arguments name no start command"
+        return Unreadable(UnreadableCode.UNKNOWN_START, _place(container, "args"), why)
+    entry = {Engine.VLLM: Entry.IMAGE, Engine.SGLANG: Entry.SGLANG, Engine.TGI: Entry.TGI}[engine]
+    return Launch(engine, entry, words, context.variables, context.files)
+
+
+def _other_start(container: Container, context: _Context) -> Unreadable | None:
+    """An engine's image that runs something else: what is known to start no engine is none."""
+    if not context.programs:
+        return None
+    names = ", ".join(dict.fromkeys(context.programs))
+    why = f"{names}: no start command of an engine that is known; what it makes of its arguments is not known"
+    return Unreadable(UnreadableCode.UNKNOWN_START, _place(container, "command" if container.command else "args"), why)
+
+
+def _lost(container: Container, context: _Context) -> Unreadable | None:
+    """What to say of a container whose image is no engine's and whose command starts none that is known."""
+    if container.words_without_image:
+        why = "neither image nor command say what runs: a patch of another manifest; give the manifest that it patches"
+        return Unreadable(UnreadableCode.PATCH_ONLY, _place(container, "args"), why)
+    return context.problems[0] if context.problems and container.asks_for_gpus else None
+
+
+def _is_program(word: Word) -> bool:
+    """Whether the first of an image's arguments is a program and no model: it has an absolute path or is a script."""
+    return word.text.endswith((".sh", ".py")) or word.text.startswith(("/bin/", "/usr/", "/opt/"))
+
+
+def _chosen(found: Sequence[Launch], container: Container) -> Launch | Unreadable:
+    """The one start; several of the same words are one."""
+    distinct = {(launch.engine, launch.entry, tuple(word.text for word in launch.words)) for launch in found}
+    if len(distinct) == 1:
+        return found[0] if len(found) == 1 else replace(found[0], condition="")
+    starts = "; ".join(launch.condition or "always" for launch in found)
+    why = f"{len(found)} commands start an engine, with different arguments ({starts}); which one runs is not known"
+    return Unreadable(UnreadableCode.SEVERAL_STARTS, _place(container, "command"), why)
+
+
+def _place(container: Container, part: str) -> str:
+    return f"containers[{container.name}].{part}"
+
+
+def _shown(word: Word) -> str:
+    text = word.text if len(word.text) <= 40 else f"{word.text[:40]}…"  # noqa: PLR2004  a line holds no more
+    return " ".join(text.split()) or '""'
+
+
+def _starts(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
+    """Every start of an engine that these words are, or that a shell among them runs."""
+    if not words or words[0].unknown or context.depth > _DEPTH_MAX:
+        return
+    direct = _direct(words, context)
+    program = _program(words[0])
+    if direct is not None:
+        yield direct
+    elif program in _SHELLS:
+        yield from _in_shell(words, context)
+    elif program in _WRAPPERS or program.startswith("ld-linux"):
+        yield from _behind_wrapper(words, context)
+    elif program not in _HARMLESS:
+        context.programs.append(_shown(words[0]))
+
+
+def _program(word: Word) -> str:
+    return word.text.rsplit("/", 1)[-1]
+
+
+def _behind_wrapper(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
+    """The first word behind a wrapper that is a program known here; what stands between are its options."""
+    variables = dict(context.variables)
+    for index in range(1, len(words)):
+        name, equals, _ = words[index].text.partition("=")
+        if equals and name.isidentifier() and _program(words[0]) in {"env", "sudo"}:
+            variables[name] = cut(words[index].pieces, len(name) + 1, len(words[index].text))
+        inner = replace(context, variables=variables, depth=context.depth + 1)
+        found = list(_starts(words[index:], inner))
+        if found:
+            yield from found
+            return
+
+
+def _direct(words: Sequence[Word], context: _Context) -> Launch | None:
+    """The engine that is started by the first words themselves."""
+    program = _program(words[0])
+    rest: Sequence[Word] = words[1:]
+    start: tuple[Engine, Entry] | None = None
+    if program == "text-generation-launcher":
+        start = (Engine.TGI, Entry.TGI)
+    elif program in _SERVING and rest and rest[0].text == "serve":
+        start, rest = _SERVING[program], rest[1:]
+    elif _PYTHON.fullmatch(program):
+        start, rest = _module(rest)
+    if start is None:
+        return None
+    return Launch(*start, tuple(rest), context.variables, context.files, context.script, context.condition)
+
+
+def _module(words: Sequence[Word]) -> tuple[tuple[Engine, Entry] | None, Sequence[Word]]:
+    """The engine that `python [options] -m MODULE …` or `python …/api_server.py …` starts, and the words behind it."""
+    index = 0
+    while index < len(words) and words[index].text.startswith("-") and not words[index].text.startswith("-m"):
+        index += 2 if words[index].text in {"-W", "-X"} else 1
+    if index >= len(words):
+        return None, ()
+    text = words[index].text
+    if text == "-m" and index + 1 < len(words):
+        name, rest = words[index + 1].text, words[index + 2 :]
+    elif text.startswith("-m"):
+        name, rest = text.removeprefix("-m"), words[index + 1 :]
+    else:
+        name, rest = _as_module(text), words[index + 1 :]
+    if name in _SERVE_MODULES and rest and rest[0].text == "serve":
+        return (Engine.VLLM, Entry.SERVE), rest[1:]
+    return _MODULES.get(name), rest
+
+
+def _as_module(path: str) -> str:
+    """`/opt/vllm/vllm/entrypoints/openai/api_server.py` → `vllm.entrypoints.openai.api_server`."""
+    dotted = path.removesuffix(".py").replace("/", ".")
+    return next((name for name in _MODULES if path.endswith(".py") and f".{dotted}".endswith(f".{name}")), "")
+
+
+def _in_shell(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
+    """What a shell's script starts: `sh -c SCRIPT [name args…]`, or a script file whose content is known."""
+    operands, from_string = _operands(words[1:])
+    if not operands:
+        return
+    script, arguments = operands[0], operands[1:]
+    if from_string:
+        mapping: tuple[Piece, ...] = script.pieces
+        parameters = arguments or (words[0],)
+    else:
+        content = context.files.get(script.text)
+        if content is None and _program(script) in _HARMLESS:
+            return
+        if content is None:
+            why = f"{_shown(words[0])} runs {_shown(script)}, whose content is not known"
+            place = f"containers[{context.container}].command"
+            context.problems.append(Unreadable(UnreadableCode.UNKNOWN_START, place, why))
+            return
+        mapping, parameters = (Piece(content),), (script, *arguments)
+    yield from _in_script(mapping, parameters, context)
+
+
+def _operands(words: Sequence[Word]) -> tuple[tuple[Word, ...], bool]:
+    """The words behind a shell's options, and whether the first is a script's text (`-c`)."""
+    from_string, index = False, 0
+    while index < len(words):
+        text = words[index].text
+        if text == "--" or not text.startswith(("-", "+")) or len(text) == 1:
+            index += 1 if text == "--" else 0
+            break
+        cluster = "" if text.startswith("--") else text[1:]
+        from_string = from_string or "c" in cluster
+        index += 2 if cluster.endswith(("o", "O")) or text in {"--rcfile", "--init-file"} else 1
+    return tuple(words[index:]), from_string
+
+
+def _in_script(mapping: tuple[Piece, ...], parameters: Sequence[Word], context: _Context) -> Iterator[Launch]:
+    text = "".join(piece.text for piece in mapping)
+    read = read_script(
+        text,
+        source=mapping[0].source if mapping else -1,
+        mapping=mapping,
+        arguments=parameters,
+        variables=context.variables,
+        where=f"containers[{context.container}].command",
+    )
+    context.problems.extend(read.problems)
+    files = {**context.files, **read.files}
+    for command in read.commands:
+        yield from _starts(command.words, _inside(command, text, mapping, files, context))
+
+
+def _inside(
+    command: Command,
+    text: str,
+    mapping: tuple[Piece, ...],
+    files: Mapping[str, str | None],
+    context: _Context,
+) -> _Context:
+    return replace(
+        context,
+        variables={**context.variables, **command.variables},
+        files=files,
+        script=Script(text, mapping, command.end, command.insertable),
+        condition=command.condition or context.condition,
+        depth=context.depth + 1,
+    )
