@@ -10,7 +10,7 @@ from enum import StrEnum
 from inferplan.api.values import Engine
 from inferplan.dialects.grammar import Ambiguous, Meaning
 from inferplan.dialects.keys import key_for, spelling_of
-from inferplan.dialects.launch import Entry
+from inferplan.dialects.programs import Entry
 from inferplan.dialects.reading import Reading
 from inferplan.dialects.registry import FlagKind, FlagSpec
 from inferplan.dialects.registry_history import history, renamed
@@ -122,7 +122,9 @@ def _argument(reading: Reading, number: int) -> Finding | None:
         case Meaning(refused=True):
             return _refused(reading, argument, argument.meaning.flag)
         case Meaning(flag=flag) if _is_overridden(reading, number, flag):
-            return _finding(reading, Drift.OVERRIDDEN, argument, f"{argument.name} is given again further on; that one counts")
+            return _finding(
+                reading, Drift.OVERRIDDEN, argument, f"{argument.name} is given again further on; that one counts"
+            )
         case Meaning(flag=flag):
             return _quiet(reading, argument, flag)
 
@@ -167,7 +169,8 @@ def _is_overridden(reading: Reading, number: int, flag: FlagSpec) -> bool:
     if flag.kind is FlagKind.APPEND or own.path:
         return False
     return any(
-        isinstance(other.meaning, Meaning) and other.meaning.flag.dest == flag.dest and not other.path for other in later
+        isinstance(other.meaning, Meaning) and other.meaning.flag.dest == flag.dest and not other.path
+        for other in later
     )
 
 
@@ -205,7 +208,8 @@ def _gone_later(reading: Reading, argument: Argument, flag: FlagSpec) -> Finding
         return None
     heir = renamed(reading.launch.engine, flag.names[0])
     instead = f"; {heir.new} takes its place" if heir is not None and heir.new else ""
-    why = f"{argument.name} is gone in {reading.launch.engine} {spelling.gone}{instead}: after that upgrade the server does not start"
+    gone = f"{argument.name} is gone in {reading.launch.engine} {spelling.gone}{instead}"
+    why = f"{gone}: after that upgrade the server does not start"
     return _finding(reading, Drift.REMOVED_LATER, argument, why)
 
 

@@ -6,43 +6,25 @@ flag's type in that release and hold only letters that no parser on the way give
 """
 
 import re
-import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 
 from inferplan.api.values import Engine
 from inferplan.dialects.containers import Container
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.keys import key_for, spelling_of
-from inferplan.dialects.launch import Script
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.registry import FlagKind, FlagSpec, ValueType, proposable
 from inferplan.dialects.scan import Argument
+from inferplan.dialects.splicing import SAFE_TEXT, CannotEditError, place_of, quoted, spliced, with_words, without
 from inferplan.dialects.values import load_json, read_values, write_value
-from inferplan.dialects.words import NotEditable, Piece, Word, cut
+from inferplan.dialects.words import NotEditable
 from inferplan.domain.serving import Setting, SettingValue
 
 Changes = Mapping[str, SettingValue | None]
 """Key → new value; None takes the flag out, so that its default runs."""
 
-_SAFE_TEXT = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._:/@+,-]{0,255}")
 _SAFE_JSON = re.compile(r"[^$`\\\x00-\x1f\x7f']{1,4096}")
-_BLANKS = " \t\r\n\\"
 _SWITCHES = frozenset({FlagKind.SWITCH, FlagKind.TRUE, FlagKind.BOOLEAN})
-
-
-class _CannotError(Exception):
-    """Why a change cannot be written."""
-
-
-@dataclass(frozen=True)
-class _Splice:
-    """One edit of one string: `[start:end]` becomes `text`."""
-
-    source: int
-    start: int
-    end: int
-    text: str
 
 
 def edit(container: Container, changes: Changes, version: str | None = None) -> Container | NotEditable:
@@ -60,7 +42,7 @@ def edit(container: Container, changes: Changes, version: str | None = None) -> 
     try:
         for key, value in changes.items():
             edited = _changed(_again(edited, before.config.version), key, value)
-    except _CannotError as error:
+    except CannotEditError as error:
         return NotEditable(str(error))
     unproven = _unproven(before, read_engine(edited, before.config.version), changes)
     return NotEditable(unproven) if unproven else edited
@@ -69,26 +51,26 @@ def edit(container: Container, changes: Changes, version: str | None = None) -> 
 def _again(container: Container, version: str | None) -> Reading:
     reading = read_engine(container, version)
     if not isinstance(reading, Reading):
-        raise _CannotError("after the edit the arguments could not be read any more")
+        raise CannotEditError("after the edit the arguments could not be read any more")
     return reading
 
 
 def _changed(reading: Reading, key: str, value: SettingValue | None) -> Container:
     """The container with one change."""
     if reading.launch.engine is Engine.TGI:
-        raise _CannotError("TGI is in maintenance mode; its settings are read, not changed")
+        raise CannotEditError("TGI is in maintenance mode; its settings are read, not changed")
     if key == "model":
         return _model_changed(reading, value)
     spelling = spelling_of(reading.launch.engine, key)
     if spelling is None:
-        raise _CannotError(f"{reading.launch.engine} has no flag for {key}")
+        raise CannotEditError(f"{reading.launch.engine} has no flag for {key}")
     arguments = _arguments(reading, spelling.dest)
     if spelling.off:
         value = spelling.off if value is False else None
     elif spelling.inverted and value is not None:
         value = not value
     if value is None:
-        return _without(reading, arguments)
+        return without(reading, arguments)
     return _with_flag(reading, key, spelling.dest, value)
 
 
@@ -104,12 +86,12 @@ def _with_flag(reading: Reading, key: str, dest: str, value: SettingValue) -> Co
     arguments = _arguments(reading, dest)
     flag = _flag(reading, key, dest, given=bool(arguments))
     if any(argument.path for argument in arguments):
-        raise _CannotError(f"{key}: it is given key by key (--{dest.replace('_', '-')}.…); change it by hand")
+        raise CannotEditError(f"{key}: it is given key by key (--{dest.replace('_', '-')}.…); change it by hand")
     if flag.kind is FlagKind.TRUE and value is False:
-        return _without(reading, arguments)
+        return without(reading, arguments)
     text = _text(flag, key, value)
     if not arguments:
-        return _added(reading, _spelled(flag, value, text, joined=_joins(reading)))
+        return with_words(reading, _spelled(flag, value, text, joined=_joins(reading)))
     last = arguments[-1]
     if flag.kind in _SWITCHES:
         return _switched(reading, last, flag, value)
@@ -120,7 +102,7 @@ def _flag(reading: Reading, key: str, dest: str, *, given: bool) -> FlagSpec:
     """The flag as the running release has it; without a known release, as all of them have it.
 
     Raises:
-        _CannotError: The release does not have it, or it is not certain that it does.
+        CannotEditError: The release does not have it, or it is not certain that it does.
     """
     known = reading.grammar.basis
     engine = reading.launch.engine
@@ -128,12 +110,12 @@ def _flag(reading: Reading, key: str, dest: str, *, given: bool) -> FlagSpec:
         flag = proposable(known, dest)
         if flag is None:
             marked = "" if known.exact else f", the nearest known to {known.version},"
-            raise _CannotError(f"{engine} {known.release.version}{marked} has no flag that sets {key} for certain")
+            raise CannotEditError(f"{engine} {known.release.version}{marked} has no flag that sets {key} for certain")
         return flag
     found = [flag for entry in reading.grammar.releases for flag in entry.flags if flag.dest == dest]
     everywhere = len(found) == len(reading.grammar.releases)
     if not found or len({flag.kind for flag in found}) > 1 or not (everywhere or given):
-        raise _CannotError(f"{key}: which releases take it differs, and the engine's version is not known")
+        raise CannotEditError(f"{key}: which releases take it differs, and the engine's version is not known")
     return found[0]
 
 
@@ -141,15 +123,15 @@ def _text(flag: FlagSpec, key: str, value: SettingValue) -> str:
     """A value's text, checked as the engine's parser will and harmless to every parser on the way."""
     text = write_value(value)
     if flag.nargs in {"+", "*"} or flag.kind is FlagKind.APPEND:
-        raise _CannotError(f"{key} takes a list; change it by hand")
+        raise CannotEditError(f"{key} takes a list; change it by hand")
     structured = flag.type in {ValueType.JSON, ValueType.OBJECT}
-    safe = _SAFE_JSON if structured and not text[:1].isalnum() else _SAFE_TEXT
+    safe = _SAFE_JSON if structured and not text[:1].isalnum() else SAFE_TEXT
     negative = isinstance(value, int | str) and re.fullmatch(r"-[0-9]+", text) is not None
     if not safe.fullmatch(text) and not negative:
-        raise _CannotError(f'{key}: "{text[:60]}" is no plain value')
+        raise CannotEditError(f'{key}: "{text[:60]}" is no plain value')
     if flag.kind in _SWITCHES:
         if not isinstance(value, bool):
-            raise _CannotError(f"{key} is true or false")
+            raise CannotEditError(f"{key} is true or false")
         return text
     return _accepted(flag, key, text)
 
@@ -158,11 +140,11 @@ def _accepted(flag: FlagSpec, key: str, text: str) -> str:
     try:
         read = read_values(flag, (text,), negated=False, takes_value=False)
     except (ValueError, OverflowError) as error:
-        raise _CannotError(f'{key}: "{text[:60]}" {error}') from None
+        raise CannotEditError(f'{key}: "{text[:60]}" {error}') from None
     if read is None:
-        raise _CannotError(f'{key}: "{text}" means that it is not given')
+        raise CannotEditError(f'{key}: "{text}" means that it is not given')
     if flag.late_choices and text not in flag.late_choices:
-        raise _CannotError(f'{key}: "{text}" is none of {", ".join(flag.late_choices)}')
+        raise CannotEditError(f'{key}: "{text}" is none of {", ".join(flag.late_choices)}')
     return text
 
 
@@ -178,13 +160,15 @@ def _spelled(flag: FlagSpec, value: SettingValue, text: str, *, joined: bool) ->
 def _switch_name(flag: FlagSpec, value: SettingValue) -> str:
     names = flag.names if value else flag.negations
     if not names:
-        raise _CannotError(f"{flag.names[0]} cannot be switched off by a flag")
+        raise CannotEditError(f"{flag.names[0]} cannot be switched off by a flag")
     return names[0]
 
 
 def _joins(reading: Reading) -> bool:
     """Whether the author writes `--flag=value`; where there is nothing to go by, so do we."""
-    with_value = [argument for argument in reading.scanned.arguments if argument.joined is not None or argument.words[1:]]
+    with_value = [
+        argument for argument in reading.scanned.arguments if argument.joined is not None or argument.words[1:]
+    ]
     joined = sum(argument.joined is not None for argument in with_value)
     return 2 * joined >= len(with_value)
 
@@ -196,7 +180,7 @@ def _switched(reading: Reading, argument: Argument, flag: FlagSpec, value: Setti
         return _value_replaced(reading, argument, flag.dest, write_value(value is not negated))
     word = reading.launch.words[argument.words[0]]
     name = f"{flag.names[0]}={write_value(value)}" if flag.kind is FlagKind.BOOLEAN else _switch_name(flag, value)
-    return _spliced(reading.container, _range(word, 0, len(word.text)), name)
+    return spliced(reading.container, place_of(word, 0, len(word.text)), name)
 
 
 def _value_replaced(reading: Reading, argument: Argument, key: str, text: str) -> Container:
@@ -206,139 +190,23 @@ def _value_replaced(reading: Reading, argument: Argument, key: str, text: str) -
     elif len(argument.words) == 2:  # noqa: PLR2004  the flag and its value
         word, start = words[argument.words[1]], 0
     else:
-        raise _CannotError(f"{key}: it has no single value that could be replaced")
-    where = _range(word, start, len(word.text))
-    return _spliced(reading.container, where, _quoted(reading, where.source, text))
+        raise CannotEditError(f"{key}: it has no single value that could be replaced")
+    where = place_of(word, start, len(word.text))
+    return spliced(reading.container, where, quoted(reading, where.source, text))
 
 
 def _model_changed(reading: Reading, value: SettingValue | None) -> Container:
     text = write_value(value) if value is not None else ""
-    if not _SAFE_TEXT.fullmatch(text):
-        raise _CannotError(f'model: "{text[:60]}" is no plain value')
+    if not SAFE_TEXT.fullmatch(text):
+        raise CannotEditError(f'model: "{text[:60]}" is no plain value')
     spelling = spelling_of(reading.launch.engine, "model")
     named = _arguments(reading, spelling.dest) if spelling is not None else ()
     if named:
         return _value_replaced(reading, named[-1], "model", text)
     if not reading.scanned.positionals:
-        raise _CannotError("model: no argument names it")
+        raise CannotEditError("model: no argument names it")
     word = reading.launch.words[reading.scanned.positionals[0]]
-    return _spliced(reading.container, _range(word, 0, len(word.text)), text)
-
-
-def _quoted(reading: Reading, source: int, text: str) -> str:
-    """A value as it may stand in that string: in a script, in a shell's quotes where it needs them."""
-    script = reading.launch.script
-    in_script = script is not None and any(piece.source == source for piece in script.mapping)
-    return shlex.quote(text) if in_script and not _SAFE_TEXT.fullmatch(text) else text
-
-
-def _range(word: Word, start: int, end: int) -> _Splice:
-    """Where a part of a word stands in the container's strings."""
-    pieces = cut(word.pieces, start, end)
-    sources = {piece.source for piece in pieces}
-    if not pieces or len(sources) != 1 or -1 in sources:
-        raise _CannotError(f"{word.text[:60]}: it does not stand in the container's own words; change it by hand")
-    return _Splice(pieces[0].source, pieces[0].start, pieces[-1].end, "")
-
-
-def _spliced(container: Container, where: _Splice, text: str) -> Container:
-    strings = list(container.strings)
-    old = strings[where.source]
-    strings[where.source] = f"{old[: where.start]}{text}{old[where.end :]}"
-    return _rebuilt(container, strings, len(container.command))
-
-
-def _rebuilt(container: Container, strings: Sequence[str], border: int) -> Container:
-    return replace(container, command=tuple(strings[:border]), args=tuple(strings[border:]))
-
-
-def _added(reading: Reading, words: tuple[str, ...]) -> Container:
-    """The container with more words behind the engine's last."""
-    container, script = reading.container, reading.launch.script
-    last = reading.launch.words[-1] if reading.launch.words else None
-    whole = last is not None and _is_whole(container, last)
-    if script is None or whole:
-        return _appended(container, words)
-    if not script.insertable:
-        raise _CannotError("the script builds the engine's arguments in a way that cannot be added to; change it by hand")
-    place = _in_source(script)
-    separator = _separator(container.strings[place.source], last)
-    quoted = [shlex.quote(word) for word in words]
-    text = separator + " ".join(quoted)
-    return _spliced(container, place, text)
-
-
-def _is_whole(container: Container, word: Word) -> bool:
-    """Whether a word is one of the container's strings from its first to its last letter."""
-    sources = {piece.source for piece in word.pieces}
-    if len(sources) != 1 or -1 in sources:
-        return False
-    source = next(iter(sources))
-    return (word.pieces[0].start, word.pieces[-1].end) == (0, len(container.strings[source]))
-
-
-def _appended(container: Container, words: tuple[str, ...]) -> Container:
-    """More strings at the end of args, or of a command without args."""
-    if container.args or not container.command:
-        return replace(container, args=(*container.args, *words))
-    return replace(container, command=(*container.command, *words))
-
-
-def _in_source(script: Script) -> _Splice:
-    """The place behind the command's last argument, in the container's own string."""
-    position = 0
-    for piece in script.mapping:
-        inside = script.end - position
-        position += len(piece.text)
-        if 0 <= inside <= len(piece.text) and piece.source >= 0:
-            if piece.verbatim:
-                return _Splice(piece.source, piece.start + inside, piece.start + inside, "")
-            if inside == len(piece.text):
-                return _Splice(piece.source, piece.end, piece.end, "")
-    raise _CannotError("the script does not stand in the container's own words; change it by hand")
-
-
-def _separator(source: str, last: Word | None) -> str:
-    """What stands before the last word, if it continues a line there; else a blank."""
-    if last is None or not last.pieces:
-        return " "
-    end = last.pieces[0].start
-    start = end
-    while start > 0 and source[start - 1] in _BLANKS:
-        start -= 1
-    before = source[start:end]
-    return before if before.lstrip(" \t").startswith("\\") and "\n" in before else " "
-
-
-def _without(reading: Reading, arguments: Sequence[Argument]) -> Container:
-    """The container without these arguments."""
-    places = sorted(
-        (_removal(reading, index) for argument in arguments for index in argument.words),
-        key=lambda place: (place.source, place.start),
-        reverse=True,
-    )
-    strings: list[str | None] = list(reading.container.strings)
-    for place in places:
-        old = strings[place.source]
-        if old is None:
-            continue
-        whole = (place.start, place.end) == (0, len(old))
-        strings[place.source] = None if whole else f"{old[: place.start]}{old[place.end :]}"
-    border = sum(text is not None for text in strings[: len(reading.container.command)])
-    return _rebuilt(reading.container, [text for text in strings if text is not None], border)
-
-
-def _removal(reading: Reading, index: int) -> _Splice:
-    """Where a word stands, with the blanks before it if it stands in a script."""
-    word = reading.launch.words[index]
-    place = _range(word, 0, len(word.text))
-    source = reading.container.strings[place.source]
-    start, end = place.start, place.end
-    while 0 < start and end < len(source) and source[start - 1] == source[end] and source[end] in "\"'":
-        start, end = start - 1, end + 1  # the quotes around the word
-    while start > 0 and (start, end) != (0, len(source)) and source[start - 1] in _BLANKS:
-        start -= 1
-    return _Splice(place.source, start, end, "")
+    return spliced(reading.container, place_of(word, 0, len(word.text)), text)
 
 
 def _unproven(before: Reading, after: object, changes: Changes) -> str:
@@ -369,7 +237,7 @@ def _is_made(after: Reading, key: str, value: SettingValue | None) -> bool:
         return setting is None and key not in after.unknown
     if setting is None:  # a switch without a flag that says true is on by having no flag that says false
         spelling = spelling_of(after.launch.engine, key)
-        return spelling is not None and (spelling.inverted or bool(spelling.off)) is (value is True) or value is False
+        return (spelling is not None and (spelling.inverted or bool(spelling.off)) is (value is True)) or value is False
     return _equal(setting.value, value)
 
 
@@ -397,6 +265,3 @@ def _leftovers(reading: Reading) -> tuple[tuple[str, ...], int, int]:
 def _same(left: Setting | None, right: Setting | None) -> bool:
     """Equal, and true is not 1."""
     return left == right and (left is None or right is None or type(left.value) is type(right.value))
-
-
-__all__ = ["Changes", "NotEditable", "Piece", "edit"]

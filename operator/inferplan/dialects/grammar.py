@@ -11,6 +11,8 @@ from functools import cache
 from inferplan.api.values import Engine
 from inferplan.dialects.registry import Basis, FlagKind, FlagSpec, Release, basis, release, releases
 
+_REMEMBERED = 10_000  # an operator sees few spellings; a fuzzer many
+
 
 @dataclass(frozen=True)
 class Meaning:
@@ -56,6 +58,7 @@ class Grammar:
         self.basis = known
         self.releases = _all(engine) if known is None else (known.release,)
         self.rules = self.releases[0].rules
+        self._meanings: dict[str, Meaning | Ambiguous | None] = {}
 
     @property
     def release(self) -> Release | None:
@@ -64,13 +67,20 @@ class Grammar:
 
     def meaning(self, name: str) -> Meaning | Ambiguous | None:
         """The flag that a spelling means here; None where no release knows it."""
+        if name not in self._meanings and len(self._meanings) < _REMEMBERED:
+            self._meanings[name] = self._look_up(name)
+        return self._meanings[name] if name in self._meanings else self._look_up(name)
+
+    def _look_up(self, name: str) -> Meaning | Ambiguous | None:
         found = _exact(self.releases, name) or _abbreviated(self.releases, name)
         if found is not None or self.basis is None:
             return found
         elsewhere = _exact(_all(self.engine), name) or _abbreviated(_all(self.engine), name)
         if not isinstance(elsewhere, Meaning):
             return elsewhere
-        return Meaning(elsewhere.flag, elsewhere.negated, elsewhere.kinds, refused=True, abbreviated=elsewhere.abbreviated)
+        return Meaning(
+            elsewhere.flag, elsewhere.negated, elsewhere.kinds, refused=True, abbreviated=elsewhere.abbreviated
+        )
 
 
 @cache

@@ -65,9 +65,12 @@ _COUNTS = (
     " expert_parallel_size port max_cudagraph_capture_size max_num_queued_reqs"
 )
 _HUMAN_COUNTS = "max_num_batched_tokens kv_cache_memory_bytes"
-_TEXTS = "kv_cache_dtype quantization dtype performance_mode speculative_config model scheduling_policy attention_backend"
+_TEXTS = (
+    "kv_cache_dtype quantization dtype performance_mode speculative_config model scheduling_policy attention_backend"
+)
 _SWITCHES = (
-    "enable_prefix_caching enable_chunked_prefill enforce_eager async_scheduling enable_expert_parallel trust_remote_code"
+    "enable_prefix_caching enable_chunked_prefill enforce_eager async_scheduling enable_expert_parallel"
+    " trust_remote_code"
 )
 KEYS: tuple[Key, ...] = (
     *(Key(name, KeyKind.COUNT) for name in _COUNTS.split()),

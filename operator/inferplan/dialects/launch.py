@@ -4,63 +4,18 @@ Start commands, wrappers, shells and image entrypoints are looked through; a pro
 anything of its arguments, so that nothing behind it is read.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from inferplan.api.values import Engine
 from inferplan.dialects.containers import Container
 from inferplan.dialects.environment import expand
 from inferplan.dialects.images import engine_of_image
+from inferplan.dialects.programs import HARMLESS, SHELLS, WRAPPERS, Entry, direct_start, program_of, shell_operands
 from inferplan.dialects.shell import Command, read_script
 from inferplan.dialects.words import Piece, Unreadable, UnreadableCode, Word, cut
 
-_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "busybox"})
-_PYTHON = re.compile(r"python[0-9.]*")
-_WRAPPERS = frozenset(
-    "exec nohup time command builtin setsid sudo env nice ionice chrt timeout stdbuf numactl taskset tini tini-static"
-    " dumb-init catatonit gosu su-exec unbuffer opentelemetry-instrument ddtrace-run nsys uv uvx poetry conda mamba"
-    " micromamba pixi catchsegv nvidia_entrypoint.sh jemalloc.sh prlimit ulimit-exec".split()
-)
-"""Programs that run the command behind their own options, as it is."""
-
-_HARMLESS = frozenset(
-    "ray multi-node-serving.sh run_cluster.sh echo printf ulimit sleep tail wait true : mkdir ls cat cp mv ln chmod rm cd"
-    " hostname date id env printenv nvidia-smi pip pip3 apt-get apt curl wget huggingface-cli hf git test [ set trap exit"
-    " find grep awk sed sort head tr touch du df nproc tee ldconfig source . export unset shift read kill ps which".split()
-)
-"""Programs of which it is known that they start no engine: Ray's nodes, helpers of vLLM's images, usual tools."""
-
 _DEPTH_MAX = 8  # a shell in a shell in a shell … ends somewhere
-
-
-class Entry(StrEnum):
-    """How an engine is started: its parsers differ in a few flags."""
-
-    SERVE = "serve"  # vllm serve
-    API_SERVER = "apiServer"  # python -m vllm.entrypoints.openai.api_server
-    LEGACY = "legacyApiServer"  # python -m vllm.entrypoints.api_server, the demo server without the OpenAI API
-    IMAGE = "image"  # the image's entrypoint: serve or api_server, which of both is not known
-    SGLANG = "sglang"
-    TGI = "tgi"
-    OTHER_FRONT = "otherFront"  # a front end that passes the engine's flags on and has more of its own
-
-
-_MODULES = {
-    "vllm.entrypoints.openai.api_server": (Engine.VLLM, Entry.API_SERVER),
-    "vllm.entrypoints.api_server": (Engine.VLLM, Entry.LEGACY),
-    "sglang.launch_server": (Engine.SGLANG, Entry.SGLANG),
-    "sglang.srt.server": (Engine.SGLANG, Entry.SGLANG),
-    "dynamo.vllm": (Engine.VLLM, Entry.OTHER_FRONT),
-    "dynamo.sglang": (Engine.SGLANG, Entry.OTHER_FRONT),
-}
-_SERVE_MODULES = frozenset({"vllm.entrypoints.cli.main", "vllm.scripts"})
-_SERVING = {
-    "vllm": (Engine.VLLM, Entry.SERVE),
-    "lmcache_vllm": (Engine.VLLM, Entry.OTHER_FRONT),
-    "sglang": (Engine.SGLANG, Entry.SGLANG),
-}
 
 
 @dataclass(frozen=True)
@@ -135,7 +90,7 @@ def _by_image(container: Container, words: tuple[Word, ...], context: _Context) 
         return _lost(container, context)
     if context.problems:
         return context.problems[0]
-    if container.command or (words and _is_program(words[0])):
+    if container.command or (words and _isprogram_of(words[0])):
         return _other_start(container, context)
     if engine is Engine.SGLANG and container.engine_hint is None:
         why = "SGLang's image starts nothing by itself, and the arguments name no start command"
@@ -161,7 +116,7 @@ def _lost(container: Container, context: _Context) -> Unreadable | None:
     return context.problems[0] if context.problems and container.asks_for_gpus else None
 
 
-def _is_program(word: Word) -> bool:
+def _isprogram_of(word: Word) -> bool:
     """Whether the first of an image's arguments is a program and no model: it has an absolute path or is a script."""
     return word.text.endswith((".sh", ".py")) or word.text.startswith(("/bin/", "/usr/", "/opt/"))
 
@@ -190,19 +145,15 @@ def _starts(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
     if not words or words[0].unknown or context.depth > _DEPTH_MAX:
         return
     direct = _direct(words, context)
-    program = _program(words[0])
+    program = program_of(words[0])
     if direct is not None:
         yield direct
-    elif program in _SHELLS:
+    elif program in SHELLS:
         yield from _in_shell(words, context)
-    elif program in _WRAPPERS or program.startswith("ld-linux"):
+    elif program in WRAPPERS or program.startswith("ld-linux"):
         yield from _behind_wrapper(words, context)
-    elif program not in _HARMLESS:
+    elif program not in HARMLESS:
         context.programs.append(_shown(words[0]))
-
-
-def _program(word: Word) -> str:
-    return word.text.rsplit("/", 1)[-1]
 
 
 def _behind_wrapper(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
@@ -210,7 +161,7 @@ def _behind_wrapper(words: Sequence[Word], context: _Context) -> Iterator[Launch
     variables = dict(context.variables)
     for index in range(1, len(words)):
         name, equals, _ = words[index].text.partition("=")
-        if equals and name.isidentifier() and _program(words[0]) in {"env", "sudo"}:
+        if equals and name.isidentifier() and program_of(words[0]) in {"env", "sudo"}:
             variables[name] = cut(words[index].pieces, len(name) + 1, len(words[index].text))
         inner = replace(context, variables=variables, depth=context.depth + 1)
         found = list(_starts(words[index:], inner))
@@ -221,48 +172,15 @@ def _behind_wrapper(words: Sequence[Word], context: _Context) -> Iterator[Launch
 
 def _direct(words: Sequence[Word], context: _Context) -> Launch | None:
     """The engine that is started by the first words themselves."""
-    program = _program(words[0])
-    rest: Sequence[Word] = words[1:]
-    start: tuple[Engine, Entry] | None = None
-    if program == "text-generation-launcher":
-        start = (Engine.TGI, Entry.TGI)
-    elif program in _SERVING and rest and rest[0].text == "serve":
-        start, rest = _SERVING[program], rest[1:]
-    elif _PYTHON.fullmatch(program):
-        start, rest = _module(rest)
+    start, rest = direct_start(words)
     if start is None:
         return None
     return Launch(*start, tuple(rest), context.variables, context.files, context.script, context.condition)
 
 
-def _module(words: Sequence[Word]) -> tuple[tuple[Engine, Entry] | None, Sequence[Word]]:
-    """The engine that `python [options] -m MODULE …` or `python …/api_server.py …` starts, and the words behind it."""
-    index = 0
-    while index < len(words) and words[index].text.startswith("-") and not words[index].text.startswith("-m"):
-        index += 2 if words[index].text in {"-W", "-X"} else 1
-    if index >= len(words):
-        return None, ()
-    text = words[index].text
-    if text == "-m" and index + 1 < len(words):
-        name, rest = words[index + 1].text, words[index + 2 :]
-    elif text.startswith("-m"):
-        name, rest = text.removeprefix("-m"), words[index + 1 :]
-    else:
-        name, rest = _as_module(text), words[index + 1 :]
-    if name in _SERVE_MODULES and rest and rest[0].text == "serve":
-        return (Engine.VLLM, Entry.SERVE), rest[1:]
-    return _MODULES.get(name), rest
-
-
-def _as_module(path: str) -> str:
-    """`/opt/vllm/vllm/entrypoints/openai/api_server.py` → `vllm.entrypoints.openai.api_server`."""
-    dotted = path.removesuffix(".py").replace("/", ".")
-    return next((name for name in _MODULES if path.endswith(".py") and f".{dotted}".endswith(f".{name}")), "")
-
-
 def _in_shell(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
     """What a shell's script starts: `sh -c SCRIPT [name args…]`, or a script file whose content is known."""
-    operands, from_string = _operands(words[1:])
+    operands, from_string = shell_operands(words[1:])
     if not operands:
         return
     script, arguments = operands[0], operands[1:]
@@ -271,7 +189,7 @@ def _in_shell(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
         parameters = arguments or (words[0],)
     else:
         content = context.files.get(script.text)
-        if content is None and _program(script) in _HARMLESS:
+        if content is None and program_of(script) in HARMLESS:
             return
         if content is None:
             why = f"{_shown(words[0])} runs {_shown(script)}, whose content is not known"
@@ -280,20 +198,6 @@ def _in_shell(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
             return
         mapping, parameters = (Piece(content),), (script, *arguments)
     yield from _in_script(mapping, parameters, context)
-
-
-def _operands(words: Sequence[Word]) -> tuple[tuple[Word, ...], bool]:
-    """The words behind a shell's options, and whether the first is a script's text (`-c`)."""
-    from_string, index = False, 0
-    while index < len(words):
-        text = words[index].text
-        if text == "--" or not text.startswith(("-", "+")) or len(text) == 1:
-            index += 1 if text == "--" else 0
-            break
-        cluster = "" if text.startswith("--") else text[1:]
-        from_string = from_string or "c" in cluster
-        index += 2 if cluster.endswith(("o", "O")) or text in {"--rcfile", "--init-file"} else 1
-    return tuple(words[index:]), from_string
 
 
 def _in_script(mapping: tuple[Piece, ...], parameters: Sequence[Word], context: _Context) -> Iterator[Launch]:

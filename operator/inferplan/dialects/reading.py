@@ -12,7 +12,8 @@ from inferplan.api.values import Engine
 from inferplan.dialects.containers import Container
 from inferplan.dialects.grammar import Grammar, Meaning, grammar
 from inferplan.dialects.images import version_of_image
-from inferplan.dialects.launch import Entry, Launch, launch_of
+from inferplan.dialects.launch import Launch, launch_of
+from inferplan.dialects.programs import Entry
 from inferplan.dialects.registry import FlagSpec
 from inferplan.dialects.scan import Argument, Scan, scan
 from inferplan.dialects.settings import Settings

@@ -188,7 +188,7 @@ def _place(target: dict[str, Any], path: Sequence[str], text: str) -> None:
     for parent in parents:
         target = target.setdefault(parent, {})
         if not isinstance(target, dict):
-            raise ValueError(f"stands below {parent}, which holds a value")
+            raise ValueError(f"stands below {parent}, which holds a value")  # noqa: TRY004  bad text, not a bad type
     if last.endswith("+"):
         before = target.setdefault(last[:-1], [])
         if not isinstance(before, list):

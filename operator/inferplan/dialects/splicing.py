@@ -1,0 +1,153 @@
+"""Cuts and insertions in a container's strings: where a word stands there, and how it is written there. Pure."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from inferplan.dialects.containers import Container
+from inferplan.dialects.launch import Script
+from inferplan.dialects.reading import Reading
+from inferplan.dialects.scan import Argument
+from inferplan.dialects.words import Word, cut
+
+SAFE_TEXT = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._:/@+,-]{0,255}")
+"""Text to which neither Kubernetes nor a shell nor argparse gives a meaning of its own."""
+
+_BLANKS = " \t\r\n\\"
+
+
+class CannotEditError(Exception):
+    """Why a change cannot be written."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stretch of one of the container's strings."""
+
+    source: int
+    start: int
+    end: int
+
+
+def place_of(word: Word, start: int, end: int) -> Place:
+    """Where a part of a word stands in the container's strings.
+
+    Raises:
+        CannotEditError: It does not stand there, or not in one piece.
+    """
+    pieces = cut(word.pieces, start, end)
+    sources = {piece.source for piece in pieces}
+    if not pieces or len(sources) != 1 or -1 in sources:
+        raise CannotEditError(f"{word.text[:60]}: it does not stand in the container's own words; change it by hand")
+    return Place(pieces[0].source, pieces[0].start, pieces[-1].end)
+
+
+def spliced(container: Container, where: Place, text: str) -> Container:
+    """The container with that stretch replaced."""
+    strings = list(container.strings)
+    old = strings[where.source]
+    strings[where.source] = f"{old[: where.start]}{text}{old[where.end :]}"
+    return _rebuilt(container, strings, len(container.command))
+
+
+def quoted(reading: Reading, source: int, text: str) -> str:
+    """A value as it may stand in that string: in a script, in a shell's quotes where it needs them."""
+    script = reading.launch.script
+    in_script = script is not None and any(piece.source == source for piece in script.mapping)
+    return shlex.quote(text) if in_script and not SAFE_TEXT.fullmatch(text) else text
+
+
+def with_words(reading: Reading, words: tuple[str, ...]) -> Container:
+    """The container with more words behind the engine's last."""
+    container, script = reading.container, reading.launch.script
+    last = reading.launch.words[-1] if reading.launch.words else None
+    whole = last is not None and _is_whole(container, last)
+    if script is None or whole:
+        return _appended(container, words)
+    if not script.insertable:
+        raise CannotEditError(
+            "the script builds the engine's arguments in a way that cannot be added to; change it by hand"
+        )
+    place = _in_source(script)
+    separator = _separator(container.strings[place.source], last)
+    quoted = [shlex.quote(word) for word in words]
+    text = separator + " ".join(quoted)
+    return spliced(container, place, text)
+
+
+def without(reading: Reading, arguments: Sequence[Argument]) -> Container:
+    """The container without these arguments."""
+    places = sorted(
+        (_removal(reading, index) for argument in arguments for index in argument.words),
+        key=lambda place: (place.source, place.start),
+        reverse=True,
+    )
+    strings: list[str | None] = list(reading.container.strings)
+    for place in places:
+        old = strings[place.source]
+        if old is None:
+            continue
+        whole = (place.start, place.end) == (0, len(old))
+        strings[place.source] = None if whole else f"{old[: place.start]}{old[place.end :]}"
+    border = sum(text is not None for text in strings[: len(reading.container.command)])
+    return _rebuilt(reading.container, [text for text in strings if text is not None], border)
+
+
+def _removal(reading: Reading, index: int) -> Place:
+    """Where a word stands, with the blanks before it if it stands in a script."""
+    word = reading.launch.words[index]
+    place = place_of(word, 0, len(word.text))
+    source = reading.container.strings[place.source]
+    start, end = place.start, place.end
+    while start > 0 and end < len(source) and source[start - 1] == source[end] and source[end] in "\"'":
+        start, end = start - 1, end + 1  # the quotes around the word
+    while start > 0 and (start, end) != (0, len(source)) and source[start - 1] in _BLANKS:
+        start -= 1
+    return Place(place.source, start, end)
+
+
+def _rebuilt(container: Container, strings: Sequence[str], border: int) -> Container:
+    return replace(container, command=tuple(strings[:border]), args=tuple(strings[border:]))
+
+
+def _is_whole(container: Container, word: Word) -> bool:
+    """Whether a word is one of the container's strings from its first to its last letter."""
+    sources = {piece.source for piece in word.pieces}
+    if len(sources) != 1 or -1 in sources:
+        return False
+    source = next(iter(sources))
+    return (word.pieces[0].start, word.pieces[-1].end) == (0, len(container.strings[source]))
+
+
+def _appended(container: Container, words: tuple[str, ...]) -> Container:
+    """More strings at the end of args, or of a command without args."""
+    if container.args or not container.command:
+        return replace(container, args=(*container.args, *words))
+    return replace(container, command=(*container.command, *words))
+
+
+def _in_source(script: Script) -> Place:
+    """The place behind the command's last argument, in the container's own string."""
+    position = 0
+    for piece in script.mapping:
+        inside = script.end - position
+        position += len(piece.text)
+        if 0 <= inside <= len(piece.text) and piece.source >= 0:
+            if piece.verbatim:
+                return Place(piece.source, piece.start + inside, piece.start + inside)
+            if inside == len(piece.text):
+                return Place(piece.source, piece.end, piece.end)
+    raise CannotEditError("the script does not stand in the container's own words; change it by hand")
+
+
+def _separator(source: str, last: Word | None) -> str:
+    """What stands before the last word, if it continues a line there; else a blank."""
+    if last is None or not last.pieces:
+        return " "
+    end = last.pieces[0].start
+    start = end
+    while start > 0 and source[start - 1] in _BLANKS:
+        start -= 1
+    before = source[start:end]
+    return before if before.lstrip(" \t").startswith("\\") and "\n" in before else " "
