@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import pairwise
 from types import MappingProxyType
 
 from inferplan.api.values import Engine
@@ -73,7 +74,7 @@ def history(engine: Engine, name: str) -> Spelling | None:
 def renamed(engine: Engine, name: str) -> Successor | None:
     """What took the place of a flag, by any of its spellings or its dest; None where that is not known."""
     table = _successors(engine)
-    return table.get(name) or next((table[other] for other in _aliases(engine, name) if other in table), None)
+    return table.get(name) or next((table[other] for other in _own_names(engine, name) if other in table), None)
 
 
 @cache
@@ -86,9 +87,11 @@ def known_flags(engine: Engine) -> Mapping[str, tuple[str, ...]]:
     return MappingProxyType({dest: tuple(names) for dest, names in found.items()})
 
 
-def _aliases(engine: Engine, name: str) -> tuple[str, ...]:
-    known = known_flags(engine)
-    return known.get(name) or next((names for names in known.values() if name in names), ())
+@cache
+def _own_names(engine: Engine, name: str) -> frozenset[str]:
+    """The positive spellings of the flags that a name belongs to; 0.33's `--disable-x` belongs to `--enable-x`."""
+    flags = (flag for version in releases(engine) for flag in release(engine, version).flags)
+    return frozenset(own for flag in flags if name in {flag.dest, *_all_names(flag)} for own in flag.names)
 
 
 @cache
@@ -99,7 +102,7 @@ def _spellings(engine: Engine) -> Mapping[str, Spelling]:
         for flag in release(engine, version).flags:
             for name in _all_names(flag):
                 found.setdefault(name, []).append(version)
-    following = dict(zip(versions, versions[1:], strict=False))
+    following = dict(pairwise(versions))
     return {name: Spelling(name, tuple(having), following.get(having[-1])) for name, having in found.items()}
 
 
