@@ -19,24 +19,16 @@ from inferplan.api.values import (
     Source,
 )
 from inferplan.diagnose.bottlenecks import Diagnosis
+from inferplan.dialects.attention import HEAD_DIM_READ, is_shipped, kv_cache_backends
 from inferplan.dialects.flags import flag_name
-from inferplan.dialects.versions import parse_version
+from inferplan.dialects.version_order import version_number
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.estimate.memory import running_bits
 from inferplan.optimizers.base import cannot_judge
 
-_KERNELS_READ_IN = (0, 33)
-"""The release whose attention backends were read (engine-facts section 2d); others may lack a kernel."""
-
 _BITS_HALVED = 16
-
-_HEAD_DIM_READ = 128
-"""The head width that the backend selector was asked for."""
-
-_FP8_KV_CAPABILITIES = frozenset({89, 90, 100, 103, 120})
-"""Compute capabilities with an fp8_e4m3 KV backend that vLLM 0.33 itself ships (FLASH_ATTN, TRITON)."""
 
 
 class KVCache:
@@ -73,16 +65,17 @@ def _format_unfit(name: OptimizerName, observation: Observation) -> Abstention |
         return Abstention(name, Reason.SETTING_UNKNOWN, "the KV cache's number format is not known")
     if config.text("kv_cache_dtype") != "auto":
         return Abstention(name, Reason.ALREADY_SET, f"kv_cache_dtype is {config.text('kv_cache_dtype')} already")
-    version = parse_version(config.version)
-    if version is None:
+    if version_number(config.version) is None:
         return Abstention(name, Reason.ENGINE_VERSION_UNKNOWN, "the engine's version is not known")
-    if version[:2] != _KERNELS_READ_IN:
-        why = f"which GPUs run an fp8 KV cache was read for vLLM 0.33 only, not for {config.version}"
-        return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)
     if gpu.compute_capability is None:
         return Abstention(name, Reason.ACCELERATOR_UNKNOWN, "the GPU's compute capability is not known")
-    if gpu.compute_capability not in _FP8_KV_CAPABILITIES:
-        return Abstention(name, Reason.FORMAT_UNSUPPORTED, f"{gpu.product} has no fp8 KV cache kernel in vLLM 0.33")
+    backends = kv_cache_backends(config.version, gpu.compute_capability, "fp8")
+    if backends is None:
+        why = f"which kernels read an fp8 KV cache was not read for vLLM {config.version} on {gpu.product}"
+        return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)
+    if not any(map(is_shipped, backends)):
+        why = f"{gpu.product} has no fp8 KV cache kernel that vLLM {config.version} itself ships"
+        return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)
     return _model_unfit(name, observation)
 
 
@@ -95,8 +88,8 @@ def _model_unfit(name: OptimizerName, observation: Observation) -> Abstention | 
         return Abstention(name, Reason.SETTING_UNKNOWN, why)
     if running_bits(observation.config, model) != _BITS_HALVED:
         return Abstention(name, Reason.FORMAT_UNSUPPORTED, "the KV cache does not hold 16-bit values today")
-    if model.head_dim != _HEAD_DIM_READ:
-        why = f"fp8 KV kernels were read for heads of {_HEAD_DIM_READ}, the model's are {model.head_dim}"
+    if model.head_dim != HEAD_DIM_READ:
+        why = f"fp8 KV kernels were read for heads of {HEAD_DIM_READ}, the model's are {model.head_dim}"
         return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)
     return None
 
