@@ -1,30 +1,28 @@
-"""vLLM's command line, release by release, built from the data in flags.json.
+"""vLLM's command line, release by release, built from the flag data that the operator carries.
 
 The parser is a real argparse parser with the release's own flags, so prefixes, ``--k=v``, lists and refusals
-come out as they do in vLLM, which uses argparse too. What vLLM adds to argparse is in
-:mod:`inferplan_lab.engine.rewriting`.
+come out as they do in vLLM, which uses argparse too. Only the data is the operator's (operator/inferplan/dialects/
+data/vllm.json, from dumps of vLLM's own parsers), none of its code, so that the two can be held against each other.
+What vLLM adds to argparse is in :mod:`inferplan_lab.engine.rewriting`.
 """
 
 import argparse
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, NoReturn
 
 from typing_extensions import override
 
+from inferplan_lab.engine.flag_values import READERS, optional_reader
 from inferplan_lab.engine.rewriting import rewrite
 
 Release = tuple[int, ...]
 
 LAST_RELEASE_REFUSING_MODEL_FLAG: Release = (0, 11, 0)
 """Up to here `vllm serve --model M` is an error; later it is accepted (engine facts, section 1a)."""
-
-HUMAN_INTEGER = re.compile(r"(\d+(?:\.\d+)?)([kKmMgGtT])")
-DECIMAL_POWERS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-BINARY_POWERS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 class FlagError(ValueError):
@@ -55,8 +53,8 @@ def release_of(version: str) -> Release:
 
 @cache
 def _data() -> dict[str, Any]:
-    """The content of flags.json."""
-    text = resources.files("inferplan_lab.engine").joinpath("flags.json").read_text(encoding="utf-8")
+    """The content of vllm.json: each flag once, and for each release the numbers of its flags."""
+    text = resources.files("inferplan.dialects").joinpath("data", "vllm.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 
@@ -68,7 +66,7 @@ def bundled_release(version: str) -> str:
         version: the pretended version.
 
     Returns:
-        One of the releases in flags.json.
+        One of the releases in the data.
 
     Raises:
         StartupError: the version is older than all of them.
@@ -81,7 +79,7 @@ def bundled_release(version: str) -> str:
 
 
 def release_flags(version: str) -> tuple[dict[str, Any], ...]:
-    """The flags of a version, as in flags.json.
+    """The flags of a version, as in the data.
 
     Args:
         version: the pretended version.
@@ -96,79 +94,12 @@ def release_flags(version: str) -> tuple[dict[str, Any], ...]:
     return tuple(data["flags"][number] for number in data["releases"][bundled_release(version)])
 
 
-def human_int(text: str) -> int:
-    """An integer with an optional suffix: ``32k`` is 32000, ``32K`` is 32768 (engine facts, section 1a).
-
-    Args:
-        text: the flag's value.
-
-    Returns:
-        The number.
-
-    Raises:
-        argparse.ArgumentTypeError: neither an integer nor a number with a known suffix, or a fraction before
-            a binary suffix.
-    """
-    found = HUMAN_INTEGER.fullmatch(text.strip())
-    if not found:
-        try:
-            return int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"invalid human_readable_int value: {text!r}") from None
-    number, suffix = found.groups()
-    if suffix in DECIMAL_POWERS:
-        return int(float(number) * DECIMAL_POWERS[suffix])
-    if "." in number:
-        raise argparse.ArgumentTypeError(f"{text!r}: no decimals before a binary suffix such as {suffix}")
-    return int(number) * BINARY_POWERS[suffix]
-
-
-def _human_int_or_auto(text: str) -> int:
-    """As :func:`human_int`; ``auto`` and -1 mean "as long as fits" and come back as -1."""
-    return -1 if text == "auto" else human_int(text)
-
-
-def _json_object(text: str) -> str:
-    """The text itself when it is a JSON object."""
-    if not isinstance(json.loads(text), dict):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
-    return text
-
-
-def _json_text(text: str) -> str:
-    """The text itself when it is JSON."""
-    json.loads(text)
-    return text
-
-
-def _optional(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    """A reader that takes ``None`` and the empty text for "not set"."""
-
-    def optional(text: str) -> Any:  # noqa: ANN401 - whatever the wrapped reader returns
-        return None if text in {"", "None"} else read(text)
-
-    optional.__name__ = read.__name__.strip("_")
-    return optional
-
-
-READERS: dict[str, Callable[[str], Any]] = {
-    "text": str,
-    "int": int,
-    "float": float,
-    "human_int": human_int,
-    "human_int_or_auto": _human_int_or_auto,
-    "json": _json_text,
-    "object": _json_object,
-    "optional_text": _optional(str),
-    "optional_int": _optional(int),
-    "optional_float": _optional(float),
-    "optional_human_int": _optional(human_int),
-    "optional_json": _optional(_json_text),
-}
-
-
 class _Switch(argparse.Action):
-    """A flag without a value: the positive name sets it, the ``--no-`` or opposite name clears it."""
+    """A flag without a value that some spellings set and others clear."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, off: Collection[str], **settings: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(option_strings, dest, nargs=0, **settings)
+        self.off = off
 
     @override
     def __call__(
@@ -178,11 +109,7 @@ class _Switch(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        name = option_string or ""
-        opposite = {"--enable-": "--disable-", "--disable-": "--enable-"}
-        start = next((word for word in opposite if self.option_strings[0].startswith(word)), "")
-        negative = name.startswith("--no-") or bool(start and name.startswith(opposite[start]))
-        setattr(namespace, self.dest, not negative)
+        setattr(namespace, self.dest, option_string not in self.off)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -194,32 +121,37 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _default(flag: dict[str, Any]) -> str | bool | None:
-    """A flag's default: what the dump told, as text that argparse reads with the flag's own type."""
-    text: str | None = flag.get("default")
-    return text == "True" if text in {"True", "False"} else text
+    """A flag's default where it is a number or a boolean; argparse reads the number with the flag's own type."""
+    text: str = flag.get("default", "")
+    if text in {"True", "False"}:
+        return text == "True"
+    return text if re.fullmatch(r"-?\d+(\.\d+)?", text) else None
 
 
 def _add(parser: argparse.ArgumentParser, flag: dict[str, Any]) -> None:
-    """Give the parser one flag of flags.json."""
-    names, kind = flag["names"], flag["kind"]
+    """Give the parser one flag of the data."""
+    names, kind, off = flag["names"], flag["kind"], flag.get("off", [])
     settings: dict[str, Any] = {"default": _default(flag), "help": argparse.SUPPRESS}
-    if kind in {"switch", "pair"}:
-        hidden = [f"--no-{names[0][2:]}"] if kind == "pair" else []
-        settings |= {"action": _Switch, "nargs": 0, "dest": flag["dest"]}
-        parser.add_argument(*names, *(name for name in hidden if name not in names), **settings)
-        return
-    if kind == "true":
-        parser.add_argument(*names, action="store_true", dest=flag["dest"])
-        return
-    settings |= {"type": READERS[flag["type"]], "nargs": flag.get("nargs")}
-    if kind == "append":
-        settings["action"] = "append"
-    if "choices" in flag:
-        kept = [READERS[flag["type"]](choice) for choice in flag["choices"]]
-        settings["choices"] = [*kept, None] if flag["type"].startswith("optional") else kept
     if names:
         settings["dest"] = flag["dest"]
-    parser.add_argument(*(names or [flag["dest"]]), **settings)
+    if kind == "switch":
+        parser.add_argument(*names, *off, action=_Switch, off=off, **settings)
+    elif kind == "true":
+        parser.add_argument(*names, action="store_true", dest=flag["dest"])
+    elif kind == "boolean":
+        parser.add_argument(*names, nargs="?", const=True, type=READERS["boolean"], **settings)
+    else:
+        settings["action"] = "append" if kind == "append" else "store"
+        parser.add_argument(*(names or [flag["dest"]]), **settings, **_value(flag))
+
+
+def _value(flag: dict[str, Any]) -> dict[str, Any]:
+    """How argparse reads a flag's value."""
+    read, optional = READERS[flag["type"]], flag.get("optional", False)
+    settings: dict[str, Any] = {"type": optional_reader(read) if optional else read, "nargs": flag.get("nargs")}
+    if "choices" in flag:
+        settings["choices"] = [*map(read, flag["choices"]), *([None] if optional else [])]
+    return settings
 
 
 def build_parser(version: str, *, api_server: bool) -> argparse.ArgumentParser:
@@ -238,16 +170,9 @@ def build_parser(version: str, *, api_server: bool) -> argparse.ArgumentParser:
     prog = "api_server.py" if api_server else "vllm serve"
     usage = f"{prog} [options]" if api_server else "vllm serve [model_tag] [options]"
     parser = _Parser(prog=prog, usage=usage, add_help=True)
-    flags = release_flags(version)
-    for flag in flags:
-        if flag["kind"] != "help":
+    for flag in release_flags(version):
+        if flag["kind"] not in {"help", "environment"} and not (api_server and flag.get("serve_only")):
             _add(parser, flag)
-    known = {flag["dest"] for flag in flags}
-    # Early releases gave these two to the `serve` sub-command only.
-    if not api_server and "model_tag" not in known:
-        parser.add_argument("model_tag", nargs="?")
-    if not api_server and "config" not in known:
-        parser.add_argument("--config")
     return parser
 
 

@@ -5,10 +5,17 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-DOTTED = re.compile(r"(--[^.=]+)\.([^=]+)(?:=(.*))?", re.DOTALL)
+DOTTED = re.compile(r"(--?[A-Za-z][^.=]*)\.([^=]+)(?:=(.*))?", re.DOTALL)
 LEVEL = re.compile(r"-O(?:=?(\d))?")
-FIRST_RELEASE_WITH_LEVELS = (0, 12)
-"""From here -O3 means --optimization-level 3; before, -O was short for --compilation-config."""
+LEVEL_FLAGS = (
+    ((0, 12), "--optimization-level"),
+    ((0, 11, 1), "--compilation-config.mode"),
+    ((0, 9, 2), "--compilation-config.level"),
+)
+"""From which release on -O3 means what; before 0.9.2 argparse reads it as --compilation-config 3
+(vllm/utils/argparse_utils.py, 0.11.1 and 0.12.0; vllm/utils/__init__.py, 0.9.2)."""
+
+FIRST_RELEASE_WITH_DOTTED_KEYS = (0, 9, 2)
 
 
 def rewrite(arguments: Sequence[str], release: tuple[int, ...]) -> list[str]:
@@ -23,9 +30,9 @@ def rewrite(arguments: Sequence[str], release: tuple[int, ...]) -> list[str]:
         value.
     """
     words = [_dashes(word) for word in arguments]
-    if release >= FIRST_RELEASE_WITH_LEVELS:
-        words = _levels(words)
-    return _gather(words)
+    if release < FIRST_RELEASE_WITH_DOTTED_KEYS:
+        return words
+    return _gather(_levels(words, next(flag for since, flag in LEVEL_FLAGS if release >= since)))
 
 
 def _dashes(word: str) -> str:
@@ -37,15 +44,15 @@ def _dashes(word: str) -> str:
     return name.replace("_", "-") + rest
 
 
-def _levels(words: Sequence[str]) -> list[str]:
-    """The words with -O3, -O=3 and -O 3 as --optimization-level 3."""
+def _levels(words: Sequence[str], flag: str) -> list[str]:
+    """The words with -O3, -O=3 and -O 3 as the flag that they stand for."""
     spelled: list[str] = []
     for word in words:
         found = LEVEL.fullmatch(word)
         if not found:
             spelled.append(word)
         else:
-            spelled.extend(["--optimization-level", *([found[1]] if found[1] else [])])
+            spelled.extend([flag, *([found[1]] if found[1] else [])])
     return spelled
 
 
@@ -56,7 +63,7 @@ def _gather(words: Sequence[str]) -> list[str]:
     rest = iter(words)
     for word in rest:
         found = DOTTED.fullmatch(word)
-        if not found or not word.startswith("--"):
+        if not found:
             kept.append(word)
             continue
         flag, path, value = found.groups()
