@@ -1,0 +1,95 @@
+"""What really runs: explicit settings, and the version's own defaults where they are certain. Pure.
+
+A version that is no known release gets a default only where the known ones on both sides of it agree; a version
+newer than all, where the two newest do.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from functools import reduce
+
+from inferplan.api.values import Engine
+from inferplan.dialects.registry import Release, basis
+from inferplan.dialects.sglang_defaults import READ, sglang_defaults
+from inferplan.dialects.situation import NO_VARIABLES, Situation
+from inferplan.dialects.version_order import VersionNumber, version_number
+from inferplan.dialects.vllm_defaults import vllm_defaults
+from inferplan.domain.hardware import Accelerator
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
+
+
+def defaults(
+    engine: Engine, version: str | None, accelerator: Accelerator, model: ModelCard | None = None
+) -> Mapping[str, Setting]:
+    """Defaults of this version on this hardware where nothing is set; absent where they are not certain."""
+    return effective(ServingConfig(engine, version), accelerator, model=model).settings
+
+
+def effective(
+    config: ServingConfig,
+    accelerator: Accelerator,
+    unknown: frozenset[str] = frozenset(),
+    *,
+    model: ModelCard | None = None,
+    environment: Mapping[str, str | None] = NO_VARIABLES,
+) -> ServingConfig:
+    """Explicit settings and this version's defaults, each with its origin.
+
+    Args:
+        config: What is set.
+        accelerator: GPUs of one replica.
+        unknown: Keys that are set to something that could not be read: they have no default, nor has what
+            depends on them.
+        model: The model's geometry: some defaults depend on it.
+        environment: Variables of the engine's process that are set; None where a value is not known.
+    """
+    situation = Situation(VersionNumber((0,)), config, accelerator, model, unknown, environment)
+    known = _agreed(_defaults_by_release(situation))
+    return config.with_defaults(
+        {key: Setting(value, Origin.VERSION_DEFAULT) for key, value in known.items() if key not in unknown}
+    )
+
+
+def _defaults_by_release(situation: Situation) -> Iterable[Mapping[str, SettingValue]]:
+    """One set of defaults for each known release that speaks for the version."""
+    config = situation.config
+    if config.engine is Engine.VLLM:
+        return [vllm_defaults(situation.under(_number(found)), found) for found in speaking(config.version)]
+    if config.engine is Engine.SGLANG:
+        return [sglang_defaults(situation.under(number)) for number in _sglang_releases(config.version)]
+    return []
+
+
+def speaking(version: str | None) -> tuple[Release, ...]:
+    """The known vLLM releases that speak for a version: itself, or those on both sides."""
+    found = basis(Engine.VLLM, version)
+    if found is None:
+        return ()
+    return (found.release,) if found.also is None else (found.release, found.also)
+
+
+def _number(release: Release) -> VersionNumber:
+    number = version_number(release.version)
+    if number is None:
+        raise ValueError(f"{release.version!r} is no version")
+    return number
+
+
+def _sglang_releases(version: str | None) -> tuple[VersionNumber, ...]:
+    wanted = version_number(version)
+    if wanted is None or wanted < READ[0]:
+        return ()
+    place = bisect_left(READ, wanted)
+    if place < len(READ) and READ[place] == wanted:
+        return (wanted,)
+    return READ[place - 1 : place + 1] if place < len(READ) else READ[-2:]
+
+
+def _agreed(sets: Iterable[Mapping[str, SettingValue]]) -> Mapping[str, SettingValue]:
+    """What all of them say alike."""
+    return reduce(_common, sets) if (sets := list(sets)) else {}
+
+
+def _common(mine: Mapping[str, SettingValue], theirs: Mapping[str, SettingValue]) -> Mapping[str, SettingValue]:
+    return {key: value for key, value in mine.items() if theirs.get(key) == value}
