@@ -5,7 +5,7 @@ before (vllm/utils/argparse_utils.py, FlexibleArgumentParser.parse_args, 0.33.0)
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from inferplan.api.values import Engine
@@ -22,6 +22,7 @@ class Meaning:
         flag: The flag, as the newest release that has the spelling describes it.
         negated: Whether the spelling switches off.
         kinds: Every kind that the flag has in the releases that speak here.
+        variants: The flag as those releases describe it, the newest first.
         refused: Whether the release that runs has no such flag; another one has.
         abbreviated: Whether the word is a prefix of a spelling.
     """
@@ -29,6 +30,7 @@ class Meaning:
     flag: FlagSpec
     negated: bool
     kinds: frozenset[FlagKind]
+    variants: tuple[FlagSpec, ...]
     refused: bool = False
     abbreviated: bool = False
 
@@ -78,9 +80,7 @@ class Grammar:
         elsewhere = _exact(_all(self.engine), name) or _abbreviated(_all(self.engine), name)
         if not isinstance(elsewhere, Meaning):
             return elsewhere
-        return Meaning(
-            elsewhere.flag, elsewhere.negated, elsewhere.kinds, refused=True, abbreviated=elsewhere.abbreviated
-        )
+        return replace(elsewhere, refused=True)
 
 
 @cache
@@ -117,5 +117,5 @@ def _abbreviated(among: Iterable[Release], name: str) -> Meaning | Ambiguous | N
 
 def _meaning(hits: list[tuple[FlagSpec, bool]], *, abbreviated: bool = False) -> Meaning:
     flag, negated = hits[0]
-    kinds = frozenset(entry.kind for entry, _ in hits if entry.dest == flag.dest)
-    return Meaning(flag, negated, kinds, abbreviated=abbreviated)
+    variants = tuple(dict.fromkeys(entry for entry, _ in hits if entry.dest == flag.dest))
+    return Meaning(flag, negated, frozenset(entry.kind for entry in variants), variants, abbreviated=abbreviated)

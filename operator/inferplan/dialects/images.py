@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from inferplan.api.values import Engine
 
-_VERSION = r"v?(\d+\.\d+\.\d+(?:\.post\d+)?)"
+_VERSION = r"v?(\d+\.\d+\.\d+(?:\.\d+)?(?:\.post\d+)?)"
 _PLATFORM = r"(?:-(?:x86_64|amd64|aarch64|arm64|cu\d+|ubuntu\d+|xeon|runtime|rocm\d+|mi\d+x?|b200|gb200|srt))*"
 """Suffixes of the project's own tags that name a machine, not another program."""
 
@@ -52,6 +52,9 @@ _TRUSTED = (
     _trusted(Engine.VLLM, r"quay\.io/rh-aiservices-bu/vllm-openai-ubi9", _VERSION),
     # Intel's build of a vLLM release for its GPUs: 0.10.0-xpu.
     _trusted(Engine.VLLM, r"intel/vllm", _VERSION + r"-xpu"),
+    # A copy of vLLM's image in somebody's own registry keeps its name and the shape of its tags; LMCache's image of
+    # that name has tags of LMCache.
+    _trusted(Engine.VLLM, r"(?!(?:.+/)?lmcache/)(?:.+/)?vllm-openai", _VERSION + _PLATFORM),
 )
 _OWN_VERSIONS = (
     # Whose tags look like versions and are not the engine's.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from inferplan.api.values import Engine
 from inferplan.dialects.containers import Container
 from inferplan.dialects.environment import expand
-from inferplan.dialects.images import engine_of_image
+from inferplan.dialects.images import Args, args_of_image, engine_of_image
 from inferplan.dialects.programs import HARMLESS, SHELLS, WRAPPERS, Entry, direct_start, program_of, shell_operands
 from inferplan.dialects.shell import Command, read_script
 from inferplan.dialects.words import Piece, Unreadable, UnreadableCode, Word, cut
@@ -90,10 +90,10 @@ def _by_image(container: Container, words: tuple[Word, ...], context: _Context) 
         return _lost(container, context)
     if context.problems:
         return context.problems[0]
-    if container.command or (words and _isprogram_of(words[0])):
+    if container.command or (context.programs and args_of_image(container.image, container.args) is Args.COMMAND_LINE):
         return _other_start(container, context)
-    if engine is Engine.SGLANG and container.engine_hint is None:
-        why = "SGLang's image starts nothing by itself, and the arguments name no start command"
+    if container.engine_hint is None and args_of_image(container.image, container.args) is Args.UNKNOWN:
+        why = "the image starts nothing by itself, and the arguments name no start command of an engine"
         return Unreadable(UnreadableCode.UNKNOWN_START, _place(container, "args"), why)
     entry = {Engine.VLLM: Entry.IMAGE, Engine.SGLANG: Entry.SGLANG, Engine.TGI: Entry.TGI}[engine]
     return Launch(engine, entry, words, context.variables, context.files)
@@ -114,11 +114,6 @@ def _lost(container: Container, context: _Context) -> Unreadable | None:
         why = "neither image nor command say what runs: a patch of another manifest; give the manifest that it patches"
         return Unreadable(UnreadableCode.PATCH_ONLY, _place(container, "args"), why)
     return context.problems[0] if context.problems and container.asks_for_gpus else None
-
-
-def _isprogram_of(word: Word) -> bool:
-    """Whether the first of an image's arguments is a program and no model: it has an absolute path or is a script."""
-    return word.text.endswith((".sh", ".py")) or word.text.startswith(("/bin/", "/usr/", "/opt/"))
 
 
 def _chosen(found: Sequence[Launch], container: Container) -> Launch | Unreadable:

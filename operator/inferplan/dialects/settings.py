@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -99,14 +100,19 @@ class Settings:
         self.by_dest[flag.dest] = setting
 
     def _value(self, meaning: Meaning, texts: Sequence[str]) -> SettingValue | None:
-        flag = meaning.flag
-        if meaning.refused or self.grammar.basis is None:
-            flag = replace(flag, choices=())  # another release's choices
+        """By the release that runs; where it is not known, by the first that takes the value: one did."""
+        if not meaning.refused and self.grammar.basis is not None:
+            return self._read(meaning, meaning.flag, texts)
+        for flag in meaning.variants:
+            with suppress(ValueError, OverflowError):
+                return self._read(meaning, flag, texts)
+        return self._read(meaning, meaning.flag, texts)
+
+    def _read(self, meaning: Meaning, flag: FlagSpec, texts: Sequence[str]) -> SettingValue | None:
         value = read_values(flag, texts, negated=meaning.negated, takes_value=self._takes_value(meaning))
-        key = key_for(self.engine, flag.dest)
         if value is None or str(value) in _sentinels(self.engine, flag.dest):
             return value
-        return in_range(key, value)
+        return in_range(key_for(self.engine, flag.dest), value)
 
     def _takes_value(self, meaning: Meaning) -> bool:
         return FlagKind.BOOLEAN in meaning.kinds or self.grammar.basis is None

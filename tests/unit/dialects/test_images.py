@@ -57,6 +57,8 @@ def test_a_reference_is_taken_apart(image: str, parts: tuple[str, str, str]) -> 
         ("763104351884.dkr.ecr.us-west-2.amazonaws.com/vllm:0.9.0-gpu-py312-cu128", (Engine.VLLM, "0.9.0")),
         ("quay.io/rh-aiservices-bu/vllm-openai-ubi9:0.4.2", (Engine.VLLM, "0.4.2")),
         ("intel/vllm:0.10.0-xpu", (Engine.VLLM, "0.10.0")),
+        ("vllm/vllm-openai:v0.10.1.1", (Engine.VLLM, "0.10.1.1")),
+        ("harbor.example.com/ml/vllm-openai:v0.22.0-cu129", (Engine.VLLM, "0.22.0")),
     ],
 )
 def test_a_tag_that_is_the_engines_version_is_believed(image: str, version: tuple[Engine, str]) -> None:
@@ -80,7 +82,7 @@ def test_a_tag_that_is_the_engines_version_is_believed(image: str, version: tupl
         ("lmcache/vllm-openai:2025-05-05-v1", "LMCache's tags are its own versions, not vLLM's"),
         ("aibrix/vllm-openai:v0.7.3.self.post1", "aibrix's tags name re-builds with other parts in them, not releases"),
         (
-            "a-b.cr.example.com/aibrix/vllm-openai:v0.10.0",
+            "a-b.cr.example.com/aibrix/vllm-openai:v0.10.0-cu128-nixl-v0.4.1",
             "aibrix's tags name re-builds with other parts in them, not releases",
         ),
         ("nvcr.io/nvidia/vllm:25.09-py3", "NVIDIA's tags are its own releases, not the engine's"),
