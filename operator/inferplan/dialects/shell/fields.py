@@ -1,0 +1,125 @@
+"""Words in the making: expansion joins pieces to them, and splits them. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from inferplan.dialects.words import Piece, Word
+
+_PARTS = re.compile(r"[ \t\n]+|[^ \t\n]+")
+"""POSIX.1-2024, 2.6.5 Field splitting, with IFS as it is by default."""
+
+FILE_NAMES = "file names"
+"""What is unknown where a pattern stands for the names of files."""
+
+IFS = "IFS"
+"""The variable that says where words are split and what joins them."""
+
+
+def matches_files(text: str, word: str) -> bool:
+    """Whether unquoted text may stand for names of files.
+
+    A word that begins with a dash is no file's name, and an address is none either.
+    """
+    return ("*" in text or "?" in text) and not word.startswith("-") and "://" not in word + text
+
+
+class Fields:
+    """Collects the words that a stretch of a command stands for.
+
+    Args:
+        split: Whether unquoted expansions are split into words; not in an assignment.
+        certain: Whether IFS is as it is by default, so that it is known where they are split.
+    """
+
+    def __init__(self, *, split: bool = True, certain: bool = True) -> None:
+        self.splits = split
+        self._certain = certain
+        self._done: list[Word] = []
+        self._current: list[Piece] | None = None
+
+    def add(self, pieces: Iterable[Piece]) -> None:
+        """Joins text to the word as it is."""
+        if self._current is None:
+            self._current = []
+        self._current += [piece for piece in pieces if piece.text]
+
+    def literal(self, pieces: Iterable[Piece], *, quoted: bool) -> None:
+        """Joins text that stands in the script: it is not split, but what is unknown in it may be several words."""
+        self.add(_with_splits(pieces, splits=self.splits and not quoted))
+
+    def end(self) -> None:
+        """Ends the word, if there is one."""
+        if self._current is not None:
+            self._done.append(Word(tuple(self._current)))
+            self._current = None
+
+    def expand(self, pieces: Iterable[Piece], *, quoted: bool) -> None:
+        """Joins what an expansion stands for; unquoted, white space in it ends words."""
+        if quoted or not self.splits:
+            self.add(_with_splits(pieces, splits=False))
+            return
+        for piece in _with_splits(pieces, splits=True):
+            if piece.unknown:
+                self.add((piece,))
+            elif not self._certain and not piece.text.isalnum():
+                self.add((hidden(piece, IFS),))
+            else:
+                self._split(piece)
+
+    def elements(self, elements: Sequence[Sequence[Piece]], *, quoted: bool, joined: bool) -> None:
+        """Joins what `$@`, `$*` or an array stands for: a word for each element, or one for all if `joined`."""
+        for index, element in enumerate(elements):
+            if index and (joined or not self.splits):
+                self.expand((Piece(" ", unknown="" if self._certain else IFS),), quoted=quoted)
+            elif index:
+                self.end()
+            if quoted and self.splits and not joined:
+                self.add(element)  # an unknown element may be several, also in quotes
+            elif quoted or element:
+                self.expand(element, quoted=quoted)
+
+    def words(self) -> tuple[Word, ...]:
+        """The words."""
+        self.end()
+        return tuple(self._done)
+
+    def _split(self, piece: Piece) -> None:
+        for match in _PARTS.finditer(piece.text):
+            if match.group().isspace():
+                self.end()
+                continue
+            stretch = part(piece, match.start(), match.end())
+            first = self._current[0].text if self._current else stretch.text
+            self.add((hidden(stretch, FILE_NAMES) if matches_files(match.group(), first) else stretch,))
+
+
+def part(piece: Piece, start: int, end: int) -> Piece:
+    """A stretch of a known piece; without a place where the piece can only be replaced as a whole."""
+    if (start, end) == (0, len(piece.text)):
+        return piece
+    text = piece.text[start:end]
+    if not piece.verbatim:
+        return Piece(text, variables=piece.variables)
+    return Piece(text, piece.source, piece.start + start, piece.start + end, True, variables=piece.variables)
+
+
+def hidden(piece: Piece, name: str) -> Piece:
+    """A piece whose text is known, but not what becomes of it."""
+    return Piece(piece.text, piece.source, piece.start, piece.end, unknown=name, splits=True, variables=piece.variables)
+
+
+def through(pieces: Iterable[Piece], name: str) -> tuple[Piece, ...]:
+    """Pieces that came out of a variable."""
+    return tuple(_through(piece, name) for piece in pieces)
+
+
+def _through(p: Piece, name: str) -> Piece:
+    return Piece(p.text, p.source, p.start, p.end, p.verbatim, p.unknown, p.splits, (name, *p.variables))
+
+
+def _with_splits(pieces: Iterable[Piece], *, splits: bool) -> Iterator[Piece]:
+    for p in pieces:
+        if p.unknown and p.splits != splits:
+            yield Piece(p.text, p.source, p.start, p.end, p.verbatim, p.unknown, splits, p.variables)
+        else:
+            yield p
