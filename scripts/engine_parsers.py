@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def type_name(action: argparse.Action) -> str | None:
     return None if kind is None else getattr(kind, "__name__", None) or str(kind)
 
 
-def choices(values: Collection[object] | None) -> list[str | None] | None:
+def choices(values: Iterable[object] | None) -> list[str | None] | None:
     """Choices as text; a set, whose order changes from run to run, is sorted."""
     found = [None if value is None else str(value) for value in values or ()]
     return (sorted(found, key=str) if isinstance(values, set | frozenset) else found) or None
