@@ -44,22 +44,40 @@ class Document:
 
 
 def read_text(name: str) -> str:
-    """A file's text; `-` is standard input.
+    """A file's text with line ends as Python has them; `-` is standard input.
+
+    Raises:
+        BadInputError: It cannot be read, is no UTF-8, or is far too large.
+    """
+    return read_exact(name).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_exact(name: str) -> str:
+    """A file's text, line ends as they stand there; `-` is standard input.
 
     Raises:
         BadInputError: It cannot be read, is no UTF-8, or is far too large.
     """
     try:
-        if name == "-":
-            return sys.stdin.read()
-        path = Path(name)
-        if path.stat().st_size > _BYTES_MAX:
+        content = _bytes(name)
+        if len(content) > _BYTES_MAX:
             raise BadInputError(f"{name}: larger than {_BYTES_MAX // 1024**2} MiB")
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8")
     except OSError as error:
         raise BadInputError(f"{name}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BadInputError(f"{name}: no UTF-8 text") from None
+    except ValueError as error:  # a name with a zero byte
+        raise BadInputError(f"{name!r}: {error}") from None
+
+
+def _bytes(name: str) -> bytes:
+    """What a file holds, up to one byte more than is allowed: a device would never end."""
+    if name == "-":
+        binary = getattr(sys.stdin, "buffer", None)
+        return sys.stdin.read().encode() if binary is None else binary.read(_BYTES_MAX + 1)
+    with Path(name).open("rb") as file:
+        return file.read(_BYTES_MAX + 1)
 
 
 def read_documents(names: Sequence[str]) -> tuple[Document, ...]:
@@ -84,7 +102,7 @@ def _loaded(name: str) -> list[Any]:
     try:
         return list(yaml.load_all(read_text(name), Loader=_LOADER))
     except yaml.YAMLError as error:
-        raise BadInputError(f"{name}: {_yaml_problem(error)}") from None
+        raise BadInputError(f"{name}: {yaml_problem(error)}") from None
     except (RecursionError, ValueError) as error:  # nested without end; a date such as 2026-99-99
         raise BadInputError(f"{name}: cannot be read as YAML: {error}") from None
 
@@ -100,7 +118,13 @@ def _apart(place: str, content: object) -> Iterator[Document]:
         yield Document(place, content)
 
 
-def _yaml_problem(error: yaml.YAMLError) -> str:
+def yaml_problem(error: Exception, lines_before: int = 0) -> str:
+    """What PyYAML says of text that it cannot load, in one line.
+
+    Args:
+        error: What it raised.
+        lines_before: Lines of the file before the text that it was given.
+    """
     mark = getattr(error, "problem_mark", None)
     what = " ".join(str(getattr(error, "problem", None) or error).split())
-    return f"line {mark.line + 1}: no YAML: {what}" if mark is not None else f"no YAML: {what}"
+    return f"line {mark.line + 1 + lines_before}: no YAML: {what}" if mark is not None else f"no YAML: {what}"

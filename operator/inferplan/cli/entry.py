@@ -24,6 +24,7 @@ class Command:
 COMMANDS = {
     "plan": Command("plan", "plan from files: what limits an instance and what to change"),
     "show": Command("show", "print an OptimizationPlan, or a file of one, for people"),
+    "config": Command("config", "what manifests really run, setting by setting; edit them with --set"),
     "serve": Command("serve", "run the HTTP API, no cluster needed"),
     "operator": Command("run_operator", "run the operator in a cluster, or against one"),
     "crds": Command("crds", "print, write or check the CustomResourceDefinitions"),

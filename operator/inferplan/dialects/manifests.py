@@ -97,7 +97,7 @@ class _Place:
 def sites(document: object) -> tuple[Site, ...]:
     """All containers of an object, or of the objects in a list (`kind: List`, `DeploymentList` …), in their order."""
     found: list[Site] = []
-    for prefix, item in _objects(document, (), ""):
+    for prefix, item in objects(document):
         for place in _places(item):
             found.append(_site(item, prefix, place))
             if len(found) >= SITES_MAX:
@@ -105,14 +105,17 @@ def sites(document: object) -> tuple[Site, ...]:
     return tuple(found)
 
 
-def _objects(document: object, prefix: Path, kind: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """The objects of a document; items of a `DeploymentList` need not say that they are Deployments."""
+def objects(document: object, prefix: Path = (), kind: str = "") -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The objects of a document, each with its path in it: itself, or the items of a list.
+
+    Items of a `DeploymentList` need not say that they are Deployments.
+    """
     if not isinstance(document, Mapping) or len(prefix) > 2 * _NESTED_LISTS_MAX:
         return
     own_kind, items = document.get("kind", kind), document.get("items")
     if isinstance(own_kind, str) and own_kind.endswith("List") and isinstance(items, list):
         for index, item in enumerate(items):
-            yield from _objects(item, (*prefix, "items", index), own_kind.removesuffix("List"))
+            yield from objects(item, (*prefix, "items", index), own_kind.removesuffix("List"))
     elif isinstance(own_kind, str) and own_kind:
         yield prefix, document if "kind" in document else {**document, "kind": own_kind}
 

@@ -1,0 +1,114 @@
+"""`inferplan config`: what a manifest really runs, and the manifest with other settings."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+import yaml
+
+from inferplan.cli.config_table import config_table
+from inferplan.cli.errors import BadInputError
+from inferplan.cli.manifest_files import ManifestFile, read_manifests
+from inferplan.cli.output import one_line, write
+from inferplan.cli.parsers import command_parser
+from inferplan.dialects.report import Question, Report, report
+from inferplan.dialects.report_document import report_document
+from inferplan.dialects.version_order import version_number
+from inferplan.dialects.words import Unreadable
+
+_DESCRIPTION = """\
+What manifests really run: every setting of every engine container, and where it comes from (argument, environment,
+configFile, versionDefault). Understands shell scripts, variables, ConfigMaps in the same files, start commands of
+vLLM, SGLang and TGI, and objects of any kind. What cannot be read is said, never guessed.
+
+With --set and --unset: the file with other settings in the author's own shape, to the byte the same elsewhere."""
+_EXAMPLE = """\
+inferplan config -f deployment.yaml
+  inferplan config -f deployment.yaml --set max_batch_size=64 --unset swap_space -o diff
+
+exit codes: 0 fine, 2 bad input, or no container that could be read"""
+
+
+def run(words: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    options = _parser().parse_args(words)
+    question = _question(options)
+    files = read_manifests(options.filename)
+    found = report([document.source for file in files for document in file.documents], question)
+    found = with_problems(found, files)
+    _print(found, options.output)
+    check(found, files, question)
+    return 0
+
+
+def with_problems(found: Report, files: Sequence[ManifestFile]) -> Report:
+    """The report with what could not be read of the files themselves."""
+    problems = tuple(problem for file in files for problem in file.problems)
+    return Report(found.containers, (*problems, *found.unreadable), found.asked_for)
+
+
+def check(found: Report, files: Sequence[ManifestFile], question: Question) -> None:
+    """Ends the command where nothing was read, or not all of a file that was given by name.
+
+    Raises:
+        BadInputError: One line for each reason.
+    """
+    if question.container is not None and not _is_there(question.container, found):
+        known = ", ".join(found.asked_for) or "none"
+        raise BadInputError(f"--container {question.container}: there is no such container; there are: {known}")
+    if not found.containers:
+        raise BadInputError(*map(_line, found.unreadable))
+    broken = [problem for file in files if file.named for problem in file.problems]
+    if broken:
+        raise BadInputError(*map(_line, broken))
+
+
+def _is_there(wanted: str, found: Report) -> bool:
+    return any(wanted in {name, name.rpartition("/")[2]} for name in found.asked_for)
+
+
+def _line(entry: Unreadable) -> str:
+    return one_line(f"{entry.where}: {entry.reason}")
+
+
+def _question(options: argparse.Namespace) -> Question:
+    if options.engine_version is not None and version_number(options.engine_version) is None:
+        raise BadInputError(f'--engine-version: "{options.engine_version}" is no version such as 0.33.0')
+    return Question(options.engine_version, options.gpu, options.container, every_default=options.all)
+
+
+def _print(found: Report, output: str) -> None:
+    match output:
+        case "json":
+            write(json.dumps(report_document(found), indent=2, ensure_ascii=False) + "\n")
+        case "yaml":
+            write(yaml.safe_dump(report_document(found), sort_keys=False, allow_unicode=True, width=110))
+        case _ if found.containers:
+            write(config_table(found))
+        case _:
+            sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_parser("config", _DESCRIPTION, _EXAMPLE)
+    parser.add_argument(
+        "-f",
+        "--filename",
+        metavar="FILE",
+        action="append",
+        required=True,
+        help="manifests, or a folder with *.yaml, *.yml and *.json; - is standard input",
+    )
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a setting")
+    parser.add_argument("--unset", metavar="KEY", action="append", default=[], help="take a setting out")
+    parser.add_argument("--container", metavar="NAME", help="only this one: NAME or KIND/NAME/CONTAINER")
+    parser.add_argument(
+        "--engine-version", metavar="VERSION", help="version of the engine, where the image's tag does not say it"
+    )
+    parser.add_argument("--gpu", metavar="PRODUCT", help="GPU, where the pod's node selector does not say it")
+    parser.add_argument("--all", action="store_true", help="defaults of all other flags of that release too")
+    parser.add_argument(
+        "-o", "--output", choices=("table", "yaml", "json", "diff"), default="table", help="default: %(default)s"
+    )
+    return parser

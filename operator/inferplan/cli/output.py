@@ -1,0 +1,16 @@
+"""Text on standard output, whatever a manifest holds."""
+
+import re
+import sys
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def write(text: str) -> None:
+    """Prints text as it is; half of a surrogate pair, which no encoding has, as its escape."""
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def one_line(text: str) -> str:
+    """Text without line ends and control characters, which could move a terminal's cursor."""
+    return _CONTROL.sub(" ", text).strip()

@@ -1,0 +1,93 @@
+"""Secrets that stand in a manifest as plain text, and output that does not repeat them. Pure."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from inferplan.dialects.drift import Finding
+from inferplan.dialects.grammar import Meaning
+from inferplan.dialects.reading import Reading
+from inferplan.dialects.words import Unreadable
+
+MASK = "***"
+"""What stands for a secret."""
+
+_SECRET_NAME = re.compile(
+    # --api-key, --admin-api-key, --hf-token, --ngrok-authtoken, --ssl-keyfile-password; not --tokenizer, max_tokens.
+    r"(?:^|_)api_?keys?$|(?:^|_)(?:auth)?tokens?$|passw|passphrase|secret|credential"
+)
+_IN_ADDRESS = re.compile(r"(://)[^/\s:@\"']*:[^/\s@\"']+@")
+"""User and password in an address: redis://user:password@host."""
+_SHORTEST_REPLACED = 6
+"""Shorter secrets are only masked where they are the value; as parts of other text they would hide ordinary words."""
+
+
+def is_secret(name: str) -> bool:
+    """Whether a flag, setting or key of this name holds something that must not be shown."""
+    plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").strip("_.")
+    if plain.startswith(("max_", "num_", "min_")):
+        return False
+    return _SECRET_NAME.search(plain) is not None
+
+
+def masked(name: str, value: Any) -> Any:  # noqa: ANN401  any JSON value
+    """A JSON value without secrets: all of it under a secret's name, else what stands under such names in it."""
+    match value:
+        case str():
+            return MASK if is_secret(name) else _IN_ADDRESS.sub(rf"\1{MASK}@", value)
+        case Mapping():
+            return {key: masked(name if is_secret(name) else str(key), item) for key, item in value.items()}
+        case list():
+            return [masked(name, item) for item in value]
+        case _:
+            return value
+
+
+class Masker:
+    """Takes the secrets of one container's arguments out of messages.
+
+    Args:
+        reading: The container, read.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        found = sorted(dict.fromkeys(_secrets(reading)), key=len, reverse=True)
+        self._long = [text for text in found if len(text) >= _SHORTEST_REPLACED]
+        self._all = found
+
+    def text(self, text: str, key: str = "") -> str:
+        """A message without secrets; short ones are taken out of messages about `key` itself."""
+        for secret in self._all if is_secret(key) else self._long:
+            text = text.replace(secret, MASK)
+        return _IN_ADDRESS.sub(rf"\1{MASK}@", text)
+
+    def unreadable(self, entry: Unreadable) -> Unreadable:
+        """The same without secrets."""
+        key = entry.key or ""
+        return replace(entry, where=self.text(entry.where), reason=self.text(entry.reason, key))
+
+    def finding(self, entry: Finding) -> Finding:
+        """The same without secrets."""
+        fix = {key: masked(key, value) for key, value in entry.fix.items()}
+        return replace(entry, flag=self.text(entry.flag), reason=self.text(entry.reason, entry.key), fix=fix)
+
+
+def _secrets(reading: Reading) -> Iterator[str]:
+    for argument in reading.scanned.arguments:
+        dest = argument.meaning.flag.dest if isinstance(argument.meaning, Meaning) else ""
+        if is_secret(dest) or is_secret(argument.name) or any(map(is_secret, argument.path)):
+            yield from _shown_forms(argument.values(reading.launch.words))
+    for key, setting in reading.config.settings.items():
+        if is_secret(key) and isinstance(setting.value, str):
+            yield from _shown_forms((setting.value,))
+    for name, pieces in reading.launch.variables.items():
+        value = "".join(piece.text for piece in pieces if not piece.unknown)
+        if is_secret(name) and not value.isdecimal():  # TOTAL_TOKENS=131072 is none
+            yield from _shown_forms((value,))
+
+
+def _shown_forms(texts: Sequence[str]) -> Iterator[str]:
+    """A secret as messages may show it: whole, or cut off."""
+    for text in (" ".join(texts), *texts):
+        yield from (text[:length] for length in (len(text), 60, 40) if text)
