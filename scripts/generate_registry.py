@@ -5,10 +5,12 @@ Usage: python scripts/generate_registry.py DUMPS [--check]
 DUMPS is a folder with ``vllm_args/VERSION.json`` (``{"version", "args": [...]}``) and ``sglang_args_VERSION.json``
 (a list), one entry for each action of that release's argparse parser: ``flags``, ``dest``, ``action``, ``type`` (the
 name of the function that reads a value), ``nargs``, ``choices`` (checked by argparse) or ``metavar_choices`` (only
-named in the help, checked later by the config), ``default`` (its repr). Written are ``vllm.json`` and
+named in the help, checked later by the config), ``default`` (its repr); ``refused`` where the parser knows a retired
+flag only to refuse it. Written are ``vllm.json`` and
 ``sglang.json`` in operator/inferplan/dialects/data: each distinct flag once, one a line, and for each release the
-numbers of its flags. With ``--check`` nothing is written, and the exit code says whether the files are what the dumps
-give. The dumps are not needed to build or to test; run this again to add a release.
+numbers of its flags. Releases without a dump in DUMPS stay as they are in the files. With ``--check`` nothing is
+written, and the exit code says whether the files are what the dumps give. The dumps are not needed to build or to test;
+run this again to add a release. dump_vllm_args.py and dump_sglang_args.py make them.
 """
 
 import argparse
@@ -38,6 +40,7 @@ KINDS = {
     "PromptAdapterParserAction": "value",
     "DeprecatedLogConfigFileAction": "value",
     "LoRAPathAction": "value",
+    "DeprecatedAliasStoreAction": "value",  # an older name of another flag, whose dest it has
     "DeprecatedStoreConstAction": "value",
 }
 """What an argparse action takes; the classes are argparse's, vLLM's (argparse_utils.py, cli_args.py) and SGLang's
@@ -97,10 +100,11 @@ def default_text(shown: str) -> str | None:
     try:
         value = ast.literal_eval(enum[1] if enum else shown)
     except (ValueError, SyntaxError):
-        return "[]" if shown == "set()" else None
+        return None
     if value is None or value == argparse.SUPPRESS:
         return None
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, list | dict | tuple) else str(value)
+    plain = sorted(value) if isinstance(value, set) else value
+    return json.dumps(plain, separators=(",", ":")) if isinstance(plain, list | dict | tuple) else str(value)
 
 
 def _choices(action: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,10 +148,14 @@ def entry(engine: str, action: Mapping[str, Any]) -> dict[str, Any]:
     name = action["action"]
     if name not in KINDS:
         sys.exit(f"{engine} {action['dest']}: unknown argparse action {name}; say in KINDS what it takes")
-    kind = "true" if name == "DeprecatedStoreConstAction" and action.get("nargs") == 0 else KINDS[name]
+    kind, dest = KINDS[name], action["dest"]
+    if name == "DeprecatedStoreConstAction" and action.get("nargs") == 0:
+        # an older flag that sets another one to a value of its own (SGLang 0.5.15, 0.5.18): read as itself
+        kind, dest = "true", action["flags"][0].lstrip("-").replace("-", "_")
     on, off = _split(action["flags"], pairs=name == "EnableDisableAction", switch=kind == "switch")
-    flag: dict[str, Any] = {"dest": action["dest"], "names": on, "kind": kind}
+    flag: dict[str, Any] = {"dest": dest, "names": on, "kind": kind}
     flag |= {"off": off} if off else {}
+    flag |= {"deprecated": True} if name.startswith("Deprecated") else {}
     flag |= _value(engine, action) if kind in {"value", "append"} else {}
     default = None if kind == "help" or flag.get("type") in {"object", "object_or_level"} else action["default"]
     shown = None if default is None else default_text(default)
@@ -190,8 +198,18 @@ def read_dumps(dumps: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
         flags = [entry("vllm", action) for action in _upstream(version, vllm[version])]
         found.setdefault("vllm", {})[version] = list(_vllm_extras(version, flags))
     for version in sorted(sglang, key=numbers):
-        found.setdefault("sglang", {})[version] = [entry("sglang", action) for action in sglang[version]]
+        found.setdefault("sglang", {})[version] = [
+            entry("sglang", action) for action in sglang[version] if not action.get("refused")
+        ]
     return found
+
+
+def written(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The flags by release that a data file holds; nothing where there is no file yet."""
+    if not path.exists():
+        return {}
+    data = json.loads(path.read_text("utf-8"))
+    return {version: [data["flags"][number] for number in members] for version, members in data["releases"].items()}
 
 
 def text_of(releases: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -212,8 +230,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file differs")
     options = parser.parse_args()
     stale = []
-    for engine, releases in read_dumps(options.dumps).items():
-        path, text = DATA / f"{engine}.json", text_of(releases)
+    for engine, dumped in read_dumps(options.dumps).items():
+        path = DATA / f"{engine}.json"
+        releases = written(path) | dumped
+        text = text_of({version: releases[version] for version in sorted(releases, key=numbers)})
         if options.check:
             stale += [] if path.exists() and path.read_text("utf-8") == text else [path.name]
         else:

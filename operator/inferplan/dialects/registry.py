@@ -69,6 +69,7 @@ class FlagSpec:
         default: As text; None where it is None, or is not one value, or depends.
         environment: Variable that sets it too.
         serve_only: Only `vllm serve` has it, not the api_server module.
+        deprecated: The parser itself warns of it, or it is an old name of another flag with that dest (SGLang).
     """
 
     dest: str
@@ -83,6 +84,7 @@ class FlagSpec:
     default: str | None = None
     environment: str = ""
     serve_only: bool = False
+    deprecated: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ class Release:
         return tuple(found for name, found in self._spellings.items() if name.startswith(prefix))
 
     def named(self, dest: str) -> FlagSpec | None:
-        """The flag that the engine calls so; None where this release has none."""
+        """The flag that the engine calls so, not a deprecated one where there is another; None where there is none."""
         return self._by_dest.get(dest)
 
     @cached_property
@@ -125,7 +127,8 @@ class Release:
 
     @cached_property
     def _by_dest(self) -> Mapping[str, FlagSpec]:
-        return MappingProxyType({flag.dest: flag for flag in reversed(self.flags)})
+        by_rank = sorted(self.flags, key=lambda flag: not flag.deprecated)
+        return MappingProxyType({flag.dest: flag for flag in by_rank})
 
 
 @dataclass(frozen=True)
@@ -271,6 +274,7 @@ def _spec(flag: Mapping[str, Any]) -> FlagSpec:
         default=flag.get("default"),
         environment=flag.get("environment", ""),
         serve_only=flag.get("serve_only", False),
+        deprecated=flag.get("deprecated", False),
     )
 
 
