@@ -6,8 +6,8 @@ from dataclasses import dataclass
 _VERSION = re.compile(
     r"v?(?P<numbers>\d{1,9}(?:\.\d{1,9}){0,5})"
     r"(?:[-_.]?(?P<phase>dev|alpha|beta|rc|post|a|b|c)[-_.]?(?P<count>\d{0,9}))?"
-    r"(?:[-_.+].*)?",
-    re.IGNORECASE | re.DOTALL,
+    r"(?:[-_+].*|\.[a-z].*)?",
+    re.IGNORECASE,
 )
 _PHASES = {"dev": -4, "a": -3, "alpha": -3, "b": -2, "beta": -2, "c": -1, "rc": -1, "post": 1}
 
