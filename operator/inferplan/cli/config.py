@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import yaml
 
+from inferplan.cli.config_edit import Wanted, edited_file, unified
 from inferplan.cli.config_table import config_table
 from inferplan.cli.errors import BadInputError
-from inferplan.cli.manifest_files import ManifestFile, read_manifests
+from inferplan.cli.manifest_files import ManifestFile, parsed, read_manifests
 from inferplan.cli.output import one_line, write
 from inferplan.cli.parsers import command_parser
 from inferplan.dialects.report import Question, Report, report
@@ -35,15 +36,37 @@ def run(words: Sequence[str]) -> int:
     options = _parser().parse_args(words)
     question = _question(options)
     files = read_manifests(options.filename)
-    found = report([document.source for file in files for document in file.documents], question)
-    found = with_problems(found, files)
+    if options.set or options.unset:
+        return _edit(files, question, options)
+    if options.output == "diff":
+        raise BadInputError("-o diff shows what --set and --unset change; give one of them")
+    found = examined(files, question)
     _print(found, options.output)
     check(found, files, question)
     return 0
 
 
-def with_problems(found: Report, files: Sequence[ManifestFile]) -> Report:
-    """The report with what could not be read of the files themselves."""
+def _edit(files: Sequence[ManifestFile], question: Question, options: argparse.Namespace) -> int:
+    found = examined(files, question)
+    check(found, files, question)
+    wanted = Wanted(options.set, options.unset, options.engine_version)
+    file, text = edited_file(files, found, wanted)
+    if text == file.text:
+        print(f"inferplan config: note: {file.name}: nothing changes", file=sys.stderr)
+    match options.output:
+        case "json":
+            fresh = [parsed(file.name, text, named=True) if each is file else each for each in files]
+            _print(examined(fresh, question), "json")
+        case "diff":
+            write(unified(file.name, file.text, text))
+        case _:
+            write(text)
+    return 0
+
+
+def examined(files: Sequence[ManifestFile], question: Question) -> Report:
+    """What the files' containers run, and what could not be read of the files themselves."""
+    found = report([document.source for file in files for document in file.documents], question)
     problems = tuple(problem for file in files for problem in file.problems)
     return Report(found.containers, (*problems, *found.unreadable), found.asked_for)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from inferplan.cli.output import one_line
-from inferplan.dialects.report import EngineContainer, Report, VersionSource, label
+from inferplan.dialects.report import EngineContainer, Report, VersionSource
 from inferplan.dialects.report_document import setting_document
 from inferplan.dialects.words import Unreadable
 from inferplan.domain.hardware import Accelerator
@@ -30,8 +30,10 @@ _COLUMNS = ("KEY", "VALUE", "ORIGIN", "FLAG")
 
 def config_table(report: Report) -> str:
     """The whole report, ending with a newline."""
-    sections = [_container(found) for found in report.containers]
-    sections.append(_section("Cannot be read", [line for entry in report.unreadable for line in _unreadable(entry)]))
+    sections = [_container(found, _inside(report, found)) for found in report.containers]
+    inside = {entry for found in report.containers for entry in _inside(report, found)}
+    outside = [entry for entry in report.unreadable if entry not in inside]
+    sections.append(_section("Not read", [line for entry in outside for line in _wrapped(_outside_text(entry))]))
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
@@ -39,12 +41,21 @@ def _section(title: str, lines: Sequence[str]) -> list[str]:
     return [title, *lines] if lines else []
 
 
-def _container(found: EngineContainer) -> list[str]:
+def _inside(report: Report, found: EngineContainer) -> list[Unreadable]:
+    """What is unreadable in this container."""
+    place = f"{found.place}: containers[{found.site.container_name}] "
+    return [entry for entry in report.unreadable if entry.where.startswith(place)]
+
+
+def _container(found: EngineContainer, unreadable: Sequence[Unreadable]) -> list[str]:
     namespace = f"{found.site.namespace}/" if found.site.namespace else ""
     title = f"{found.site.kind} {namespace}{found.site.name}, container {found.site.container_name}"
     lines = [one_line(f"{title}  ({found.source.place})")]
     lines += [f"{_INDENT}{name:<8} {one_line(text)}" for name, text in _facts(found)]
     lines += ["", *_settings(found)]
+    if unreadable:
+        lines += ["", f"{_INDENT}Cannot be read"]
+        lines += [line for entry in unreadable for line in _wrapped(_inside_text(entry))]
     if found.findings:
         lines += ["", f"{_INDENT}Findings"]
         lines += [line for entry in found.findings for line in _wrapped(f"{entry.severity}: {entry.reason}")]
@@ -106,14 +117,22 @@ def value_text(value: Any) -> str:  # noqa: ANN401  any JSON value
     return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) or '""'
 
 
-def _unreadable(entry: Unreadable) -> list[str]:
-    return _wrapped(f"{entry.where}: {entry.reason} ({entry.code})")
+def _inside_text(entry: Unreadable) -> str:
+    """Flag or word, and why; most reasons name it themselves."""
+    what = entry.where.rpartition("] ")[2]
+    return f"{entry.reason} ({entry.code})" if what in entry.reason else f"{what}: {entry.reason} ({entry.code})"
+
+
+def _outside_text(entry: Unreadable) -> str:
+    return f"{entry.where}: {entry.reason} ({entry.code})"
 
 
 def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(
-        one_line(text), _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT * 2, break_long_words=False
+        one_line(text),
+        _WIDTH,
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT * 2,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
-
-
-__all__ = ["config_table", "label", "value_text"]

@@ -6,7 +6,7 @@ whatever lies in a repository: templates beside manifests, values beside charts.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,21 @@ def _read(name: str, *, named: bool) -> ManifestFile:
     except BadInputError as error:
         problem = Unreadable(UnreadableCode.NOT_YAML, name, str(error).removeprefix(f"{name}: "))
         return ManifestFile(name, "", named, problems=(problem,))
+    return parsed(name, text, named=named)
+
+
+def parsed(name: str, text: str, *, named: bool) -> ManifestFile:
+    """A file's text, read.
+
+    Args:
+        name: The file's name.
+        text: Its text.
+        named: Whether it was given by name.
+    """
     file = ManifestFile(name, text, named)
     found = list(_contents(text))
     contents = [(index, content) for index, content in found if not isinstance(content, Unreadable)]
-    problems = [replace(content, where=name) for _, content in found if isinstance(content, Unreadable)]
+    problems = _distinct(replace(content, where=name) for _, content in found if isinstance(content, Unreadable))
     documents = []
     for number, (index, content) in enumerate(contents, 1):
         place = f"{name}: document {number}" if len(found) > 1 else name
@@ -108,6 +119,15 @@ def _read(name: str, *, named: bool) -> ManifestFile:
     if not found:
         problems = [Unreadable(UnreadableCode.NO_CONTAINERS, name, "holds no document")]
     return replace(file, documents=tuple(documents), problems=tuple(problems))
+
+
+def _distinct(problems: Iterable[Unreadable]) -> list[Unreadable]:
+    """All that is no YAML, and the first sign of a template: every part of a template has one."""
+    found: list[Unreadable] = []
+    for problem in problems:
+        again = problem.code is UnreadableCode.HELM_TEMPLATE and any(each.code is problem.code for each in found)
+        found += [] if again else [problem]
+    return found
 
 
 def _contents(text: str) -> Iterator[tuple[int, Any]]:
