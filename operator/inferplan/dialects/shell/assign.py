@@ -7,7 +7,7 @@ from inferplan.dialects.shell import expand
 from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.parameters import NAME
 from inferplan.dialects.shell.state import Machine, Pieces, Status, Variable, unknown
-from inferplan.dialects.shell.tree import Node, apart, grouped
+from inferplan.dialects.shell.tree import Node, grouped
 from inferplan.dialects.words import Word, cut
 
 
@@ -33,21 +33,28 @@ class Declared:
 PLAIN = Declared()
 
 
-def assignments(machine: Machine, nodes: Sequence[Node]) -> Status:
+def assignments(machine: Machine, groups: Sequence[Sequence[Node]]) -> Status:
     """Runs assignments that stand for themselves."""
-    for node in nodes:
-        name, variable = evaluated(machine, node)
+    for group in groups:
+        name, variable = evaluated(machine, group)
         machine.set(name, variable)
     return Status.YES
 
 
-def evaluated(machine: Machine, node: Node) -> tuple[str, Variable]:
+def evaluated(machine: Machine, group: Sequence[Node]) -> tuple[str, Variable]:
     """The variable that an assignment sets, and its value.
 
+    Args:
+        machine: The shell.
+        group: The assignment, and what the parser cut off from its value.
+
     Raises:
-        ShellError: Its name is not known.
+        ShellError: Its name is not known, or the parser misread it.
     """
+    node, *rest = group
     target, values = node.children[0], node.named("value")
+    if any(child.kind in {"variable_assignment", "array"} for child in (*rest, *(values if rest else ()))):
+        raise ShellError("an assignment of this form is not read", node.line)
     append = any(child.kind == "+=" for child in node.children)
     name_node = target.children[0] if target.kind == "subscript" else target
     if node.source.shadow.hidden(name_node.start, name_node.end):
@@ -56,7 +63,7 @@ def evaluated(machine: Machine, node: Node) -> tuple[str, Variable]:
     old = machine.variables.get(name)
     if values and values[0].kind == "array":
         return name, _array(machine, name, values[0], old if append else Variable((), array=True))
-    value = expand.value(machine, values)
+    value = expand.value(machine, (*values, *rest))
     if target.kind == "subscript":
         return name, _element(name, old, target, value, append=append)
     return name, _scalar(name, old, value, append=append)
@@ -98,19 +105,15 @@ def _element(name: str, old: Variable | None, target: Node, value: Pieces, *, ap
 def declaration(machine: Machine, node: Node) -> Status:
     """Runs `export`, `readonly`, `declare`, `typeset` or `local`."""
     keyword, *rest = node.children
-    for before, after in zip(node.children, rest, strict=False):
-        if not apart(before, after):
-            raise ShellError("a declaration of this form is not read", node.line)
     options = "".join(child.text for child in rest if child.kind == "word" and child.text[:1] in "-+")
     declared = _declared(keyword.kind, options)
-    for child in rest:
-        if child.kind == "variable_assignment":
-            name, variable = evaluated(machine, child)
+    for group in grouped(rest):
+        first = group[0]
+        if first.kind == "variable_assignment":
+            name, variable = evaluated(machine, group)
             _declare(machine, declared, name, variable)
-        elif child.kind == "variable_name":
-            _declare(machine, declared, child.text, None)
-        elif child.kind != "word" or child.text[:1] not in "-+":
-            for word in expand.words(machine, (child,)):
+        elif first.kind != "word" or first.text[:1] not in "-+":
+            for word in expand.words(machine, group):
                 _word(machine, declared, word)
     return Status.YES
 

@@ -37,7 +37,8 @@ def _exit(machine: Machine, command: Call) -> Status:
 
 
 def _return(machine: Machine, command: Call) -> Status:
-    machine.end(End.FUNCTION if machine.local is not None else End.SCRIPT, command.node.line)
+    if machine.local is not None:  # elsewhere it is an error, and the script goes on
+        machine.end(End.FUNCTION, command.node.line)
     return Status.OPEN
 
 

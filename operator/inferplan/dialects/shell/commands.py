@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 from inferplan.dialects.shell import assign, expand, printing, redirects
 from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.state import End, Found, Machine, Pieces, Status, Variable
-from inferplan.dialects.shell.tree import Node, apart
+from inferplan.dialects.shell.tree import Node, grouped
 from inferplan.dialects.words import Word
 
-_TESTING = frozenset("cmp diff egrep expr fgrep grep hash mountpoint pgrep pidof type which".split())
+_TESTING = frozenset(
+    ["cmp", "diff", "egrep", "expr", "fgrep", "grep", "hash", "mountpoint", "pgrep", "pidof", "type", "which"]
+)
 """Programs that are asked a question: their failure is an answer, not a mishap."""
 _SILENT = frozenset({"cd", "chmod", "mkdir", "sleep", "touch", "trap", "ulimit", "umask", "wait"})
 """Programs that print nothing when all goes well."""
@@ -50,19 +52,16 @@ Builtin = Callable[[Machine, Call], Status]
 def simple(machine: Machine, node: Node, builtins: Mapping[str, Builtin]) -> Status:
     """Runs a simple command."""
     attached = (*node.named("redirect"), *(node.redirects or ()))
-    nodes = (*_words(node), *redirects.arguments(attached))
+    assignments, own = _parts(node)
+    nodes = (*own, *redirects.arguments(attached))
     end = max((child.end for child in nodes), default=node.end)
 
     def run() -> Status:
         words = expand.words(machine, nodes)
-        prefix = dict(
-            assign.evaluated(machine, child) for child in node.children if child.kind == "variable_assignment"
-        )
-        if words:
-            return call(machine, Call(node, words, end, prefix), builtins)
-        for name, variable in prefix.items():
-            machine.set(name, variable)
-        return Status.HOPED
+        if not words:
+            return assign.assignments(machine, assignments)
+        prefix = dict(assign.evaluated(machine, group) for group in assignments)
+        return call(machine, Call(node, words, end, prefix), builtins)
 
     return piped(machine, attached, run)
 
@@ -88,28 +87,19 @@ def joined(before: Pieces | None, more: Pieces | None) -> Pieces | None:
     return None if before is None or more is None else (*before, *more)
 
 
-def _words(node: Node) -> tuple[Node, ...]:
-    """The nodes of a command's words.
+def _parts(node: Node) -> tuple[list[tuple[Node, ...]], tuple[Node, ...]]:
+    """A command's assignments, each with what the parser cut off from its value, and the nodes of its words.
 
     Raises:
-        ShellError: The parser took two halves of something for two things.
+        ShellError: The parser took something for a part of the command that is none.
     """
-    found: list[Node] = []
-    last: Node | None = None
-    for child in node.children:
-        if child.field == "redirect":
-            last = None
-            continue
-        if child.kind == "subshell" or (
-            last is not None and last.kind == "variable_assignment" and not apart(last, child)
-        ):
-            raise ShellError("a command of this form is not read", child.line)
-        last = child
-        if child.kind == "command_name":
-            found += child.children
-        elif child.kind != "variable_assignment":
-            found.append(child)
-    return tuple(found)
+    flat = [child.children if child.kind == "command_name" else (child,) for child in node.children]
+    nodes = [child for children in flat for child in children if child.field != "redirect"]
+    if any(child.kind == "subshell" for child in nodes):
+        raise ShellError("a command of this form is not read", node.line)
+    groups = list(grouped(nodes))
+    first = next((index for index, group in enumerate(groups) if group[0].kind != "variable_assignment"), len(groups))
+    return groups[:first], tuple(child for group in groups[first:] for child in group)
 
 
 def call(machine: Machine, command: Call, builtins: Mapping[str, Builtin]) -> Status:

@@ -248,9 +248,10 @@ def repeated(machine: Machine, node: Node) -> Status:
         status = inner.run(inner, condition)
         if inner.ended or (status is wanted.negated() and not inner.probing):
             return status
-        endless = status is wanted and not inner.probing
-        if endless or inner.probing:
-            return inner.run(inner, node.named("body")[0].children)
+        if status is wanted or inner.probing:
+            inner.run(inner, node.named("body")[0].children)
+            endless = not inner.probing and inner.ended is None and End.LOOP not in inner.doubts
+            return status
         taken = inner.fork(f"in the loop in line {node.line}")
         taken.run(taken, node.named("body")[0].children)
         taken.past(End.LOOP)
@@ -258,6 +259,8 @@ def repeated(machine: Machine, node: Node) -> Status:
         return status
 
     loop(machine, node, body, certain=True)
+    if endless:
+        machine.end(End.SCRIPT, node.line)
     return Status.HOPED
 
 

@@ -21,7 +21,9 @@ LONGEST_NAME = 60
 
 def words(machine: Machine, nodes: Sequence[Node]) -> tuple[Word, ...]:
     """The words that a command's or array's nodes stand for."""
-    return tuple(word for group in grouped(nodes) for word in _word(machine, group))
+    found = tuple(word for group in grouped(nodes) for word in _word(machine, group))
+    machine.budget.spend(sum(len(word.pieces) for word in found))
+    return found
 
 
 def value(machine: Machine, nodes: Sequence[Node]) -> Pieces:
@@ -76,9 +78,8 @@ def _word(machine: Machine, group: Sequence[Node]) -> tuple[Word, ...]:
         return (Word((_unknown(group[0], group[-1].end, BRACES, splits=True),)),)
     fields = Fields(certain=IFS not in machine.variables)
     for index, node in enumerate(group):
-        if node.kind == "$" and group[index + 1 :] and group[index + 1].kind == "string":
-            continue  # $"…" is translated, which leaves it as it is
-        _tilde(machine, node, fields) if index == 0 else _expand(machine, node, fields)
+        if not _translates(group[index : index + 2]):
+            _tilde(machine, node, fields) if index == 0 else _expand(machine, node, fields)
     found = fields.words()
     if plain and matches_files(plain, plain):
         return tuple(
@@ -86,6 +87,11 @@ def _word(machine: Machine, group: Sequence[Node]) -> tuple[Word, ...]:
             for word in found
         )
     return found
+
+
+def _translates(nodes: Sequence[Node]) -> bool:
+    """Whether the first is the dollar sign of `$"…"`, which is translated: that leaves it as it is."""
+    return nodes[0].kind == "$" and len(nodes) > 1 and nodes[1].kind == "string"
 
 
 def _plain(nodes: Sequence[Node]) -> str:
@@ -122,20 +128,27 @@ def _tilde(machine: Machine, node: Node, fields: Fields) -> None:
 
 def _expand(machine: Machine, node: Node, fields: Fields) -> None:
     """Joins what a node stands for."""
-    source, start, end = node.source, node.start, node.end
     if node.kind == "concatenation":
-        for child in node.children:
-            _expand(machine, child, fields)
+        for index, child in enumerate(node.children):
+            if not _translates(node.children[index : index + 2]):
+                _expand(machine, child, fields)
+    elif node.kind in _EXPANSIONS or node.kind == "process_substitution":
+        _expansion(machine, node, fields, quoted=False)
     elif node.kind in {"string", "translated_string"}:
         _string(machine, node if node.kind == "string" else node.children[-1], fields)
-    elif node.kind == "raw_string":
+    elif node.kind == "number" and node.children:
+        _mixed(machine, node, (node.start, node.end), fields, UNQUOTED)
+    else:
+        _text(node, fields)
+
+
+def _text(node: Node, fields: Fields) -> None:
+    """Joins a node without expansions in it."""
+    source, start, end = node.source, node.start, node.end
+    if node.kind == "raw_string":
         fields.literal(source.shadow.pieces(start + 1, end - 1), quoted=True)
     elif node.kind == "ansi_c_string":
         fields.literal(ansi(node), quoted=True)
-    elif node.kind in _EXPANSIONS or node.kind == "process_substitution":
-        _expansion(machine, node, fields, quoted=False)
-    elif node.kind == "number" and node.children:
-        _mixed(machine, node, (start, end), fields, UNQUOTED)
     else:
         fields.literal(literal(source, start, end, UNQUOTED), quoted=False)
 

@@ -68,6 +68,8 @@ class Fields:
 
     def elements(self, elements: Sequence[Sequence[Piece]], *, quoted: bool, joined: bool) -> None:
         """Joins what `$@`, `$*` or an array stands for: a word for each element, or one for all if `joined`."""
+        if joined and not elements:
+            self.add(())  # "$*" is a word also where there are no arguments
         for index, element in enumerate(elements):
             if index and (joined or not self.splits):
                 self.expand((Piece(" ", unknown="" if self._certain else IFS),), quoted=quoted)

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator
 
+from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.tree import Node, Source
 from inferplan.dialects.words import Piece
 
@@ -14,6 +15,9 @@ HEREDOC = re.compile(r"\\([$`\\\n])")
 """POSIX.1-2024, 2.7.4 Here-document: as in double quotes, but `"` is an ordinary letter."""
 NOTHING = re.compile(r"(?!)")
 
+_DOLLAR = re.compile(r"\\.|(\$)", re.DOTALL)
+_EXPANDED = re.compile(r"[A-Za-z0-9_@*#?$!({'-]")
+_ANSI_STRING = re.compile(r"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
 _ANSI = re.compile(
     r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.)|(.))", re.DOTALL
 )
@@ -37,9 +41,22 @@ _ANSI_LETTERS = {
 
 def literal(source: Source, start: int, end: int, escapes: "re.Pattern[str]") -> tuple[Piece, ...]:
     """What a stretch of literal text stands for; `escapes` are the backslashes that are taken away."""
+    if "$" in source.code[start:end] and escapes is not NOTHING:
+        _check_dollars(source, start, end)
     if "\\" not in source.code[start:end]:
         return source.shadow.pieces(start, end)
     return tuple(_literal(source, start, end, escapes))
+
+
+def _check_dollars(source: Source, start: int, end: int) -> None:
+    """A dollar sign that begins something is no literal one.
+
+    Raises:
+        ShellError: The parser took it for one.
+    """
+    for match in _DOLLAR.finditer(source.code, start, end):
+        if match[1] and _EXPANDED.match(source.code, match.end()):
+            raise ShellError("an expansion of this form is not read", source.line(match.start()))
 
 
 def _literal(source: Source, start: int, end: int, escapes: "re.Pattern[str]") -> Iterator[Piece]:
@@ -55,7 +72,13 @@ def _literal(source: Source, start: int, end: int, escapes: "re.Pattern[str]") -
 
 
 def ansi(node: Node) -> tuple[Piece, ...]:
-    """What `$'…'` stands for."""
+    """What `$'…'` stands for.
+
+    Raises:
+        ShellError: The parser misread where it ends: it takes a quote behind two backslashes for an escaped one.
+    """
+    if not _ANSI_STRING.fullmatch(node.source.code, node.start, node.end):
+        raise ShellError("the string $'…' ends where the parser does not see it", node.line)
     return tuple(_ansi(node))
 
 

@@ -6,7 +6,7 @@ from inferplan.dialects.shell import assign, commands, compound, conditions, red
 from inferplan.dialects.shell.builtin_commands import BUILTINS
 from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.state import Machine, Status
-from inferplan.dialects.shell.tree import Node, apart
+from inferplan.dialects.shell.tree import Node, grouped
 
 
 def statements(machine: Machine, nodes: Sequence[Node]) -> Status:
@@ -44,14 +44,11 @@ def _simple(machine: Machine, node: Node) -> Status:
 
 
 def _assignment(machine: Machine, node: Node) -> Status:
-    return assign.assignments(machine, (node,))
+    return assign.assignments(machine, [(node,)])
 
 
 def _assignments(machine: Machine, node: Node) -> Status:
-    for before, after in zip(node.children, node.children[1:], strict=False):
-        if not apart(before, after):
-            raise ShellError("assignments of this form are not read", node.line)
-    return assign.assignments(machine, node.children)
+    return assign.assignments(machine, list(grouped(node.children)))
 
 
 _NO_STATEMENTS = frozenset({"file_redirect", "elif_clause", "else_clause"})

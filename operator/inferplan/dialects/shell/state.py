@@ -15,6 +15,9 @@ Pieces = tuple[Piece, ...]
 MAX_STEPS = 100_000
 """Statements, words and pieces that reading one script may take: far more than scripts have (a launch script of 190
 lines takes about 1,500), and an end for functions that call themselves."""
+MAX_SIZE = 256 * 1024
+"""Characters that one variable may hold, each of its pieces counted as PIECE_SIZE; as long as the longest script."""
+PIECE_SIZE = 16
 MAX_DEPTH = 40
 """Functions, evaluated strings and substitutions inside each other: a few in real scripts; keeps clear of Python's
 own limit of 1,000 frames."""
@@ -70,8 +73,8 @@ class Variable:
 
     @property
     def size(self) -> int:
-        """Characters and pieces that it holds."""
-        return sum(len(piece.text) + 1 for pieces in self.fields for piece in pieces)
+        """How much it holds."""
+        return sum(len(piece.text) + PIECE_SIZE for pieces in self.fields for piece in pieces)
 
 
 def unknown(name: str, *, splits: bool = False) -> Pieces:
@@ -214,7 +217,10 @@ class Machine:
         exported = variable.exported or self.export_all or (old is not None and old.exported)
         self.variables[name] = replace(variable, exported=exported) if exported != variable.exported else variable
         self.writes.add(name)
-        self.budget.spend(1 + variable.size // 64)
+        size = variable.size
+        if size > MAX_SIZE:
+            raise ShellError(f"the variable {name} grows too long to be read")
+        self.budget.spend(1 + size // 64)
 
     def forget(self, name: str) -> None:
         """Makes a variable's value unknown."""

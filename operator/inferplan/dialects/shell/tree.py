@@ -90,6 +90,10 @@ class Source:
                 "the script is not valid shell, or of a form that is not read", self.line(_first_error(raw))
             )
         self.root = Node(raw, self, "")
+        first = raw.children[0].start_byte if raw.child_count else 0
+        last = raw.children[-1].end_byte if raw.child_count else 0
+        if not _SPACE.fullmatch(self.code, 0, first) or not _SPACE.fullmatch(self.code, last, len(self.code)):
+            raise ShellError("the script begins or ends with an escaped blank")
 
     def line(self, position: int) -> int:
         """The line of a character, counted from 1."""
