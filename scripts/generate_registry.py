@@ -212,6 +212,23 @@ def written(path: Path) -> dict[str, list[dict[str, Any]]]:
     return {version: [data["flags"][number] for number in members] for version, members in data["releases"].items()}
 
 
+def one_name_each(releases: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    """The releases with one dest for each flag: that of the newest release that has one of its spellings.
+
+    SGLang called --tensor-parallel-size tensor_parallel_size up to 0.5.12 and tp_size from 0.5.15.
+    """
+    named: dict[str, str] = {}
+    renamed: dict[str, list[dict[str, Any]]] = {}
+    for version in sorted(releases, key=numbers, reverse=True):
+        flags = [dict(flag) for flag in releases[version]]
+        for flag in flags:
+            flag["dest"] = next((named[name] for name in flag["names"] if name in named), flag["dest"])
+        for flag in flags:
+            named |= {name: flag["dest"] for name in flag["names"] if name not in named}
+        renamed[version] = flags
+    return renamed
+
+
 def text_of(releases: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """An engine's data file: each distinct flag once, one a line, and each release's numbers of them."""
     lines: dict[str, int] = {}
@@ -232,7 +249,7 @@ def main() -> None:
     stale = []
     for engine, dumped in read_dumps(options.dumps).items():
         path = DATA / f"{engine}.json"
-        releases = written(path) | dumped
+        releases = one_name_each(written(path) | dumped)
         text = text_of({version: releases[version] for version in sorted(releases, key=numbers)})
         if options.check:
             stale += [] if path.exists() and path.read_text("utf-8") == text else [path.name]

@@ -6,7 +6,7 @@ flag's type in that release and hold only letters that no parser on the way give
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from inferplan.api.values import Engine
 from inferplan.dialects.containers import Container
@@ -15,7 +15,7 @@ from inferplan.dialects.keys import key_for, spelling_of
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.registry import FlagKind, FlagSpec, ValueType, proposable
 from inferplan.dialects.scan import Argument
-from inferplan.dialects.splicing import SAFE_TEXT, CannotEditError, place_of, quoted, spliced, with_words, without
+from inferplan.dialects.splicing import SAFE_TEXT, CannotEditError, place_of, quoted, removals, spliced, with_words
 from inferplan.dialects.values import load_json, read_values, write_value
 from inferplan.dialects.words import NotEditable
 from inferplan.domain.serving import Setting, SettingValue
@@ -24,6 +24,7 @@ Changes = Mapping[str, SettingValue | None]
 """Key → new value; None takes the flag out, so that its default runs."""
 
 _SAFE_JSON = re.compile(r"[^$`\\\x00-\x1f\x7f']{1,4096}")
+_STRUCTURED = frozenset({ValueType.JSON, ValueType.OBJECT, ValueType.OBJECT_OR_TEXT, ValueType.OBJECT_OR_LEVEL})
 _SWITCHES = frozenset({FlagKind.SWITCH, FlagKind.TRUE, FlagKind.BOOLEAN})
 
 
@@ -70,7 +71,7 @@ def _changed(reading: Reading, key: str, value: SettingValue | None) -> Containe
     elif spelling.inverted and value is not None:
         value = not value
     if value is None:
-        return without(reading, arguments)
+        return _without(reading, arguments)
     return _with_flag(reading, key, spelling.dest, value)
 
 
@@ -82,13 +83,23 @@ def _arguments(reading: Reading, dest: str) -> tuple[Argument, ...]:
     )
 
 
+def _without(reading: Reading, arguments: Sequence[Argument]) -> Container:
+    """The container without these arguments."""
+    gone = {argument.name for argument in arguments}
+    for candidate in removals(reading, arguments) if arguments else (reading.container,):
+        after = read_engine(candidate, reading.config.version)
+        if isinstance(after, Reading) and not gone & {argument.name for argument in after.scanned.arguments}:
+            return candidate
+    raise CannotEditError(f"{', '.join(sorted(gone))}: it cannot be cut out; change it by hand")
+
+
 def _with_flag(reading: Reading, key: str, dest: str, value: SettingValue) -> Container:
     arguments = _arguments(reading, dest)
     flag = _flag(reading, key, dest, given=bool(arguments))
     if any(argument.path for argument in arguments):
         raise CannotEditError(f"{key}: it is given key by key (--{dest.replace('_', '-')}.…); change it by hand")
     if flag.kind is FlagKind.TRUE and value is False:
-        return without(reading, arguments)
+        return _without(reading, arguments)
     text = _text(flag, key, value)
     if not arguments:
         return with_words(reading, _spelled(flag, value, text, joined=_joins(reading)))
@@ -124,7 +135,7 @@ def _text(flag: FlagSpec, key: str, value: SettingValue) -> str:
     text = write_value(value)
     if flag.nargs in {"+", "*"} or flag.kind is FlagKind.APPEND:
         raise CannotEditError(f"{key} takes a list; change it by hand")
-    structured = flag.type in {ValueType.JSON, ValueType.OBJECT}
+    structured = flag.type in _STRUCTURED
     safe = _SAFE_JSON if structured and not text[:1].isalnum() else SAFE_TEXT
     negative = isinstance(value, int | str) and re.fullmatch(r"-[0-9]+", text) is not None
     if not safe.fullmatch(text) and not negative:

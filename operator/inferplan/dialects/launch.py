@@ -11,7 +11,16 @@ from inferplan.api.values import Engine
 from inferplan.dialects.containers import Container
 from inferplan.dialects.environment import expand
 from inferplan.dialects.images import Args, args_of_image, engine_of_image
-from inferplan.dialects.programs import HARMLESS, SHELLS, WRAPPERS, Entry, direct_start, program_of, shell_operands
+from inferplan.dialects.programs import (
+    SHELLS,
+    WRAPPERS,
+    Entry,
+    command_name,
+    direct_start,
+    is_harmless,
+    program_of,
+    shell_operands,
+)
 from inferplan.dialects.shell import Command, read_script
 from inferplan.dialects.words import Piece, Unreadable, UnreadableCode, Word, cut
 
@@ -130,8 +139,8 @@ def _place(container: Container, part: str) -> str:
     return f"containers[{container.name}].{part}"
 
 
-def _shown(word: Word) -> str:
-    text = word.text if len(word.text) <= 40 else f"{word.text[:40]}…"  # noqa: PLR2004  a line holds no more
+def _shown(text: str) -> str:
+    text = text if len(text) <= 40 else f"{text[:40]}…"  # noqa: PLR2004  a line holds no more
     return " ".join(text.split()) or '""'
 
 
@@ -147,8 +156,8 @@ def _starts(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
         yield from _in_shell(words, context)
     elif program in WRAPPERS or program.startswith("ld-linux"):
         yield from _behind_wrapper(words, context)
-    elif program not in HARMLESS:
-        context.programs.append(_shown(words[0]))
+    elif not is_harmless(words):
+        context.programs.append(_shown(command_name(words)))
 
 
 def _behind_wrapper(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
@@ -184,10 +193,10 @@ def _in_shell(words: Sequence[Word], context: _Context) -> Iterator[Launch]:
         parameters = arguments or (words[0],)
     else:
         content = context.files.get(script.text)
-        if content is None and program_of(script) in HARMLESS:
+        if content is None and is_harmless(operands):
             return
         if content is None:
-            why = f"{_shown(words[0])} runs {_shown(script)}, whose content is not known"
+            why = f"{_shown(words[0].text)} runs {_shown(script.text)}, whose content is not known"
             place = f"containers[{context.container}].command"
             context.problems.append(Unreadable(UnreadableCode.UNKNOWN_START, place, why))
             return

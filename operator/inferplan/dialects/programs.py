@@ -31,6 +31,13 @@ HARMLESS = _names(
 )
 """Programs of which it is known that they start no engine: Ray's nodes, helpers of vLLM's images, usual tools."""
 
+_HARMLESS_MODULES = _names(
+    """
+    dynamo.frontend dynamo.router dynamo.planner vllm_router.app sglang_router.launch_router http.server pip
+    """
+)
+"""Python modules of which it is known that they start no engine: the front ends and routers before one."""
+
 _PYTHON = re.compile(r"python[0-9.]*")
 
 
@@ -99,6 +106,19 @@ def shell_operands(words: Sequence[Word]) -> tuple[tuple[Word, ...], bool]:
         from_string = from_string or "c" in cluster
         index += 2 if cluster.endswith(("o", "O")) or text in {"--rcfile", "--init-file"} else 1
     return tuple(words[index:]), from_string
+
+
+def is_harmless(words: Sequence[Word]) -> bool:
+    """Whether it is known of a command that it starts no engine."""
+    module = words[2].text if len(words) > 2 and words[1].text == "-m" else ""  # noqa: PLR2004  python -m MODULE
+    return program_of(words[0]) in HARMLESS or module in _HARMLESS_MODULES
+
+
+def command_name(words: Sequence[Word]) -> str:
+    """A command's name for people: "python3 -m MODULE", else its program."""
+    if _PYTHON.fullmatch(program_of(words[0])) and len(words) > 1:
+        return " ".join(word.text for word in words[: 3 if words[1].text == "-m" else 2])
+    return words[0].text
 
 
 def program_of(word: Word) -> str:

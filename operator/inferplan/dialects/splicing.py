@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from inferplan.dialects.containers import Container
@@ -15,6 +15,7 @@ SAFE_TEXT = re.compile(r"[A-Za-z0-9/][A-Za-z0-9._:/@+,-]{0,255}")
 """Text to which neither Kubernetes nor a shell nor argparse gives a meaning of its own."""
 
 _BLANKS = " \t\r\n\\"
+_QUOTES = "\"'"
 
 
 class CannotEditError(Exception):
@@ -76,35 +77,62 @@ def with_words(reading: Reading, words: tuple[str, ...]) -> Container:
     return spliced(container, place, text)
 
 
-def without(reading: Reading, arguments: Sequence[Argument]) -> Container:
-    """The container without these arguments."""
-    places = sorted(
-        (_removal(reading, index) for argument in arguments for index in argument.words),
-        key=lambda place: (place.source, place.start),
-        reverse=True,
-    )
-    strings: list[str | None] = list(reading.container.strings)
+def removals(reading: Reading, arguments: Sequence[Argument]) -> Iterator[Container]:
+    """The container without these arguments, in the ways in which quotes around them may belong to them.
+
+    Only one of them can be right; the caller reads them again.
+
+    Raises:
+        CannotEditError: A word does not stand in the container's strings.
+    """
+    indices = [index for argument in arguments for index in argument.words]
+    for widen in (_not_wider, _matching_quotes, _all_quotes):
+        places = [_removal(reading, index, widen) for index in indices]
+        yield _cut_out(reading.container, sorted(places, key=lambda place: (place.source, place.start), reverse=True))
+
+
+def _cut_out(container: Container, places: Sequence[Place]) -> Container:
+    """The container without these stretches, the last first; a string that is cut out whole goes from its list."""
+    strings: list[str | None] = list(container.strings)
     for place in places:
         old = strings[place.source]
-        if old is None:
-            continue
-        whole = (place.start, place.end) == (0, len(old))
-        strings[place.source] = None if whole else f"{old[: place.start]}{old[place.end :]}"
-    border = sum(text is not None for text in strings[: len(reading.container.command)])
-    return _rebuilt(reading.container, [text for text in strings if text is not None], border)
+        if old is not None:
+            whole = (place.start, place.end) == (0, len(old))
+            strings[place.source] = None if whole else f"{old[: place.start]}{old[place.end :]}"
+    border = sum(text is not None for text in strings[: len(container.command)])
+    return _rebuilt(container, [text for text in strings if text is not None], border)
 
 
-def _removal(reading: Reading, index: int) -> Place:
+def _removal(reading: Reading, index: int, widen: Callable[[str, int, int], tuple[int, int]]) -> Place:
     """Where a word stands, with the blanks before it if it stands in a script."""
     word = reading.launch.words[index]
     place = place_of(word, 0, len(word.text))
     source = reading.container.strings[place.source]
     start, end = place.start, place.end
-    while start > 0 and end < len(source) and source[start - 1] == source[end] and source[end] in "\"'":
-        start, end = start - 1, end + 1  # the quotes around the word
-    while start > 0 and (start, end) != (0, len(source)) and source[start - 1] in _BLANKS:
-        start -= 1
+    if (start, end) != (0, len(source)):
+        start, end = widen(source, start, end)
+        while start > 0 and source[start - 1] in _BLANKS:
+            start -= 1
     return Place(place.source, start, end)
+
+
+def _not_wider(source: str, start: int, end: int) -> tuple[int, int]:
+    del source
+    return start, end
+
+
+def _matching_quotes(source: str, start: int, end: int) -> tuple[int, int]:
+    while start > 0 and end < len(source) and source[start - 1] == source[end] and source[end] in _QUOTES:
+        start, end = start - 1, end + 1
+    return start, end
+
+
+def _all_quotes(source: str, start: int, end: int) -> tuple[int, int]:
+    while start > 0 and source[start - 1] in _QUOTES:
+        start -= 1
+    while end < len(source) and source[end] in _QUOTES:
+        end += 1
+    return start, end
 
 
 def _rebuilt(container: Container, strings: Sequence[str], border: int) -> Container:
