@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from inferplan.cli.output import one_line
+from inferplan.dialects.remarks import Remark
 from inferplan.dialects.report import EngineContainer, Report, VersionSource
 from inferplan.dialects.report_document import setting_document
 from inferplan.dialects.words import Unreadable
@@ -55,10 +56,11 @@ def _container(found: EngineContainer, unreadable: Sequence[Unreadable]) -> list
     lines += ["", *_settings(found)]
     if unreadable:
         lines += ["", f"{_INDENT}Cannot be read"]
-        lines += [line for entry in unreadable for line in _wrapped(_inside_text(entry))]
-    if found.findings:
+        prefix = f"{found.place}: containers[{found.site.container_name}] "
+        lines += [f"{_INDENT}{line}" for entry in unreadable for line in _wrapped(_inside_text(entry, prefix))]
+    if found.remarks:
         lines += ["", f"{_INDENT}Findings"]
-        lines += [line for entry in found.findings for line in _wrapped(f"{entry.severity}: {entry.reason}")]
+        lines += [f"{_INDENT}{line}" for entry in found.remarks for line in _wrapped(remark_text(entry))]
     return lines
 
 
@@ -117,10 +119,16 @@ def value_text(value: Any) -> str:  # noqa: ANN401  any JSON value
     return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)) or '""'
 
 
-def _inside_text(entry: Unreadable) -> str:
+def _inside_text(entry: Unreadable, prefix: str) -> str:
     """Flag or word, and why; most reasons name it themselves."""
-    what = entry.where.rpartition("] ")[2]
+    what = entry.where.removeprefix(prefix)
     return f"{entry.reason} ({entry.code})" if what in entry.reason else f"{what}: {entry.reason} ({entry.code})"
+
+
+def remark_text(entry: Remark) -> str:
+    """Severity, flag and reason; many reasons begin with the flag."""
+    flag = "" if entry.reason.startswith(entry.flag) else f"{entry.flag}: "
+    return one_line(f"{entry.severity}: {flag}{entry.reason}")
 
 
 def _outside_text(entry: Unreadable) -> str:

@@ -25,6 +25,7 @@ COMMANDS = {
     "plan": Command("plan", "plan from files: what limits an instance and what to change"),
     "show": Command("show", "print an OptimizationPlan, or a file of one, for people"),
     "config": Command("config", "what manifests really run, setting by setting; edit them with --set"),
+    "args": Command("args", "lint an engine's arguments: refused, renamed, without effect in a release"),
     "serve": Command("serve", "run the HTTP API, no cluster needed"),
     "operator": Command("run_operator", "run the operator in a cluster, or against one"),
     "crds": Command("crds", "print, write or check the CustomResourceDefinitions"),

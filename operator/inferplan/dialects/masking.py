@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from inferplan.dialects.drift import Finding
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.reading import Reading
+from inferplan.dialects.remarks import Remark
 from inferplan.dialects.words import Unreadable
 
 MASK = "***"
@@ -67,7 +67,7 @@ class Masker:
         key = entry.key or ""
         return replace(entry, where=self.text(entry.where), reason=self.text(entry.reason, key))
 
-    def finding(self, entry: Finding) -> Finding:
+    def remark(self, entry: Remark) -> Remark:
         """The same without secrets."""
         fix = {key: masked(key, value) for key, value in entry.fix.items()}
         return replace(entry, flag=self.text(entry.flag), reason=self.text(entry.reason, entry.key), fix=fix)

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from inferplan.api.values import Engine
 from inferplan.dialects.containers import Container, read_container
-from inferplan.dialects.drift import Finding, findings
 from inferplan.dialects.effective import effective
 from inferplan.dialects.every_default import every_default
 from inferplan.dialects.images import why_unknown
@@ -15,6 +14,7 @@ from inferplan.dialects.manifests import Site, not_a_manifest, objects, sites
 from inferplan.dialects.masking import Masker
 from inferplan.dialects.placement import accelerator_of
 from inferplan.dialects.reading import Reading, read_engine
+from inferplan.dialects.remarks import Remark, remarks
 from inferplan.dialects.untyped import mapping, text
 from inferplan.dialects.words import Unreadable, UnreadableCode
 from inferplan.domain.hardware import Accelerator
@@ -75,7 +75,7 @@ class EngineContainer:
         running: What is set and the version's defaults, each with its origin.
         version_source: Where the version is known from.
         version_reason: Why the version is not known; empty where it is.
-        findings: What the version makes of the arguments.
+        remarks: What the version makes of the arguments.
     """
 
     source: Source
@@ -85,7 +85,7 @@ class EngineContainer:
     running: ServingConfig
     version_source: VersionSource
     version_reason: str
-    findings: tuple[Finding, ...]
+    remarks: tuple[Remark, ...]
 
     @property
     def place(self) -> str:
@@ -186,15 +186,16 @@ def _read(source: Source, site: Site, maps: ConfigMaps, question: Question) -> E
         return None
     gpus = accelerator_of(site.pod_spec, container.limits, question.gpu)
     known = _version_source(reading, question)
+    running = _running(reading, gpus, question)
     return EngineContainer(
         source=source,
         site=site,
         reading=reading,
         accelerator=gpus,
-        running=_running(reading, gpus, question),
+        running=running,
         version_source=known,
         version_reason=_why(container, reading) if known is VersionSource.UNKNOWN else "",
-        findings=tuple(map(Masker(reading).finding, findings(reading))),
+        remarks=tuple(map(Masker(reading).remark, remarks(reading, running, gpus, environment_of(reading)))),
     )
 
 
@@ -212,7 +213,7 @@ def _running(reading: Reading, gpus: Accelerator, question: Question) -> Serving
     """Explicit settings and defaults; no defaults where arguments that cannot be seen may set anything."""
     if not reading.complete:
         return reading.config
-    config = effective(reading.config, gpus, reading.unknown, environment=_environment(reading))
+    config = effective(reading.config, gpus, reading.unknown, environment=environment_of(reading))
     if question.every_default:
         return config.with_defaults(every_default(reading))
     kept = {
@@ -223,7 +224,8 @@ def _running(reading: Reading, gpus: Accelerator, question: Question) -> Serving
     return replace(config, settings=kept)
 
 
-def _environment(reading: Reading) -> Mapping[str, str | None]:
+def environment_of(reading: Reading) -> Mapping[str, str | None]:
+    """Variables of the engine's process that are set; None where a value is not known."""
     return {
         name: None if any(piece.unknown for piece in pieces) else "".join(piece.text for piece in pieces)
         for name, pieces in reading.launch.variables.items()

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from inferplan.dialects.drift import Finding
 from inferplan.dialects.manifests import Path
 from inferplan.dialects.masking import MASK, is_secret, masked
 from inferplan.dialects.reading import Reading
+from inferplan.dialects.remarks import Remark
 from inferplan.dialects.report import EngineContainer, Report
 from inferplan.dialects.setting_values import json_value
 from inferplan.dialects.words import Unreadable
@@ -44,7 +44,7 @@ def container_document(found: EngineContainer) -> dict[str, Any]:
         "model": found.running.model,
         "accelerator": _accelerator(found.accelerator),
         "settings": {key: setting_document(found.reading, key, setting) for key, setting in found.running.items()},
-        "findings": [finding_document(entry) for entry in found.findings],
+        "findings": [remark_document(entry) for entry in found.remarks],
     }
 
 
@@ -54,11 +54,11 @@ def unreadable_document(entry: Unreadable) -> dict[str, Any]:
     return {"where": entry.where, "code": str(entry.code), "reason": entry.reason, **key}
 
 
-def finding_document(entry: Finding) -> dict[str, Any]:
+def remark_document(entry: Remark) -> dict[str, Any]:
     """One finding."""
     return {
         "severity": str(entry.severity),
-        "code": str(entry.code),
+        "code": entry.code,
         "flag": entry.flag,
         "key": entry.key,
         "reason": entry.reason,

@@ -1,0 +1,94 @@
+"""Everything that is wrong with a container's arguments in one list: drift, and what the release does not do. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from inferplan.dialects import constraints
+from inferplan.dialects.constraints import Violation, violations
+from inferplan.dialects.drift import Finding, Severity, findings
+from inferplan.dialects.grammar import Meaning
+from inferplan.dialects.keys import flag_name, key_for
+from inferplan.dialects.reading import Reading
+from inferplan.domain.hardware import Accelerator
+from inferplan.domain.serving import ServingConfig, SettingValue
+
+_BROKEN = {
+    constraints.Severity.REFUSED: (Severity.ERROR, "NotSupported"),
+    constraints.Severity.IGNORED: (Severity.WARNING, "WithoutEffect"),
+    constraints.Severity.RISKY: (Severity.WARNING, "Risky"),
+}
+
+
+@dataclass(frozen=True)
+class Remark:
+    """One thing that is wrong.
+
+    Attributes:
+        severity: How bad it is.
+        code: What is wrong: one of drift's codes, or NotSupported, WithoutEffect, Risky.
+        flag: As its author wrote it.
+        key: The setting.
+        reason: One sentence for people.
+        word: Its place among the engine's words; None where it stands in none of them.
+        fix: Changes that mend it, by key; empty where a person has to decide.
+    """
+
+    severity: Severity
+    code: str
+    flag: str
+    key: str
+    reason: str
+    word: int | None = None
+    fix: Mapping[str, SettingValue | None] = field(default_factory=dict)
+
+
+def remarks(
+    reading: Reading,
+    running: ServingConfig,
+    accelerator: Accelerator,
+    environment: Mapping[str, str | None],
+) -> tuple[Remark, ...]:
+    """What is wrong, in the order of the arguments.
+
+    Args:
+        reading: What is set.
+        running: What is set, and the version's defaults.
+        accelerator: The GPUs.
+        environment: Variables of the engine's process; None where a value is not known.
+    """
+    found = [*map(_of_finding, findings(reading)), *_of_violations(reading, running, accelerator, environment)]
+    last = len(reading.launch.words)
+    return tuple(sorted(found, key=lambda remark: last if remark.word is None else remark.word))
+
+
+def _of_finding(entry: Finding) -> Remark:
+    return Remark(entry.severity, str(entry.code), entry.flag, entry.key, entry.reason, entry.word, entry.fix)
+
+
+def _of_violations(
+    reading: Reading,
+    running: ServingConfig,
+    accelerator: Accelerator,
+    environment: Mapping[str, str | None],
+) -> Iterator[Remark]:
+    if not reading.complete or reading.unknown:
+        return  # a setting that cannot be read may be the one that makes it right
+    for entry in violations(running, accelerator, None, environment=environment):
+        severity, code = _BROKEN[entry.severity]
+        key, flag, word = _place(reading, entry)
+        yield Remark(severity, code, flag, key, entry.reason, word)
+
+
+def _place(reading: Reading, entry: Violation) -> tuple[str, str, int | None]:
+    """The first of the settings involved that stands among the arguments; else the first one."""
+    engine = reading.launch.engine
+    given = {
+        key_for(engine, argument.meaning.flag.dest): argument
+        for argument in reading.scanned.arguments
+        if isinstance(argument.meaning, Meaning)
+    }
+    for key in entry.keys:
+        if key in given:
+            return key, given[key].name, given[key].words[0]
+    key = entry.keys[0]
+    return key, flag_name(engine, key) or key, None
