@@ -57,7 +57,7 @@ def _defaults_by_release(situation: Situation) -> Iterable[Mapping[str, SettingV
     if config.engine is Engine.VLLM:
         return [vllm_defaults(situation.under(_number(found)), found) for found in speaking(config.version)]
     if config.engine is Engine.SGLANG:
-        return [sglang_defaults(situation.under(number)) for number in _sglang_releases(config.version)]
+        return [sglang_defaults(situation.under(number)) for number in speaking_sglang(config.version)]
     return []
 
 
@@ -76,7 +76,8 @@ def _number(release: Release) -> VersionNumber:
     return number
 
 
-def _sglang_releases(version: str | None) -> tuple[VersionNumber, ...]:
+def speaking_sglang(version: str | None) -> tuple[VersionNumber, ...]:
+    """The SGLang releases that were read and speak for a version: itself, or those on both sides."""
     wanted = version_number(version)
     if wanted is None or wanted < READ[0]:
         return ()
