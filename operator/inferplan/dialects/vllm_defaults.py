@@ -139,7 +139,7 @@ def _async_scheduling(situation: Situation, release: Release) -> Values:
 def _async_possible(situation: Situation) -> bool:
     method = situation.speculative_method()
     if method is not None:
-        if method == "ngram" and situation.release < at(0, 32):  # later it depends on which model runner is used
+        if method == "ngram" and situation.release < at(0, 33):  # later it depends on which model runner is used
             return False
         raise NotKnownError("speculative_config")
     if situation.count("pipeline_parallel_size") > 1:

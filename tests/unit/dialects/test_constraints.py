@@ -125,7 +125,7 @@ RULES: list[tuple[str, Severity, Try, Try]] = [
     (
         "async_with_ngram",
         REFUSED,
-        Try("0.31.0", {"async_scheduling": True, "speculative_config": NGRAM}),
+        Try("0.32.0", {"async_scheduling": True, "speculative_config": NGRAM}),
         Try("0.33.0", {"async_scheduling": True, "speculative_config": NGRAM}),
     ),
     (

@@ -192,7 +192,7 @@ def test_v0_without_a_model_says_nothing_of_prefills() -> None:
         ("0.14.1", {}, True),
         ("0.14.1", {"pipeline_parallel_size": 2}, False),
         ("0.15.1", {"pipeline_parallel_size": 2}, None),
-        ("0.31.0", {"speculative_config": '{"method": "ngram", "num_speculative_tokens": 3}'}, False),
+        ("0.32.0", {"speculative_config": '{"method": "ngram", "num_speculative_tokens": 3}'}, False),
         ("0.33.0", {"speculative_config": '{"method": "ngram"}'}, None),  # depends on the model runner
         ("0.31.0", {"speculative_config": "{"}, None),
         ("0.33.0", {"spec_method": "eagle"}, None),

@@ -138,9 +138,9 @@ def async_with_pipeline(case: Case) -> Violation | None:
 def async_with_ngram(case: Case) -> Violation | None:
     """Drafts out of the prompt need the last step's tokens."""
     situation = case.situation
-    if not at(0, 10) <= situation.release < at(0, 32) or situation.speculative_method() != "ngram":
+    if not at(0, 10) <= situation.release < at(0, 33) or situation.speculative_method() != "ngram":
         return None
-    keys, source = ("async_scheduling", "speculative_config"), "vllm/config/vllm.py, {} to 0.31.0"
+    keys, source = ("async_scheduling", "speculative_config"), "vllm/config/vllm.py, {} to 0.32.0"
     if situation.get("async_scheduling") is True and case.explicit("async_scheduling"):
         why = "async_scheduling does not work with ngram speculation in this release"
         return refused(keys, why, source.format("0.10.0"))
