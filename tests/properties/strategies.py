@@ -9,7 +9,7 @@ from tests.support.build import H100, LLAMA, LLAMA_CONFIG, a, an, metrics
 
 from inferplan.api.instance import Objective, OptimizerName, SLOMetric
 from inferplan.api.values import Engine
-from inferplan.dialects.versions import effective
+from inferplan.dialects.effective import effective
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
 from inferplan.domain.model_card import ModelCard, read_model_config
 from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation

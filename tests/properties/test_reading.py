@@ -8,18 +8,30 @@ from tests.properties.strategies import quick
 from tests.support.build import H100, LLAMA_CONFIG, QUIET, a, metrics
 
 from inferplan.api.values import Engine
-from inferplan.dialects.arguments import edit_arguments, read_arguments
-from inferplan.dialects.container import Container, engine_of, expand, version_of_image
-from inferplan.dialects.flags import flag_of, flags_of, neutral_key
-from inferplan.dialects.versions import effective, parse_version
+from inferplan.dialects.container import Container
+from inferplan.dialects.editing import edit
+from inferplan.dialects.effective import effective
+from inferplan.dialects.environment import Environment, Variable, expand
+from inferplan.dialects.images import version_of_image
+from inferplan.dialects.keys import key_of, neutral_key, spelling_of
+from inferplan.dialects.reading import Reading, read_engine
+from inferplan.dialects.registry import every_flag
+from inferplan.dialects.version_order import version_number
+from inferplan.dialects.words import Piece, Unreadable
+from inferplan.domain.drift import VersionSource
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, read_model_config
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.planner import plan
+from inferplan.observe.drift import drift_of
 
-spellings = sorted({name for flag in flags_of(Engine.VLLM) for name in (flag.name, *flag.aliases, *flag.negations)})
+common = ("max_num_seqs", "max_model_len", "kv_cache_dtype", "quantization", "enable_prefix_caching", "config")
+spellings = sorted(
+    {name for flag in every_flag(Engine.VLLM) if flag.dest in common for name in (*flag.names, *flag.negations)}
+    | {"--swap-space", "--enable-chunked-prefill", "-tp", "--speculative-config", "--speculative-config.method", "-O"}
+)
 odd_values = (
     "",
     "None",
@@ -39,29 +51,44 @@ odd_values = (
 )
 texts = st.one_of(st.text(max_size=12), st.sampled_from(odd_values), st.integers().map(str))
 words = st.one_of(
-    st.sampled_from([*spellings, "serve", "--config", "--", "-", "-m", "--max-num", "$(FLAGS)", "--unknown"]),
+    st.sampled_from([*spellings, "serve", "--", "-", "-m", "--max-num", "$(FLAGS)", "--unknown", "-O3"]),
     st.builds(lambda name, text: f"{name}={text}", st.sampled_from(spellings), texts),
     texts,
+)
+environments = st.dictionaries(st.sampled_from(["X", "FLAGS"]), texts, max_size=2).map(
+    lambda drawn: Environment({name: Variable((Piece(text),) if text else (), "env") for name, text in drawn.items()})
 )
 containers = st.builds(
     Container,
     name=st.just("c"),
+    image=st.sampled_from([f"vllm/vllm-openai:v{version}" for version in ("0.33.0", "0.11.0", "0.6.6", "1")]),
     command=st.sampled_from([(), ("vllm", "serve"), ("python3", "-m", "vllm.entrypoints.openai.api_server")]),
     args=st.lists(words, max_size=8).map(tuple),
-    environment=st.dictionaries(st.sampled_from(["X", "FLAGS"]), texts, max_size=2),
+    environment=environments,
 )
 scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just(10**12))
 json = st.one_of(scalars, st.lists(scalars, max_size=2), st.dictionaries(st.sampled_from(["rope_type", "x"]), scalars))
 
 
+def settings_in(container: Container) -> Reading:
+    """The reading of a container that is known to start vLLM."""
+    found = read_engine(container)
+    assert isinstance(found, Reading)
+    return found
+
+
 @quick
-@given(containers, st.sampled_from(Engine))
-def test_any_argument_list_is_read_or_reported_and_planned_with(container: Container, engine: Engine) -> None:
-    reading = read_arguments(engine, container)
+@given(containers)
+def test_any_argument_list_is_read_or_reported_and_planned_with(container: Container) -> None:
+    reading = read_engine(container)
+    assert reading is not None
+    if isinstance(reading, Unreadable):
+        assert reading.reason
+        return
     assert not reading.unknown & reading.config.settings.keys()
-    engine_of(container)
     config = effective(reading.config, H100, reading.unknown)
-    observation = Observation(config, H100, a.model(), metrics(**QUIET))
+    drift = drift_of(reading, VersionSource.IMAGE)
+    observation = Observation(config, H100, a.model(), metrics(**QUIET), drift=drift)
     plan(observation, Policy(rules_of_thumb=True))
 
 
@@ -78,10 +105,10 @@ settings = st.one_of(
 @quick
 @given(containers, st.dictionaries(st.just("k"), settings, min_size=1).map(lambda drawn: dict(drawn.values())))
 def test_an_edit_gives_the_change_and_nothing_else(container: Container, changes: dict[str, SettingValue]) -> None:
-    edited = edit_arguments(Engine.VLLM, container, changes)
+    edited = edit(container, changes)
     assume(isinstance(edited, Container))
     assert isinstance(edited, Container)
-    before, after = read_arguments(Engine.VLLM, container).config, read_arguments(Engine.VLLM, edited).config
+    before, after = settings_in(container).config, settings_in(edited).config
     assert {key: after.value(key) for key in changes} == changes
     kept = before.settings.keys() - changes.keys()
     assert {key: after.value(key) for key in kept} == {key: before.value(key) for key in kept}
@@ -96,7 +123,7 @@ plain = st.lists(
             "--kv-cache-dtype=fp8",
             "-tp 2",
             "--port 8000",
-            "--unknown=1",
+            "--swap-space=1",
             "-q awq",
         ]
     ),
@@ -111,14 +138,14 @@ def test_plain_argument_lists_are_always_editable_and_an_edit_can_be_taken_back(
 ) -> None:
     container = a.container("M", *(word for arg in args for word in arg.split()))
     key, value = change
-    edited = edit_arguments(Engine.VLLM, container, {key: value})
+    edited = edit(container, {key: value})
     assert isinstance(edited, Container)
-    assert edit_arguments(Engine.VLLM, container, {}) is container
-    old = read_arguments(Engine.VLLM, container).config.value(key)
+    assert edit(container, {}) is container
+    old = settings_in(container).config.value(key)
     if old is None:
-        assert edited.args[:-1] == container.args
+        assert edit(edited, {key: None}) == container
     else:
-        assert edit_arguments(Engine.VLLM, edited, {key: old}) == container
+        assert edit(edited, {key: old}) == container
 
 
 @quick
@@ -146,10 +173,10 @@ def test_sizes_of_any_magnitude_do_no_harm(layers: int, width: int, vocabulary: 
 @quick
 @given(st.one_of(st.text(), st.from_regex(r"v?[0-9]*\.[0-9]*\.?[0-9]*.*")))
 def test_a_version_is_read_or_not_known(text: str) -> None:
-    version = parse_version(text)
-    assert version is None or all(part >= 0 for part in version)
+    version = version_number(text)
+    assert version is None or all(part >= 0 for part in version.numbers)
     version_of_image(text)
-    assert expand(text, {}).replace("$(", "").replace("$", "") == text.replace("$(", "").replace("$", "")
+    assert expand(text, 0, Environment({})).text.replace("$", "") == text.replace("$", "")
 
 
 @quick
@@ -160,4 +187,4 @@ def test_a_key_is_known_or_names_the_nearest(engine: Engine, name: str) -> None:
     except ValueError as error:
         assert "did you mean" in str(error)  # noqa: PT017  any text may be a key, so either outcome is right
         return
-    assert flag_of(engine, key) is not None or key == "enable_prefix_caching"
+    assert key_of(key) is not None or spelling_of(engine, key) is not None

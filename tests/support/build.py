@@ -12,7 +12,7 @@ from typing import Any
 from inferplan.api.instance import SLO, InstanceSpec, SLOMetric
 from inferplan.api.values import Engine
 from inferplan.dialects.container import Container
-from inferplan.dialects.versions import effective
+from inferplan.dialects.effective import effective
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Measured, Measurement
 from inferplan.domain.model_card import ModelCard

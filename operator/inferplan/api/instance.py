@@ -41,6 +41,11 @@ class OptimizerName(StrEnum):
     KV_CACHE = "kvCache"
     QUANTIZATION = "quantization"
     BATCHING = "batching"
+    VERSION = "version"
+
+
+OPTIMIZER_SPELLINGS = frozenset({*OptimizerName, "kv_cache"})
+"""Every spelling of an optimizer's name: as spec.constraints.optimizers has it, and as a plan's type."""
 
 
 class TargetRef(WireModel):
@@ -184,8 +189,8 @@ class ConstraintsSpec(WireModel):
 
     optimizers: Annotated[
         tuple[OptimizerName, ...],
-        Field(min_length=1, max_length=3, description="Optimizers that may propose."),
-    ] = (OptimizerName.KV_CACHE, OptimizerName.QUANTIZATION, OptimizerName.BATCHING)
+        Field(min_length=1, max_length=4, description="Optimizers that may propose."),
+    ] = (OptimizerName.KV_CACHE, OptimizerName.QUANTIZATION, OptimizerName.BATCHING, OptimizerName.VERSION)
     forbid: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=64)], ...],
         Field(max_length=64, description="Optimizers, config keys or flags that must not be touched."),

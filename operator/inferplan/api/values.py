@@ -106,7 +106,12 @@ class ConfigChange(WireModel):
     parameter: Annotated[ShortText, Field(description="Engine-neutral key, as in spec.currentConfig (snake_case).")]
     flag: Annotated[ShortText | None, Field(description="The engine's own flag; absent where it has none.")] = None
     current_value: Annotated[DecidedValue, Field(description="Value today; absent when it is not known.")] = None
-    recommended_value: Annotated[DecidedValue, Field(description="Value that the plan recommends.")] = None
+    recommended_value: Annotated[
+        DecidedValue, Field(description="Value that the plan recommends; absent when the flag is taken out.")
+    ] = None
+    removes_flag: Annotated[bool, Field(description="The flag is taken out, so that the version's default holds.")] = (
+        False
+    )
     reason: Annotated[Sentence, Field(description="Why, in one or two sentences.")]
     evidence: Annotated[tuple[Evidence, ...], Field(max_length=8, description="What was seen.")] = ()
 

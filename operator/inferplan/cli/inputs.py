@@ -13,7 +13,7 @@ from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE
 from inferplan.api.plan import InstanceRef
 from inferplan.cli.documents import Document
 from inferplan.cli.errors import BadInputError
-from inferplan.observe.target import TargetError, Workload, read_workload
+from inferplan.observe.target import ConfigMaps, TargetError, Workload, read_workload
 from inferplan.web.checks import Fields, cross_field_problems, settings_problems
 from inferplan.web.problems import Problem, Spelling, problems_of, shown
 
@@ -72,7 +72,7 @@ def read_inputs(documents: Sequence[Document], note: Note) -> Inputs:
         name=_name(instance),
         namespace=namespace,
         spec=spec,
-        workload=None if found is None else _workload(found, spec),
+        workload=None if found is None else _workload(found, spec, _config_maps(own)),
         node_labels=_node_labels(found, [entry for entry in documents if entry.kind == "Node"]),
         model_config=_model_config(spec, own, note),
     )
@@ -140,11 +140,15 @@ def _target(spec: InstanceSpec, documents: Sequence[Document], note: Note) -> Do
     return found
 
 
-def _workload(document: Document, spec: InstanceSpec) -> Workload | None:
+def _config_maps(documents: Sequence[Document]) -> ConfigMaps:
+    return {entry.name: _labels(_at(entry.content, "data")) for entry in documents if entry.kind == "ConfigMap"}
+
+
+def _workload(document: Document, spec: InstanceSpec, config_maps: ConfigMaps) -> Workload | None:
     if spec.target_ref is None:
         return None
     try:
-        return read_workload(document.content, spec.target_ref, spec.engine)
+        return read_workload(document.content, spec.target_ref, spec.engine, config_maps)
     except TargetError as error:
         raise BadInputError(f"{document.place}: {error.message}") from None
     except (AttributeError, KeyError, TypeError, ValueError) as error:

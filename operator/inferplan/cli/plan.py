@@ -43,6 +43,8 @@ def run(words: Sequence[str]) -> int:
     assembled = _assembled(inputs, metrics)
     for problem in assembled.unreadable:
         _note(f"{problem.where}: {problem.reason}")
+    for remark in assembled.notes:
+        _note(remark)
     policy = policy_of(inputs.spec, rules_of_thumb=inputs.spec.target_ref is None)
     outcome = decide(assembled.observation, policy)
     planned = Planned(inputs, assembled.observation, outcome.decision, timestamp(observed_at))

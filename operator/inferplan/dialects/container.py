@@ -1,33 +1,14 @@
-"""A container of a pod template as the engine sees it: its command line, its image, its environment."""
+"""A container of a pod template as the engine sees it: its command line, its image, its environment. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from inferplan.api.values import Engine
+from inferplan.dialects.environment import Environment, read_environment
+from inferplan.dialects.mounts import mounted_files
 
-_VARIABLE = re.compile(r"\$(\$?)\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
-_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh"})
-_MARKS = {
-    # Words that only the engine's own start command has.
-    Engine.VLLM: ("vllm serve", "vllm.entrypoints.openai.api_server", "vllm.entrypoints.api_server"),
-    Engine.SGLANG: ("sglang.launch_server", "sglang serve"),
-    Engine.TGI: ("text-generation-launcher",),
-}
-_IMAGES = {
-    # Last part of the image's repository, for containers that rely on the image's entrypoint.
-    Engine.VLLM: ("vllm-openai", "vllm-cpu", "vllm"),
-    Engine.SGLANG: ("sglang",),
-    Engine.TGI: ("text-generation-inference",),
-}
-_RELEASE_REPOSITORIES = {
-    # Only here a tag is the engine's version; elsewhere tags name other things (engine-facts section 5).
-    "vllm/vllm-openai": Engine.VLLM,
-    "lmsysorg/sglang": Engine.SGLANG,
-    "ghcr.io/huggingface/text-generation-inference": Engine.TGI,
-}
-_RELEASE_TAG = re.compile(r"^v?(\d+\.\d+\.\d+(?:\.post\d+)?)$")
+NO_ENVIRONMENT = Environment({}, ())
 
 
 @dataclass(frozen=True)
@@ -39,106 +20,116 @@ class Container:
         image: Image reference.
         command: `command`, empty when the image's entrypoint is used.
         args: `args`.
-        environment: Variables whose value stands in the template; others are not here.
+        environment: Variables of its process.
+        files: Files that ConfigMaps put into it, by path; None where the content is not known.
         limits: Resource limits, as written.
         ports: Container ports by name ("" for unnamed).
+        engine_hint: The engine that the object around it names.
+        model_hint: The model that the object around it names.
     """
 
     name: str
     image: str = ""
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Environment = NO_ENVIRONMENT
+    files: Mapping[str, str | None] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[tuple[str, int], ...] = ()
+    engine_hint: Engine | None = None
+    model_hint: str | None = None
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """Command and args as one list, `$(VAR)` expanded where the value is known."""
-        return tuple(expand(word, self.environment) for word in (*self.command, *self.args))
+    def strings(self) -> tuple[str, ...]:
+        """Command and args as one list: what a Piece's `source` counts."""
+        return (*self.command, *self.args)
 
     @property
-    def runs_in_shell(self) -> bool:
-        """Whether a shell script starts the engine: a shell is called, or the start command is one long word."""
-        called = any(word.rsplit("/", 1)[-1] in _SHELLS for word in self.command)
-        sentences = [word for word in self.words if len(word.split()) > 1]
-        return called or any(mark in word for word in sentences for marks in _MARKS.values() for mark in marks)
+    def words_without_image(self) -> bool:
+        """Whether it has arguments, and neither image nor command that say of what."""
+        return bool(self.args) and not self.image and not self.command
 
     @property
-    def starts_otherwise(self) -> bool:
-        """Whether the command is a program of its own, whose arguments need not be the engine's."""
-        line = " ".join(self.words)
-        return bool(self.command) and not any(mark in line for marks in _MARKS.values() for mark in marks)
+    def asks_for_gpus(self) -> bool:
+        """Whether it is limited to a number of GPUs or other accelerators."""
+        return any("gpu" in name or name.endswith(("/tpu", "/neuron", "/gaudi")) for name in self.limits)
 
 
-def read_container(template: Mapping[str, Any]) -> Container:
-    """Reads a container of a pod template."""
-    limits = (template.get("resources") or {}).get("limits") or {}
-    ports = tuple((port.get("name") or "", int(port["containerPort"])) for port in template.get("ports") or ())
+def read_container(
+    template: Mapping[str, Any],
+    pod_spec: Mapping[str, Any] | None = None,
+    config_maps: Mapping[str, Mapping[str, str]] | None = None,
+) -> Container:
+    """Reads a container of a pod template.
+
+    Args:
+        template: The container.
+        pod_spec: The pod spec around it, for its volumes.
+        config_maps: Data of the ConfigMaps that can be read, by name.
+    """
+    maps = config_maps or {}
+    limits = _mapping(_mapping(template.get("resources")).get("limits"))
     return Container(
-        name=template.get("name", ""),
-        image=template.get("image") or "",
-        command=tuple(map(str, template.get("command") or ())),
-        args=tuple(map(str, template.get("args") or ())),
-        environment=_environment(template.get("env") or ()),
-        limits={name: str(amount) for name, amount in limits.items()},
-        ports=ports,
+        name=str(template.get("name") or ""),
+        image=str(template.get("image") or ""),
+        command=_strings(template.get("command")),
+        args=_strings(template.get("args")),
+        environment=read_environment(template, maps),
+        files=mounted_files(pod_spec or {}, template, maps),
+        limits={str(name).strip(): str(amount) for name, amount in limits.items()},
+        ports=tuple(_ports(template.get("ports"))),
     )
 
 
-def _environment(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-    """Variables whose value is known; as in the kubelet, later ones win and may refer to earlier ones."""
-    known: dict[str, str] = {}
-    for entry in entries:
-        name = entry["name"]
-        if "valueFrom" in entry:
-            known.pop(name, None)
-        else:
-            known[name] = expand(str(entry.get("value") or ""), known)
-    return known
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
-def expand(word: str, environment: Mapping[str, str]) -> str:
-    """Kubernetes' own expansion: `$(VAR)` if known, else left as it is; `$$(VAR)` gives `$(VAR)`."""
-
-    def replace(match: re.Match[str]) -> str:
-        escaped, name = match.groups()
-        return f"$({name})" if escaped else environment.get(name, match.group(0))
-
-    return _VARIABLE.sub(replace, word)
+def _strings(value: object) -> tuple[str, ...]:
+    """A list of strings; what YAML made a number of is what its author wrote, as far as that can be told."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return (value,) if isinstance(value, str) else ()
+    return tuple(item if isinstance(item, str) else _as_text(item) for item in value)
 
 
-def has_variable(text: str) -> bool:
-    """Whether an unexpanded `$(VAR)` is left in the text."""
-    return _VARIABLE.search(text) is not None
+def _as_text(item: object) -> str:
+    return str(item).lower() if isinstance(item, bool) else "" if item is None else str(item)
 
 
-def engine_of(container: Container) -> Engine | None:
-    """The engine that the container runs, None where it runs none."""
-    line = " ".join(container.words)
-    for engine, marks in _MARKS.items():
-        if any(mark in line for mark in marks):
-            return engine
-    if container.command:
-        return None
-    return _engine_of_image(container.image)
+def _ports(value: object) -> list[tuple[str, int]]:
+    entries = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    found = [entry for entry in entries if isinstance(entry, Mapping) and str(entry.get("containerPort")).isdecimal()]
+    return [(str(entry.get("name") or ""), int(entry["containerPort"])) for entry in found]
 
 
-def engine_containers(containers: Sequence[Container], engine: Engine) -> tuple[Container, ...]:
-    """The containers that run this engine."""
-    return tuple(container for container in containers if engine_of(container) is engine)
+def required_config_maps(template: Mapping[str, Any], pod_spec: Mapping[str, Any]) -> Mapping[str, bool]:
+    """Names of the ConfigMaps that a container's variables and files come from, and whether it starts without each."""
+    mounted = {mount.get("name") for mount in _list(template.get("volumeMounts")) if isinstance(mount, Mapping)}
+    volumes = [_mapping(volume) for volume in _list(pod_spec.get("volumes"))]
+    references = [
+        *(_mapping(_mapping(entry).get("configMapRef")) for entry in _list(template.get("envFrom"))),
+        *(_key_ref(entry) for entry in _list(template.get("env"))),
+        *(reference for volume in volumes if volume.get("name") in mounted for reference in _volume_maps(volume)),
+    ]
+    found: dict[str, bool] = {}
+    for reference in references:
+        name = reference.get("name")
+        if isinstance(name, str) and name:
+            found[name] = found.get(name, True) and reference.get("optional") is True
+    return found
 
 
-def version_of_image(image: str) -> tuple[Engine, str] | None:
-    """Engine and version that a release image's tag states: "vllm/vllm-openai:v0.33.0" → (vllm, "0.33.0")."""
-    repository, _, tag = image.partition("@")[0].rpartition(":")
-    engine = _RELEASE_REPOSITORIES.get(repository.removeprefix("docker.io/"))
-    match = _RELEASE_TAG.match(tag)
-    return (engine, match.group(1)) if engine is not None and match is not None else None
+def _key_ref(entry: object) -> Mapping[str, Any]:
+    return _mapping(_mapping(_mapping(entry).get("valueFrom")).get("configMapKeyRef"))
 
 
-def _engine_of_image(image: str) -> Engine | None:
-    path = image.partition("@")[0]
-    repository = path.rpartition(":")[0] if ":" in path.rsplit("/", 1)[-1] else path
-    last = repository.rsplit("/", 1)[-1]
-    return next((engine for engine, names in _IMAGES.items() if last in names), None)
+def _volume_maps(volume: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    projected = _list(_mapping(volume.get("projected")).get("sources"))
+    return [
+        _mapping(volume.get("configMap")),
+        *(_mapping(_mapping(source).get("configMap")) for source in projected),
+    ]
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()

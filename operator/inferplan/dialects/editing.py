@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from inferplan.api.values import Engine
-from inferplan.dialects.containers import Container
+from inferplan.dialects.container import Container
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.keys import key_for, spelling_of
 from inferplan.dialects.reading import Reading, read_engine

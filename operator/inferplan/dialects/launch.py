@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inferplan.api.values import Engine
-from inferplan.dialects.containers import Container
+from inferplan.dialects.container import Container
 from inferplan.dialects.environment import expand
 from inferplan.dialects.images import Args, args_of_image, engine_of_image
 from inferplan.dialects.programs import (

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from inferplan.dialects.containers import Container
+from inferplan.dialects.container import Container
 from inferplan.dialects.manifests import Path, Site
 from inferplan.dialects.words import NotEditable
 from inferplan.dialects.yaml_text import Edit, ListInsert, ListRemove, StringEdit, edit_text

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from inferplan.api.values import Engine
-from inferplan.dialects.containers import Container
+from inferplan.dialects.container import Container
 from inferplan.dialects.grammar import Grammar, Meaning, grammar
 from inferplan.dialects.images import version_of_image
 from inferplan.dialects.launch import Launch, launch_of

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from inferplan.api.values import Engine
-from inferplan.dialects.containers import Container, read_container
+from inferplan.dialects.container import Container, read_container
 from inferplan.dialects.effective import effective
 from inferplan.dialects.every_default import every_default
 from inferplan.dialects.images import why_unknown

@@ -50,7 +50,8 @@ class Settings:
     def keyed(self) -> Mapping[str, Setting]:
         """Settings by engine-neutral key; where two flags have one key, the preferred one speaks."""
         found = {key_for(self.engine, dest): setting for dest, setting in self.by_dest.items()}
-        for entry in reversed(spellings(self.engine)):
+        every = spellings(self.engine)[::-1]
+        for entry in (*(entry for entry in every if not entry.off), *(entry for entry in every if entry.off)):
             setting = self.by_dest.get(entry.dest)
             if setting is None:
                 continue

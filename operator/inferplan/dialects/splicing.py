@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from inferplan.dialects.containers import Container
+from inferplan.dialects.container import Container
 from inferplan.dialects.launch import Script
 from inferplan.dialects.reading import Reading
 from inferplan.dialects.scan import Argument

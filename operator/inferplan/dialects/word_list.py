@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from inferplan.api.values import Engine
-from inferplan.dialects.containers import Container
+from inferplan.dialects.container import Container
 from inferplan.dialects.launch import Launch, launch_of
 from inferplan.dialects.programs import Entry
 from inferplan.dialects.reading import Reading, read_launch

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields
 
 from inferplan.api.reasons import Reason
+from inferplan.domain.drift import Drift
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.model_card import ModelCard
@@ -12,6 +13,9 @@ NO_MODEL_CONFIG = Missing(
     Reason.MODEL_CONFIG_MISSING, "no config.json was given: set spec.model.config or .configMapRef"
 )
 """Nothing is known of the model's geometry."""
+
+NO_ARGUMENTS = Missing(Reason.NO_TARGET, "the spec names no workload whose arguments could be compared with a release")
+"""No engine's arguments were looked at."""
 
 NOT_MEASURED = Missing(Reason.METRICS_MISSING, "not measured")
 
@@ -54,6 +58,7 @@ class Observation:
         model: The model's geometry, or why it is not known.
         metrics: What was measured.
         replicas: Ready replicas that the metrics cover; None without a workload.
+        drift: What the release that runs makes of the engine's arguments.
     """
 
     config: ServingConfig
@@ -61,3 +66,4 @@ class Observation:
     model: ModelCard | Missing = NO_MODEL_CONFIG
     metrics: Metrics = field(default_factory=Metrics)
     replicas: int | None = None
+    drift: Drift | Missing = NO_ARGUMENTS

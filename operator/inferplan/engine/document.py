@@ -62,7 +62,7 @@ def patch_of(target: Target | None, observation: Observation, decision: Decision
     changes = [change for optimization in decision.optimizations for change in optimization.config_changes]
     if target is None or not changes:
         return None
-    return build_patch(observation.config.engine, target.place, target.container, changes)
+    return build_patch(target.place, target.container, observation.config.version, changes)
 
 
 def name_of(spec: PlanSpec) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
+from inferplan.api.instance import OPTIMIZER_SPELLINGS
 from inferplan.api.plan import Rejected
 from inferplan.api.reasons import Reason
 from inferplan.api.values import ConfigChange
-from inferplan.dialects.flags import neutral_key
+from inferplan.dialects.keys import neutral_key
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy, Proposal
 from inferplan.domain.serving import ServingConfig
@@ -77,7 +78,7 @@ def guard(proposal: Proposal, observation: Observation, policy: Policy) -> Rejec
 
 
 def _canonical(config: ServingConfig, name: str) -> str:
-    if name in {"kvCache", "kv_cache", "quantization", "batching"}:
+    if name in OPTIMIZER_SPELLINGS:
         return name
     try:
         return neutral_key(config.engine, name, negations=True)

@@ -3,14 +3,16 @@
 import difflib
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inferplan.api.plan import Patch
-from inferplan.api.values import ConfigChange, Engine
-from inferplan.dialects.arguments import NotEditable, edit_arguments
+from inferplan.api.values import ConfigChange
 from inferplan.dialects.container import Container
+from inferplan.dialects.editing import edit
+from inferplan.dialects.words import NotEditable
+from inferplan.domain.serving import SettingValue
 
 _LENGTH_MAX = 32_768
 """What a plan's text fields hold (api.plan.LongText)."""
@@ -26,12 +28,22 @@ class Place:
     api_version: str = "apps/v1"
 
 
-def build_patch(engine: Engine, place: Place, container: Container, changes: Sequence[ConfigChange]) -> Patch:
-    """How `changes` are written into the container, or why that is left to a person."""
-    values = {change.parameter: change.recommended_value for change in changes if change.recommended_value is not None}
-    if len(values) < len(changes):
-        return Patch(applicable=False, reason="a change has no value that could be written into the arguments")
-    edited = edit_arguments(engine, container, values)
+def build_patch(place: Place, container: Container, version: str | None, changes: Sequence[ConfigChange]) -> Patch:
+    """How `changes` are written into the container, or why that is left to a person.
+
+    Args:
+        place: The workload.
+        container: Its engine's container.
+        version: The engine's version, as far as it is known.
+        changes: What to change.
+    """
+    wanted: dict[str, SettingValue | None] = {}
+    for change in changes:
+        if change.recommended_value is None and not change.removes_flag:
+            return Patch(applicable=False, reason="a change has no value that could be written into the arguments")
+        if wanted.setdefault(change.parameter, change.recommended_value) != change.recommended_value:
+            return Patch(applicable=False, reason=f"{change.parameter} would be changed twice, to different values")
+    edited = edit(container, wanted, version)
     if isinstance(edited, NotEditable):
         return Patch(applicable=False, reason=edited.reason)
     body = json.dumps(_body(place, container, edited), separators=(",", ":"))
@@ -58,16 +70,26 @@ def _body(place: Place, before: Container, after: Container) -> dict[str, Any]:
 
 def _diff(place: Place, before: Container, after: Container) -> str:
     name = f"{place.kind.lower()}/{place.name}/{after.name}"
-    lines = difflib.unified_diff(_lines(before), _lines(after), f"a/{name}", f"b/{name}", lineterm="")
+    lines = difflib.unified_diff(list(_lines(before)), list(_lines(after)), f"a/{name}", f"b/{name}", lineterm="")
     return "\n".join(lines) + "\n"
 
 
-def _lines(container: Container) -> list[str]:
-    """One word a line, as YAML writes a list."""
-    lines: list[str] = []
+def _lines(container: Container) -> Iterator[str]:
+    """One word a line, as YAML writes a list; a script line by line, so that a diff shows the lines that change."""
     for title, words in (("command", container.command), ("args", container.args)):
-        lines += [f"{title}:", *(f"- {json.dumps(word, ensure_ascii=False)}" for word in words)] if words else []
-    return lines
+        yield from (f"{title}:",) if words else ()
+        for word in words:
+            yield from _script(word) if "\n" in word.strip() else (f"- {json.dumps(word, ensure_ascii=False)}",)
+
+
+def _script(text: str) -> Iterator[str]:
+    yield "- |"
+    yield from (f"  {_printable(line)}".rstrip() for line in text.rstrip("\n").split("\n"))
+
+
+def _printable(line: str) -> str:
+    """A line without letters that a terminal would act on."""
+    return "".join(letter if letter.isprintable() or letter == "\t" else "\N{REPLACEMENT CHARACTER}" for letter in line)
 
 
 def _command(place: Place, body: str) -> str:

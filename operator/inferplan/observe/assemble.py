@@ -7,29 +7,24 @@ from types import MappingProxyType
 from typing import Any
 
 from inferplan.api.base import Scalar
-from inferplan.api.instance import AcceleratorSpec, ConstraintsSpec, InstanceSpec
+from inferplan.api.instance import OPTIMIZER_SPELLINGS, AcceleratorSpec, ConstraintsSpec, InstanceSpec
 from inferplan.api.values import Engine
-from inferplan.dialects.arguments import Reading, Unreadable, read_arguments
-from inferplan.dialects.container import Container, version_of_image
-from inferplan.dialects.flags import FlagKind, flags_of, neutral_key, read_plain
-from inferplan.dialects.versions import effective
+from inferplan.dialects.container import Container
+from inferplan.dialects.effective import effective
+from inferplan.dialects.keys import allowed, neutral_key, read_plain
+from inferplan.dialects.reading import Reading, read_engine, tagged_version
+from inferplan.dialects.words import Piece, Unreadable, UnreadableCode
+from inferplan.domain.drift import VersionSource
 from inferplan.domain.hardware import Accelerator, from_catalogue, merge
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, read_model_config
-from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
+from inferplan.domain.observation import NO_ARGUMENTS, NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 from inferplan.domain.units import MIB_PER_GIB
+from inferplan.observe.drift import drift_of, notes_on
 
 _GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
-_RANGES = {
-    FlagKind.WHOLE: "a whole number from 1",
-    FlagKind.HUMAN: "a whole number from 1, or one such as 32k (32000) or 32K (32768)",
-    FlagKind.FRACTION: "a number above 0 and up to 1",
-    FlagKind.TEXT: "a text",
-    FlagKind.SWITCH: "true or false",
-}
-_OPTIMIZERS = frozenset({"kvCache", "kv_cache", "quantization", "batching"})
 
 
 class SpecError(ValueError):
@@ -61,10 +56,19 @@ class Sources:
 
 @dataclass(frozen=True)
 class Assembled:
-    """The observation, and what could not be read on the way."""
+    """The observation, and what could not be read on the way.
+
+    Attributes:
+        observation: What was seen.
+        unreadable: What of the arguments could not be read.
+        unread: Why the arguments were not read at all; None where they were, or there are none.
+        notes: What a reader of the settings should know, each a sentence.
+    """
 
     observation: Observation
     unreadable: tuple[Unreadable, ...] = ()
+    unread: Unreadable | None = None
+    notes: tuple[str, ...] = ()
 
 
 def assemble(sources: Sources) -> Assembled:
@@ -74,16 +78,53 @@ def assemble(sources: Sources) -> Assembled:
         SpecError: A key of currentConfig or forbid is unknown.
     """
     check_keys(sources.spec.engine, sources.spec.constraints)
-    config, reading = _explicit_config(sources)
-    accelerator = _accelerator(sources)
+    reading = _reading(sources)
+    config = _explicit_config(sources, reading)
+    accelerator, model = _accelerator(sources), _model(sources)
     observation = Observation(
-        config=effective(config, accelerator, reading.unknown - config.settings.keys()) if reading.complete else config,
+        config=_with_defaults(config, reading, accelerator, model),
         accelerator=accelerator,
-        model=_model(sources),
+        model=model,
         metrics=sources.metrics,
         replicas=sources.replicas,
+        drift=NO_ARGUMENTS if reading is None else drift_of(reading, _version_source(sources)),
     )
-    return Assembled(observation, reading.unreadable)
+    if isinstance(reading, Unreadable):
+        return Assembled(observation, (reading,), reading)
+    if reading is None:
+        return Assembled(observation)
+    return Assembled(observation, reading.unreadable, notes=notes_on(reading))
+
+
+def _reading(sources: Sources) -> Reading | Unreadable | None:
+    """What the container says, None without one."""
+    container = sources.container
+    if container is None:
+        return None
+    reading = read_engine(container, _version(sources))
+    if reading is not None:
+        return reading
+    why = "its command starts no engine that is known"
+    return Unreadable(UnreadableCode.UNKNOWN_START, f"containers[{container.name}].command", why)
+
+
+def _with_defaults(
+    config: ServingConfig, reading: Reading | Unreadable | None, accelerator: Accelerator, model: ModelCard | Missing
+) -> ServingConfig:
+    """The version's defaults for what is not set; none where settings may be hidden."""
+    card = None if isinstance(model, Missing) else model
+    if reading is None:
+        return effective(config, accelerator, model=card)
+    if isinstance(reading, Unreadable) or not reading.complete:
+        return config
+    variables = {name: _text(pieces) for name, pieces in reading.launch.variables.items()}
+    unknown = reading.unknown - config.settings.keys()
+    return effective(config, accelerator, unknown, model=card, environment=variables)
+
+
+def _text(pieces: tuple[Piece, ...]) -> str | None:
+    """A variable's value, None where it is not known."""
+    return None if any(piece.unknown for piece in pieces) else "".join(piece.text for piece in pieces)
 
 
 def policy_of(spec: InstanceSpec, *, rules_of_thumb: bool = False) -> Policy:
@@ -107,7 +148,7 @@ def check_keys(engine: Engine, constraints: ConstraintsSpec) -> None:
         SpecError: One is not.
     """
     for name in constraints.forbid:
-        if name not in _OPTIMIZERS:
+        if name not in OPTIMIZER_SPELLINGS:
             _key(engine, name, "spec.constraints.forbid", negations=True)
 
 
@@ -124,17 +165,16 @@ def settings_of(engine: Engine, current_config: Mapping[str, Scalar]) -> Mapping
             continue
         if key in settings:
             raise SpecError(f'spec.currentConfig: "{name}" sets {key}, which another key there sets already')
-        settings[key] = _setting(engine, key, name, value)
+        settings[key] = _setting(key, name, value)
     return MappingProxyType(settings)
 
 
-def _setting(engine: Engine, key: str, name: str, value: SettingValue) -> Setting:
-    flag = next(flag for flag in flags_of(engine) if flag.key == key)
+def _setting(key: str, name: str, value: SettingValue) -> Setting:
     try:
-        return Setting(read_plain(flag, value), Origin.SPEC)
-    except ValueError:
-        short, range_ = reprlib.repr(value), _RANGES[flag.kind]
-        raise SpecError(f"spec.currentConfig.{name}: {short} is not allowed; it must be {range_}") from None
+        return Setting(read_plain(key, value), Origin.SPEC)
+    except (ValueError, OverflowError):
+        short = reprlib.repr(value)
+        raise SpecError(f"spec.currentConfig.{name}: {short} is not allowed; it must be {allowed(key)}") from None
 
 
 def _key(engine: Engine, name: str, where: str, *, negations: bool = False) -> str:
@@ -144,22 +184,28 @@ def _key(engine: Engine, name: str, where: str, *, negations: bool = False) -> s
         raise SpecError(f"{where}: {error}") from None
 
 
-def _explicit_config(sources: Sources) -> tuple[ServingConfig, Reading]:
-    spec, container = sources.spec, sources.container
-    reading = Reading(ServingConfig(spec.engine)) if container is None else read_arguments(spec.engine, container)
-    config = reading.config
-    settings = {**config.settings, **settings_of(spec.engine, spec.current_config)}
-    model = spec.model.id if spec.model is not None and spec.model.id is not None else config.model
-    return ServingConfig(spec.engine, _version(sources), model, MappingProxyType(settings)), reading
+def _explicit_config(sources: Sources, reading: Reading | Unreadable | None) -> ServingConfig:
+    spec = sources.spec
+    read = reading.config if isinstance(reading, Reading) else ServingConfig(spec.engine)
+    settings = {**read.settings, **settings_of(spec.engine, spec.current_config)}
+    model = spec.model.id if spec.model is not None and spec.model.id is not None else read.model
+    return ServingConfig(spec.engine, _version(sources), model, MappingProxyType(settings))
 
 
 def _version(sources: Sources) -> str | None:
-    """What the owner states, else what runs, else a release image's tag."""
+    """What the owner states, else what runs, else what the image's tag says, where it can be trusted."""
     stated = sources.spec.engine_version or sources.running_version
     if stated is not None or sources.container is None:
         return stated
-    tagged = version_of_image(sources.container.image)
-    return tagged[1] if tagged is not None and tagged[0] is sources.spec.engine else None
+    return tagged_version(sources.container, sources.spec.engine)
+
+
+def _version_source(sources: Sources) -> VersionSource | None:
+    if sources.spec.engine_version is not None:
+        return VersionSource.SPEC
+    if sources.running_version is not None:
+        return VersionSource.ENGINE
+    return VersionSource.IMAGE if _version(sources) is not None else None
 
 
 def _model(sources: Sources) -> ModelCard | Missing:

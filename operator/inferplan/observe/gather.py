@@ -14,11 +14,12 @@ from inferplan.kube.errors import ForbiddenError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import CONFIG_MAPS, NODES, PODS, WORKLOADS
 from inferplan.observe.assemble import Assembled, Sources, assemble
+from inferplan.observe.config_maps import read_config_maps
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus import Prometheus, PrometheusError, Sample
 from inferplan.observe.queries import Scope, all_queries, scope
 from inferplan.observe.reduce import HISTORY_MIN_SECONDS, Asked, Measurements, measurements, nothing
-from inferplan.observe.target import Pod, TargetError, Workload, read_workload, ready_pods
+from inferplan.observe.target import Pod, TargetError, Workload, config_maps_of, read_workload, ready_pods
 
 DEFAULT_PORT = 8000  # vLLM's own default (vllm/entrypoints/openai/cli_args.py)
 NODES_READ = 16
@@ -97,9 +98,10 @@ class Gatherer:
         pods: tuple[Pod, ...] = ()
         notes: tuple[str, ...] = ()
         if spec.target_ref is not None:
-            workload = await self._workload(namespace, spec.target_ref, spec)
+            workload, unread = await self._workload(namespace, spec.target_ref, spec)
             pods = await self._pods(namespace, workload)
-            labels, notes = await self._node_labels(pods)
+            labels, unlabelled = await self._node_labels(pods)
+            notes = (*unread, *unlabelled)
             sources = replace(sources, container=workload.container, node_labels=labels)
             sources = replace(sources, running_version=await self._version(sources, pods))
         assembled = assemble(sources)
@@ -107,7 +109,8 @@ class Gatherer:
         complete = assemble(replace(sources, metrics=measured.metrics, replicas=_replicas(workload, measured)))
         return Gathered(complete, measured, workload, pods, notes, model_problem)
 
-    async def _workload(self, namespace: str, ref: TargetRef, spec: InstanceSpec) -> Workload:
+    async def _workload(self, namespace: str, ref: TargetRef, spec: InstanceSpec) -> tuple[Workload, tuple[str, ...]]:
+        """The workload, and what of its engine's configuration could not be read."""
         place = f'{ref.kind} "{ref.name}"'
         try:
             document = await self._cluster.get(WORKLOADS[ref.kind], namespace, ref.name)
@@ -115,7 +118,8 @@ class Gatherer:
             raise TargetError(Reason.TARGET_NOT_FOUND, f'{place} does not exist in namespace "{namespace}"') from None
         except ForbiddenError:
             raise TargetError(Reason.ACCESS_DENIED, f"the operator may not read {place}") from None
-        return read_workload(document, ref, spec.engine)
+        maps, notes = await read_config_maps(self._cluster, namespace, config_maps_of(document, ref))
+        return read_workload(document, ref, spec.engine, maps), notes
 
     async def _pods(self, namespace: str, workload: Workload) -> tuple[Pod, ...]:
         try:

@@ -7,9 +7,9 @@ release each series came with; TGI 3.x. An unknown version is taken for a curren
 from dataclasses import dataclass, replace
 
 from inferplan.api.values import Engine
-from inferplan.dialects.versions import Version, parse_version
+from inferplan.dialects.version_order import VersionNumber, version_number
 
-_NEWEST: Version = (9999, 0, 0)
+_NEWEST = VersionNumber((9999,))
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class MetricNames:
 
 def metric_names(engine: Engine, version: str | None) -> MetricNames:
     """The names that this version exposes."""
-    number = parse_version(version) or _NEWEST
+    number = version_number(version) or _NEWEST
     match engine:
         case Engine.VLLM:
             return _vllm(number)
@@ -70,7 +70,7 @@ _TGI = MetricNames(
 )
 
 
-def _vllm(version: Version) -> MetricNames:
+def _vllm(version: VersionNumber) -> MetricNames:
     """0.9.2 renamed gpu_cache_usage_perc, 0.10.2 time_per_output_token_seconds; 0.11 added the per-request one."""
     newest = MetricNames(
         running="vllm:num_requests_running",
@@ -86,14 +86,14 @@ def _vllm(version: Version) -> MetricNames:
         tpot="vllm:request_time_per_output_token_seconds",
         e2e="vllm:e2e_request_latency_seconds",
     )
-    if version < (0, 9, 2):
+    if version < VersionNumber((0, 9, 2)):
         newest = replace(newest, kv_usage="vllm:gpu_cache_usage_perc")
-    if version < (0, 10, 2):
+    if version < VersionNumber((0, 10, 2)):
         newest = replace(newest, itl="vllm:time_per_output_token_seconds")
-    return replace(newest, tpot=None) if version < (0, 11, 0) else newest
+    return replace(newest, tpot=None) if version < VersionNumber((0, 11)) else newest
 
 
-def _sglang(version: Version) -> MetricNames:
+def _sglang(version: VersionNumber) -> MetricNames:
     """0.5.8 added max_total_num_tokens and num_retracted_requests_total."""
     newest = MetricNames(
         running="sglang:num_running_reqs",
@@ -109,4 +109,4 @@ def _sglang(version: Version) -> MetricNames:
         tpot="sglang:request_time_per_output_token_seconds",
         e2e="sglang:e2e_request_latency_seconds",
     )
-    return replace(newest, preemptions=None, kv_tokens=None) if version < (0, 5, 8) else newest
+    return replace(newest, preemptions=None, kv_tokens=None) if version < VersionNumber((0, 5, 8)) else newest

@@ -1,14 +1,19 @@
 """A workload's documents, read: its engine container, its pods that run the present template. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from inferplan.api.instance import TargetRef
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
-from inferplan.dialects.container import Container, engine_containers, engine_of, read_container
+from inferplan.dialects.container import Container, read_container, required_config_maps
+from inferplan.dialects.images import engine_of_image
+from inferplan.dialects.launch import Launch, launch_of
+
+ConfigMaps = Mapping[str, Mapping[str, str]]
+"""Data of ConfigMaps by name; one that could not be read is not here."""
 
 
 class TargetError(Exception):
@@ -49,6 +54,7 @@ class Workload:
         generation: metadata.generation that was read.
         container: The engine's container.
         selector: Label selector of its pods, as the API takes it.
+        config_maps: ConfigMaps that the container was read with.
     """
 
     kind: str
@@ -56,59 +62,97 @@ class Workload:
     generation: int
     container: Container
     selector: str
+    config_maps: ConfigMaps = field(default_factory=dict)
 
 
-def read_workload(document: Mapping[str, Any], ref: TargetRef, engine: Engine) -> Workload:
+def config_maps_of(document: Mapping[str, Any], ref: TargetRef) -> Mapping[str, bool]:
+    """Names of the ConfigMaps that may say something of the engine, and whether its pods start without each.
+
+    Those of containers that start no engine, with whatever these hold, are not asked for.
+    """
+    pod_spec = _pod_spec(document)
+    found: dict[str, bool] = {}
+    for template in pod_spec.get("containers") or ():
+        chosen = template.get("name") == ref.container
+        if chosen or (ref.container is None and launch_of(read_container(template, pod_spec)) is not None):
+            for name, optional in required_config_maps(template, pod_spec).items():
+                found[name] = found.get(name, True) and optional
+    return found
+
+
+def read_workload(
+    document: Mapping[str, Any], ref: TargetRef, engine: Engine, config_maps: ConfigMaps | None = None
+) -> Workload:
     """The workload as the operator uses it.
 
     Raises:
         TargetError: No container, or more than one, runs the engine.
     """
-    spec = document.get("spec") or {}
-    pod_spec = (spec.get("template") or {}).get("spec") or {}
-    containers = tuple(read_container(container) for container in pod_spec.get("containers") or ())
+    spec, pod_spec, maps = document.get("spec") or {}, _pod_spec(document), config_maps or {}
+    containers = tuple(read_container(template, pod_spec, maps) for template in pod_spec.get("containers") or ())
     return Workload(
         kind=ref.kind,
         name=ref.name,
         generation=int((document.get("metadata") or {}).get("generation") or 0),
         container=_engine_container(containers, ref, engine),
         selector=selector_text(spec.get("selector") or {}),
+        config_maps=maps,
     )
 
 
+def _pod_spec(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    template: Mapping[str, Any] = (document.get("spec") or {}).get("template") or {}
+    pod_spec: Mapping[str, Any] = template.get("spec") or {}
+    return pod_spec
+
+
 def _engine_container(containers: Sequence[Container], ref: TargetRef, engine: Engine) -> Container:
+    """The container that runs the engine, else the only one of which it cannot be told what it runs."""
     place = f'{ref.kind} "{ref.name}"'
-    names = ", ".join(container.name for container in containers) or "none"
     if ref.container is not None:
         return _named(containers, ref.container, engine, place)
-    found = engine_containers(containers, engine)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = ", ".join(container.name for container in found)
+    runs = [(container, *_runs(container)) for container in containers]
+    own = [container for container, other, sure in runs if other is engine and sure]
+    candidates = own or [container for container, other, sure in runs if not sure and other in {None, engine}]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        several, what = ", ".join(container.name for container in candidates), "all run" if own else "may all run"
         raise TargetError(
             Reason.CONTAINER_AMBIGUOUS,
-            f"{place}: containers {several} all run {engine}; set spec.targetRef.container to one of them",
+            f"{place}: containers {several} {what} {engine}; set spec.targetRef.container to one of them",
         )
-    other = [(container.name, runs) for container in containers if (runs := engine_of(container)) is not None]
-    if other:
-        raise _mismatch(place, *other[0], engine)
+    others = [(container.name, other) for container, other, _ in runs if other is not None]
+    if others:
+        raise _mismatch(place, *others[0], engine)
+    names = ", ".join(container.name for container in containers) or "none"
     raise TargetError(
         Reason.CONTAINER_NOT_FOUND,
         f"{place}: no container is seen to run {engine} (there are: {names}); set spec.targetRef.container",
     )
 
 
+def _runs(container: Container) -> tuple[Engine | None, bool]:
+    """The engine that a container runs, and whether that is sure; else the image's name speaks."""
+    found = launch_of(container)
+    if isinstance(found, Launch):
+        return found.engine, True
+    return (None, True) if found is None else (engine_of_image(container.image), False)
+
+
 def _named(containers: Sequence[Container], name: str, engine: Engine, place: str) -> Container:
+    """The container that the owner names; where it does not say itself what it runs, the owner's word holds."""
     found = next((container for container in containers if container.name == name), None)
     if found is None:
         names = ", ".join(container.name for container in containers) or "none"
         raise TargetError(
             Reason.CONTAINER_NOT_FOUND, f'{place}: spec.targetRef.container "{name}" is none of its containers: {names}'
         )
-    runs = engine_of(found)
-    if runs is not None and runs is not engine:
-        raise _mismatch(place, name, runs, engine)
+    launch = launch_of(found)
+    if not isinstance(launch, Launch):
+        return replace(found, engine_hint=engine)
+    if launch.engine is not engine:
+        raise _mismatch(place, name, launch.engine, engine)
     return found
 
 
@@ -162,16 +206,28 @@ def _belongs(document: Mapping[str, Any], workload: Workload) -> bool:
     }
     if (owner.get("kind"), owner.get("name")) != expected[workload.kind]:
         return False
-    containers = (document.get("spec") or {}).get("containers") or ()
-    running = next((entry for entry in containers if entry.get("name") == workload.container.name), None)
-    return running is not None and _same(read_container(running), workload.container)
+    pod_spec = document.get("spec") or {}
+    found = next(
+        (entry for entry in pod_spec.get("containers") or () if entry.get("name") == workload.container.name), None
+    )
+    return found is not None and _same(read_container(found, pod_spec, workload.config_maps), workload.container)
 
 
 def _same(running: Container, template: Container) -> bool:
-    """Whether a pod's container is the template's; admission may have added variables, or set CPU and memory."""
+    """Whether a pod's container is the template's.
+
+    Admission may have added variables and mounted files, or set CPU and memory.
+    """
     words = (running.image, running.command, running.args) == (template.image, template.command, template.args)
-    added = running.environment.items() >= template.environment.items()
-    return words and added and _devices(running) == _devices(template)
+    variables = _variables(running).items() >= _variables(template).items()
+    files = running.files.items() >= template.files.items()
+    return words and variables and files and _devices(running) == _devices(template)
+
+
+def _variables(container: Container) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Each variable's known texts and the names of what is not known in it."""
+    entries = container.environment.variables.items()
+    return {name: tuple((piece.text, piece.unknown) for piece in variable.pieces) for name, variable in entries}
 
 
 def _devices(container: Container) -> dict[str, str]:

@@ -13,7 +13,7 @@ from inferplan.api.values import (
     OptimizationType,
     Source,
 )
-from inferplan.dialects.flags import flag_name
+from inferplan.dialects.keys import flag_name
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import significant

@@ -20,7 +20,7 @@ from inferplan.api.values import (
 )
 from inferplan.diagnose.bottlenecks import Diagnosis
 from inferplan.dialects.attention import HEAD_DIM_READ, is_shipped, kv_cache_backends
-from inferplan.dialects.flags import flag_name
+from inferplan.dialects.keys import flag_name
 from inferplan.dialects.version_order import version_number
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation

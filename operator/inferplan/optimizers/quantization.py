@@ -21,8 +21,8 @@ from inferplan.api.values import (
     Source,
 )
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.dialects.flags import flag_name
-from inferplan.dialects.versions import parse_version
+from inferplan.dialects.keys import flag_name
+from inferplan.dialects.version_order import VersionNumber, version_number
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
@@ -38,7 +38,7 @@ from inferplan.estimate.memory import (
 )
 from inferplan.optimizers.base import cannot_judge, load_is_measured
 
-ONLINE_FP8_SINCE = (0, 20, 2)
+ONLINE_FP8_SINCE = VersionNumber((0, 20, 2))
 """First read release with the online shorthand fp8_per_tensor (engine-facts section 2a)."""
 
 FP8_COMPUTE_SINCE = 89
@@ -128,7 +128,7 @@ def _online_fp8(name: OptimizerName, observation: Observation, diagnosis: Diagno
 
 def _platform_unfit(name: OptimizerName, observation: Observation) -> Abstention | None:
     config, gpu = observation.config, observation.accelerator
-    version = parse_version(config.version)
+    version = version_number(config.version)
     if version is None:
         return Abstention(name, Reason.ENGINE_VERSION_UNKNOWN, "the engine's version is not known")
     if config.engine is not Engine.VLLM or version < ONLINE_FP8_SINCE:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from inferplan.api.conditions import Status
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.reasons import Reason
-from inferplan.dialects.arguments import UnreadableCode
 from inferplan.engine.identity import args_digest
 from inferplan.engine.planner import Outcome
 from inferplan.observe.gather import Gathered
@@ -87,7 +86,7 @@ def no_target(instance: Instance, error: TargetError) -> Look:
 
 
 def seen(instance: Instance, gathered: Gathered, outcome: Outcome) -> Look:
-    """The instance was read; a shell script as the engine's start leaves it without a plan."""
+    """The instance was read; a start of the engine that could not be read leaves it without a plan."""
     target = _target(gathered)
     readable = target.status is not Status.FALSE
     return Look(
@@ -110,11 +109,12 @@ def _target(gathered: Gathered) -> Finding:
     workload = gathered.workload
     if workload is None:
         return Finding(Status.UNKNOWN, Reason.NO_TARGET, "the spec names no workload; the plan rests on the spec alone")
-    unreadable = gathered.assembled.unreadable
+    assembled = gathered.assembled
     place = f'{workload.kind} "{workload.name}", container "{workload.container.name}"'
-    if any(entry.code is UnreadableCode.SHELL_SCRIPT for entry in unreadable):
-        return Finding(Status.FALSE, Reason.ARGUMENTS_UNREADABLE, f"{place}: {unreadable[0].reason}")
-    remarks = (*gathered.notes, *(f"not readable: {entry.reason}" for entry in unreadable))
+    if assembled.unread is not None:
+        return Finding(Status.FALSE, Reason.ARGUMENTS_UNREADABLE, f"{place}: {assembled.unread.reason}")
+    unreadable = (f"not readable: {entry.reason}" for entry in assembled.unreadable)
+    remarks = (*gathered.notes, *assembled.notes, *unreadable)
     pods = f"{len(gathered.pods)} ready pods" if len(gathered.pods) != 1 else "1 ready pod"
     return Finding(Status.TRUE, Reason.TARGET_FOUND, "; ".join((f"{place}, {pods}", *remarks)))
 

@@ -37,6 +37,7 @@ _OPTIMIZER_OF = {
     OptimizationType.KV_CACHE: OptimizerName.KV_CACHE,
     OptimizationType.QUANTIZATION: OptimizerName.QUANTIZATION,
     OptimizationType.BATCHING: OptimizerName.BATCHING,
+    OptimizationType.VERSION: OptimizerName.VERSION,
 }
 
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 
 from inferplan.api.apply import ApplyMode
 from inferplan.api.base import Scalar
-from inferplan.api.instance import InstanceSpec, ModelSpec, WorkloadSpec
+from inferplan.api.instance import OPTIMIZER_SPELLINGS, InstanceSpec, ModelSpec, WorkloadSpec
 from inferplan.api.values import Engine
-from inferplan.dialects.flags import Flag, FlagKind, flags_of, neutral_key, read_plain
+from inferplan.dialects.keys import KeyKind, key_of, neutral_key, read_plain
 from inferplan.web.problems import Problem, shown
 
 _TEXT_MAX = 256
-_OPTIMIZERS = frozenset({"kvCache", "kv_cache", "quantization", "batching"})
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def settings_problems(engine: Engine, config: Mapping[str, Scalar], where: str) 
     for name, value in config.items():
         try:
             key = neutral_key(engine, name)
-            _check(_flag(engine, key), value)
+            _check(key, value)
         except ValueError as error:
             problems.append(Problem(f"{where}.{name}", str(error)))
             continue
@@ -58,12 +57,8 @@ def cross_field_problems(spec: InstanceSpec, fields: Fields) -> tuple[Problem, .
     )
 
 
-def _flag(engine: Engine, key: str) -> Flag:
-    return next(flag for flag in flags_of(engine) if flag.key == key)
-
-
-def _check(flag: Flag, value: Scalar) -> None:
-    """Null leaves a setting unknown; everything else must be a value of the flag.
+def _check(key: str, value: Scalar) -> None:
+    """Null leaves a setting unknown; everything else must be a value of the key.
 
     Raises:
         ValueError: It is none; the message says what is.
@@ -71,24 +66,28 @@ def _check(flag: Flag, value: Scalar) -> None:
     if value is None:
         return
     try:
-        read = read_plain(flag, value)
+        read = read_plain(key, value)
     except (ValueError, OverflowError):
-        raise ValueError(f"{shown(value)} must be {_allowed(flag)}") from None
+        raise ValueError(f"{shown(value)} must be {_allowed(key)}") from None
     if isinstance(read, str) and not 1 <= len(read) <= _TEXT_MAX:
-        raise ValueError(f"{shown(value)} must be {_allowed(flag)}")
+        raise ValueError(f"{shown(value)} must be {_allowed(key)}")
 
 
-def _allowed(flag: Flag) -> str:
-    words = " or ".join(f'"{word}"' for word, _ in flag.words)
-    return f"{_ALLOWED[flag.kind]}, or {words}" if words else _ALLOWED[flag.kind]
+def _allowed(key: str) -> str:
+    """What the key takes; a flag without a key takes what its engine takes."""
+    found = key_of(key)
+    if found is None:
+        return f"true or false, a number, or text of at most {_TEXT_MAX} characters"
+    words = " or ".join(f'"{word}"' for word, _ in found.words)
+    return f"{_ALLOWED[found.kind]}, or {words}" if words else _ALLOWED[found.kind]
 
 
 _ALLOWED = {
-    FlagKind.WHOLE: "a whole number from 1",
-    FlagKind.HUMAN: "a whole number from 1",
-    FlagKind.FRACTION: "a number above 0 and at most 1",
-    FlagKind.SWITCH: "true or false",
-    FlagKind.TEXT: f"text of at most {_TEXT_MAX} characters",
+    KeyKind.COUNT: "a whole number from 1",
+    KeyKind.HUMAN_COUNT: "a whole number from 1",
+    KeyKind.SHARE: "a number above 0 and at most 1",
+    KeyKind.SWITCH: "true or false",
+    KeyKind.TEXT: f"text of at most {_TEXT_MAX} characters",
 }
 
 
@@ -96,7 +95,7 @@ def _forbid(spec: InstanceSpec, where: str) -> tuple[Problem, ...]:
     problems = []
     for index, name in enumerate(spec.constraints.forbid):
         try:
-            if name not in _OPTIMIZERS:
+            if name not in OPTIMIZER_SPELLINGS:
                 neutral_key(spec.engine, name, negations=True)
         except ValueError as error:
             problems.append(Problem(f"{where}[{index}]", str(error)))

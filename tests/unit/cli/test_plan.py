@@ -383,21 +383,22 @@ def test_options_that_cannot_be_followed_are_named(
     assert told in line
 
 
-def test_a_shell_script_is_noted_and_left_to_a_person(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    container = {"name": "vllm", "command": ["/bin/sh", "-c"], "args": ["vllm serve m --max-num-seqs 32"]}
-    shell = {**DEPLOYMENT, "spec": {"template": {"spec": {"containers": [container]}}}}
-    code, out, err = run(capsys, "-f", write(INSTANCE, shell, CONFIG_MAP))
+def shell(*words: str) -> dict[str, Any]:
+    container = {"name": "vllm", "image": "vllm/vllm-openai:v0.33.0", "command": ["/bin/sh", *words]}
+    return {**DEPLOYMENT, "spec": {"template": {"spec": {"containers": [container]}}}}
+
+
+def test_a_script_that_is_not_there_is_noted_and_left_to_a_person(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "-f", write(INSTANCE, shell("/start.sh"), CONFIG_MAP))
     assert code == 0
-    assert "note: containers[vllm]" in err
+    assert "note: containers[vllm].command: /bin/sh runs /start.sh, whose content is not known" in err
     assert "Nothing to change" in out
 
 
-def test_a_change_that_only_a_person_can_make_is_noted_instead_of_a_diff(
-    write: Write, capsys: pytest.CaptureFixture[str]
-) -> None:
-    container = {"name": "vllm", "command": ["/bin/sh", "-c"], "args": ["exec vllm serve m --max-num-seqs 32"]}
-    shell = {**DEPLOYMENT, "spec": {"template": {"spec": {"containers": [container]}}}}
-    known = {
+def known(version: str | None = "0.33.0") -> dict[str, Any]:
+    settings = {
         "max_batch_size": 32,
         "max_model_len": 4096,
         "tensor_parallel_size": 1,
@@ -406,7 +407,22 @@ def test_a_change_that_only_a_person_can_make_is_noted_instead_of_a_diff(
         "kv_cache_dtype": "auto",
         "max_num_batched_tokens": 8192,
     }
-    objects = write(spec_with(INSTANCE, currentConfig=known, engineVersion="0.33.0"), shell, CONFIG_MAP)
+    return spec_with(INSTANCE, currentConfig=settings, engineVersion=version)
+
+
+def test_a_script_is_read_and_edited_where_it_stands(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    objects = write(known(), shell("-c", "exec vllm serve m --max-num-seqs 32"), CONFIG_MAP)
+    scrape = write(CAPPED, name="scrape.txt")
+    assert "max_batch_size: 32 → 64" in run(capsys, "-f", objects, "--metrics", scrape)[1]
+    code, out, err = run(capsys, "-f", objects, "--metrics", scrape, "-o", "diff")
+    assert (code, err) == (0, "")
+    assert '+- "exec vllm serve m --max-num-seqs 64"\n' in out
+
+
+def test_a_change_that_only_a_person_can_make_is_noted_instead_of_a_diff(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects = write(known(), shell("/start.sh"), CONFIG_MAP)
     scrape = write(CAPPED, name="scrape.txt")
     assert "max_batch_size: 32 → 64" in run(capsys, "-f", objects, "--metrics", scrape)[1]
     code, out, err = run(capsys, "-f", objects, "--metrics", scrape, "-o", "diff")

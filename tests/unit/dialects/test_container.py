@@ -1,17 +1,8 @@
 """A container as the engine sees it."""
 
-import pytest
-
-from inferplan.api.values import Engine
-from inferplan.dialects.container import (
-    Container,
-    engine_containers,
-    engine_of,
-    expand,
-    has_variable,
-    read_container,
-    version_of_image,
-)
+from inferplan.dialects.container import Container, read_container, required_config_maps
+from inferplan.dialects.environment import Environment, Variable
+from inferplan.dialects.words import Piece
 
 
 def test_a_template_is_read() -> None:
@@ -20,8 +11,8 @@ def test_a_template_is_read() -> None:
             "name": "vllm",
             "image": "vllm/vllm-openai:v0.33.0",
             "command": ["vllm", "serve"],
-            "args": ["M", "--port", 8000],
-            "env": [{"name": "TP", "value": "4"}, {"name": "KEY", "valueFrom": {}}, {"name": "EMPTY"}],
+            "args": ["M", "--port", 8000, "--flag", True, None],
+            "env": [{"name": "TP", "value": "4"}, {"name": "EMPTY"}],
             "resources": {"limits": {"nvidia.com/gpu": 4}},
             "ports": [{"containerPort": 8000}, {"name": "http", "containerPort": 9000}],
         }
@@ -30,68 +21,39 @@ def test_a_template_is_read() -> None:
         name="vllm",
         image="vllm/vllm-openai:v0.33.0",
         command=("vllm", "serve"),
-        args=("M", "--port", "8000"),
-        environment={"TP": "4", "EMPTY": ""},
+        args=("M", "--port", "8000", "--flag", "true", ""),
+        environment=Environment({"TP": Variable((Piece("4"),), "env"), "EMPTY": Variable((), "env")}),
         limits={"nvidia.com/gpu": "4"},
         ports=(("", 8000), ("http", 9000)),
     )
     assert read_container({}) == Container(name="")
 
 
-def test_variables_refer_to_earlier_ones_and_later_ones_win() -> None:
-    entries = [
-        {"name": "N", "value": "4"},
-        {"name": "SECRET", "value": "1"},
-        {"name": "SECRET", "valueFrom": {}},
-        {"name": "FLAG", "value": "--max-num-seqs=$(N)"},
-        {"name": "LATER", "value": "$(SECRET)"},
-    ]
-    environment = read_container({"env": entries}).environment
-    assert environment == {"N": "4", "FLAG": "--max-num-seqs=4", "LATER": "$(SECRET)"}
+def test_a_command_that_is_a_single_string_is_one_word() -> None:
+    assert read_container({"command": "vllm", "args": 5}).strings == ("vllm",)
 
 
-@pytest.mark.parametrize(
-    ("word", "expanded", "left"),
-    [("$(A)-$(B)", "1-$(B)", True), ("$$(A)", "$(A)", True), ("$A ${A}", "$A ${A}", False), ("x$(A)", "x1", False)],
-)
-def test_expansion_is_kubernetes_own(word: str, expanded: str, left: bool) -> None:
-    assert expand(word, {"A": "1"}) == expanded
-    assert has_variable(expanded) is left
+def test_the_config_maps_of_variables_and_mounted_files_are_named_and_whether_they_must_be_there() -> None:
+    template = {
+        "env": [
+            {"name": "A", "valueFrom": {"configMapKeyRef": {"name": "keys", "key": "a"}}},
+            {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "keys", "key": "b", "optional": True}}},
+            {"name": "C", "valueFrom": {"secretKeyRef": {"name": "secret", "key": "c"}}},
+            {"name": "D", "value": "1"},
+        ],
+        "envFrom": [{"configMapRef": {"name": "all", "optional": True}}, {"secretRef": {"name": "secret"}}],
+        "volumeMounts": [{"name": "scripts", "mountPath": "/s"}, {"name": "many", "mountPath": "/m"}],
+    }
+    pod_spec = {
+        "volumes": [
+            {"name": "scripts", "configMap": {"name": "start"}},
+            {"name": "many", "projected": {"sources": [{"configMap": {"name": "part"}}, {"secret": {"name": "s"}}]}},
+            {"name": "of-a-sidecar", "configMap": {"name": "other"}},
+        ]
+    }
+    assert required_config_maps(template, pod_spec) == {"all": True, "keys": False, "start": False, "part": False}
 
 
-@pytest.mark.parametrize(
-    ("container", "engine"),
-    [
-        (Container("c", command=("vllm",), args=("serve", "M")), Engine.VLLM),
-        (Container("c", command=("sh", "-c", "exec vllm serve M")), Engine.VLLM),
-        (Container("c", command=("python3", "-m", "sglang.launch_server")), Engine.SGLANG),
-        (Container("c", "x/text-generation-inference:3"), Engine.TGI),
-        (Container("c", "reg:5000/vllm-openai@sha256:ab"), Engine.VLLM),
-        (Container("c", "lmsysorg/sglang"), Engine.SGLANG),
-        (Container("c", "vllm/vllm-openai:v1", command=("sleep", "1")), None),  # a sidecar from the same image
-        (Container("c", "envoy:v1", args=("--port", "1")), None),
-    ],
-)
-def test_the_engine_is_told_by_its_start_command_then_its_image(container: Container, engine: Engine | None) -> None:
-    assert engine_of(container) is engine
-
-
-def test_only_containers_of_the_engine_are_taken() -> None:
-    vllm, proxy = Container("vllm", "vllm/vllm-openai:v0.33.0"), Container("proxy", "envoy")
-    assert engine_containers((proxy, vllm), Engine.VLLM) == (vllm,)
-
-
-@pytest.mark.parametrize(
-    ("image", "version"),
-    [
-        ("vllm/vllm-openai:v0.33.0", (Engine.VLLM, "0.33.0")),
-        ("docker.io/vllm/vllm-openai:v0.33.0@sha256:ab", (Engine.VLLM, "0.33.0")),
-        ("lmsysorg/sglang:v0.5.6.post2", (Engine.SGLANG, "0.5.6.post2")),
-        ("mirror.local/vllm/vllm-openai:v0.33.0", None),
-        ("vllm/vllm-openai:latest", None),
-        ("vllm/vllm-openai", None),
-        ("", None),
-    ],
-)
-def test_only_a_release_images_tag_is_a_version(image: str, version: tuple[Engine, str] | None) -> None:
-    assert version_of_image(image) == version
+def test_odd_references_name_no_config_map() -> None:
+    odd = {"env": ["x", {"valueFrom": {"configMapKeyRef": {"name": 5}}}], "envFrom": [{"configMapRef": None}]}
+    assert required_config_maps(odd, {"volumes": ["x", {"configMap": {"name": "y"}}]}) == {}

@@ -3,7 +3,7 @@
 import pytest
 
 from inferplan.api.values import Engine
-from inferplan.dialects.containers import Container, read_container
+from inferplan.dialects.container import Container, read_container
 from inferplan.dialects.launch import Launch, launch_of
 from inferplan.dialects.programs import Entry
 from inferplan.dialects.words import Unreadable, UnreadableCode

@@ -10,7 +10,7 @@ from tests.support.build import H100, a, an
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Confidence, Effort, Engine, Optimization, Source
 from inferplan.diagnose.bottlenecks import diagnose
-from inferplan.dialects.versions import effective
+from inferplan.dialects.effective import effective
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal

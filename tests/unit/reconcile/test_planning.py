@@ -268,7 +268,10 @@ async def test_forged_conditions_are_put_right() -> None:
 
 
 TWO = deployment(container(), container(name="second"))
-SHELL = deployment(container(command=["sh", "-c"], args=["vllm serve m --max-num-seqs 32"]))
+SCRIPT = deployment(container(command=["sh", "/start.sh"], args=[]))
+TWO_SCRIPTS = deployment(
+    container(command=["sh", "/start.sh"], args=[]), container(name="second", command=["sh", "/start.sh"], args=[])
+)
 SIDECAR = deployment({"name": "web", "image": "nginx:1"})
 SGLANG = deployment({"name": "sglang", "image": "lmsysorg/sglang:v0.5.23"})
 NAMED = instance(targetRef={"name": "llama", "container": "nope"})
@@ -282,7 +285,8 @@ NAMED = instance(targetRef={"name": "llama", "container": "nope"})
         ([SIDECAR], "TargetResolved", "ContainerNotFound", "there are: web"),
         ([NAMED], "TargetResolved", "ContainerNotFound", '"nope" is none of its containers: vllm'),
         ([SGLANG], "TargetResolved", "EngineMismatch", 'container "sglang" runs sglang, but spec.engine is vllm'),
-        ([SHELL], "TargetResolved", "ArgumentsUnreadable", "shell script"),
+        ([SCRIPT], "TargetResolved", "ArgumentsUnreadable", "/start.sh, whose content is not known"),
+        ([TWO_SCRIPTS], "TargetResolved", "ContainerAmbiguous", "vllm, second may all run vllm"),
         ([instance(currentConfig={"maxBatchSise": 3})], "Ready", "SpecInvalid", 'did you mean "max_batch_size"'),
         ([instance(metrics={"selector": {"a/b": "c"}})], "Ready", "SpecInvalid", '"a/b" cannot be used'),
         ([instance(metrics={"windowSeconds": 5})], "Ready", "SpecInvalid", "spec.metrics.windowSeconds"),
@@ -361,7 +365,7 @@ async def test_different_gpus_leave_the_product_unknown() -> None:
 async def test_an_unreadable_flag_is_a_remark_and_its_setting_unknown() -> None:
     world = World(deployment(container("--model=m", "--max-num-seqs=$(SEQS)")))
     await world.look()
-    assert '--max-num-seqs "$(SEQS)"' in world.condition("TargetResolved")[2]
+    assert "not readable: --max-num-seqs: the value of SEQS is not known" in world.condition("TargetResolved")[2]
     assert "max_batch_size" not in world.status["servingConfig"]
 
 

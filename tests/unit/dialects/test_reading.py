@@ -3,13 +3,19 @@
 import pytest
 from tests.support.build import a
 
-from inferplan.api.values import Engine
-from inferplan.dialects.arguments import Reading, UnreadableCode, read_arguments
 from inferplan.dialects.container import Container
+from inferplan.dialects.reading import Reading, read_engine
+from inferplan.dialects.words import Unreadable, UnreadableCode
 
 
-def read(*args: str, engine: Engine = Engine.VLLM) -> Reading:
-    return read_arguments(engine, a.container(*args))
+def read(*args: str, version: str = "0.33.0") -> Reading:
+    return reading_of(a.container(*args), version)
+
+
+def reading_of(container: Container, version: str | None = None) -> Reading:
+    reading = read_engine(container, version)
+    assert isinstance(reading, Reading), reading
+    return reading
 
 
 @pytest.mark.parametrize(
@@ -32,11 +38,8 @@ def read(*args: str, engine: Engine = Engine.VLLM) -> Reading:
         (("M", "--no-enable-prefix-caching"), "enable_prefix_caching", False),
         (("M", "--disable-prefix-caching"), "enable_prefix_caching", False),
         (("M", "--enable-prefix-caching"), "enable_prefix_caching", True),
-        (("M", "--enable-chunked-prefill", "False"), "enable_chunked_prefill", False),
-        (("M", "--enable-chunked-prefill=false"), "enable_chunked_prefill", False),
-        (("M", "--no-enable-chunked-prefill", "true"), "enable_chunked_prefill", False),
         (("--enable-prefix-caching", "M"), "enable_prefix_caching", True),
-        (("M", "--speculative-config", '{"method": "ngram"}'), "speculative_config", '{"method": "ngram"}'),
+        (("M", "--speculative-config", '{"method": "ngram"}'), "speculative_config", '{"method":"ngram"}'),
         (("M", "--kv-cache-dtype=fp8"), "kv_cache_dtype", "fp8"),
     ],
 )
@@ -47,6 +50,12 @@ def test_a_spelling_that_the_parser_takes_gives_its_value(
     assert reading.config.value(key) == value
     assert type(reading.config.value(key)) is type(value)
     assert not reading.unreadable
+
+
+@pytest.mark.parametrize("args", [("M", "--enable-chunked-prefill", "False"), ("M", "--enable-chunked-prefill=false")])
+def test_a_switch_with_a_value_is_read_by_releases_up_to_0_7(args: tuple[str, ...]) -> None:
+    assert read(*args, version="0.7.3").config.value("enable_chunked_prefill") is False
+    assert read(*args, version="0.33.0").config.value("enable_chunked_prefill") is not False
 
 
 @pytest.mark.parametrize(
@@ -69,32 +78,36 @@ def test_the_model_is_found_before_and_behind_flags(args: tuple[str, ...], model
 
 def test_the_api_servers_module_takes_the_model_by_flag() -> None:
     command = ("python3", "-m", "vllm.entrypoints.openai.api_server", "--model", "X", "-tp", "2")
-    reading = read_arguments(Engine.VLLM, Container("c", command=command))
+    reading = reading_of(Container("c", command=command))
     assert (reading.config.model, reading.config.value("tensor_parallel_size")) == ("X", 2)
-    assert read_arguments(Engine.VLLM, Container("c", command=(*command[:3], "X"))).config.model is None
+    assert reading_of(Container("c", command=(*command[:3], "X"))).config.model is None
 
 
 def test_a_container_with_args_only_may_name_the_model_first() -> None:
     image = "vllm/vllm-openai:v0.33.0"
-    assert read_arguments(Engine.VLLM, Container("c", image, args=("X", "--max-num-seqs=8"))).config.model == "X"
-    assert read_arguments(Engine.VLLM, Container("c", image, args=("--model=X",))).config.model == "X"
+    assert reading_of(Container("c", image, args=("X", "--max-num-seqs=8"))).config.model == "X"
+    assert reading_of(Container("c", image, args=("--model=X",))).config.model == "X"
 
 
 @pytest.mark.parametrize(
     "command",
     [
         ("sh", "-c", "vllm serve X --max-num-seqs 8"),
-        ("/bin/bash", "-c"),
-        ("env", "bash", "-c", "exec vllm serve X"),
-        ("/start.sh", "--max-num-seqs", "8"),
-        ("tini", "python3 -m vllm.entrypoints.openai.api_server --model X"),
+        ("env", "bash", "-c", "exec vllm serve X --max-num-seqs 8"),
+        ("/bin/bash", "-lc", "set -e\npython3 -m vllm.entrypoints.openai.api_server --model X --max-num-seqs=8"),
     ],
 )
-def test_a_script_is_not_read_and_no_default_holds(command: tuple[str, ...]) -> None:
-    reading = read_arguments(Engine.VLLM, Container("c", command=command, args=("--max-num-seqs", "8")))
-    assert [entry.code for entry in reading.unreadable] == [UnreadableCode.SHELL_SCRIPT]
-    assert not reading.config.settings
-    assert not reading.complete
+def test_a_script_is_read(command: tuple[str, ...]) -> None:
+    reading = reading_of(Container("c", command=command))
+    assert (reading.config.model, reading.config.value("max_batch_size")) == ("X", 8)
+    assert reading.complete
+
+
+@pytest.mark.parametrize("command", [("/start.sh",), ("bash", "/start.sh"), ("tini", "/start.sh")])
+def test_a_program_that_is_not_known_is_not_read(command: tuple[str, ...]) -> None:
+    found = read_engine(Container("c", "vllm/vllm-openai:v0.33.0", command, ("--max-num-seqs", "8")))
+    assert isinstance(found, Unreadable)
+    assert found.code is UnreadableCode.UNKNOWN_START
 
 
 @pytest.mark.parametrize(
@@ -133,10 +146,11 @@ def test_a_length_that_is_no_number_is_unreadable(value: str) -> None:
 
 
 @pytest.mark.parametrize("none", ["None", ""])
-def test_the_word_none_means_not_given(none: str) -> None:
-    reading = read("M", "--max-num-seqs=32", f"--max-num-seqs={none}")
-    assert "max_batch_size" not in reading.config.settings
+def test_the_word_none_means_not_given_where_the_release_takes_it(none: str) -> None:
+    reading = read("M", "--max-log-len=32", f"--max-log-len={none}")
+    assert "max_log_len" not in reading.config.settings
     assert not reading.unreadable
+    assert read("M", f"--max-num-seqs={none}").unknown == {"max_batch_size"}
 
 
 @pytest.mark.parametrize(
@@ -158,22 +172,31 @@ def test_a_config_file_behind_an_equals_sign_is_ignored_as_vllm_does() -> None:
 
 
 @pytest.mark.parametrize("name", ["--device", "--max-num", "--m", "--unknown"])
-def test_what_is_no_flag_of_ours_is_left_alone(name: str) -> None:
+def test_what_is_no_flag_or_short_for_several_is_told_and_sets_nothing(name: str) -> None:
     reading = read("M", name, "7")
     assert not reading.config.settings
-    assert not reading.unreadable
+    assert [entry.code for entry in reading.unreadable] == [UnreadableCode.FLAG]
+    assert reading.complete
 
 
 def test_sglang_and_tgi_have_their_own_flags() -> None:
-    sglang = Container("c", command=("python3", "-m", "sglang.launch_server", "--model-path", "X", "--tp", "2"))
-    words = (*sglang.command, "--chunked-prefill-size", "-1", "--disable-radix-cache", "--max-running-requests=9")
-    reading = read_arguments(Engine.SGLANG, Container("c", command=words))
+    start = ("python3", "-m", "sglang.launch_server", "--model-path", "X", "--tp", "2")
+    words = (*start, "--chunked-prefill-size", "-1", "--disable-radix-cache", "--max-running-requests=9")
+    reading = reading_of(Container("c", command=words))
     assert {key: setting.value for key, setting in reading.config.items()} == {
+        "enable_chunked_prefill": False,
         "enable_prefix_caching": False,
         "max_batch_size": 9,
-        "max_num_batched_tokens": "off",
         "tensor_parallel_size": 2,
     }
     assert reading.config.model == "X"
-    tgi = read_arguments(Engine.TGI, Container("c", args=("--model-id", "X", "--max-concurrent-requests", "128")))
+    launcher = ("text-generation-launcher", "--model-id", "X", "--max-concurrent-requests", "128")
+    tgi = reading_of(Container("c", command=launcher))
     assert (tgi.config.model, tgi.config.value("max_batch_size")) == ("X", 128)
+
+
+@pytest.mark.parametrize("version", ["0.4.6.post5", "0.5.12", "0.5.23", None])
+def test_sglangs_parallel_sizes_have_one_key_in_all_releases(version: str | None) -> None:
+    words = ("python3", "-m", "sglang.launch_server", "--model-path", "X", "--tp", "2", "--dp-size", "4")
+    settings = reading_of(Container("c", command=words), version).config
+    assert (settings.value("tensor_parallel_size"), settings.value("data_parallel_size")) == (2, 4)

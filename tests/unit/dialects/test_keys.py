@@ -3,7 +3,7 @@
 import pytest
 
 from inferplan.api.values import Engine
-from inferplan.dialects.flags import flag_of, flags_of, neutral_key, read_plain, read_text
+from inferplan.dialects.keys import flag_name, key_for, neutral_key, read_plain, spelling_of, spellings
 from inferplan.domain.serving import SettingValue
 
 
@@ -32,17 +32,30 @@ def test_an_unknown_key_names_the_nearest() -> None:
         neutral_key(Engine.VLLM, "")
 
 
-def test_every_engine_has_each_key_once() -> None:
+def test_a_flag_without_a_key_of_its_own_is_called_by_its_own_name() -> None:
+    assert neutral_key(Engine.VLLM, "--swap-space") == "swap_space"
+    assert neutral_key(Engine.VLLM, "swapSpace") == "swap_space"
+    assert neutral_key(Engine.VLLM, "--no-enable-log-requests", negations=True) == "enable_log_requests"
+
+
+def test_every_engine_has_each_key_once_but_for_flags_that_say_the_same() -> None:
     for engine in Engine:
-        keys = [flag.key for flag in flags_of(engine)]
+        keys = [(entry.key, entry.off) for entry in spellings(engine) if entry.dest != "max_concurrent_requests"]
         assert len(keys) == len(set(keys))
-        assert "max_batch_size" in keys
+        assert "max_batch_size" in {entry.key for entry in spellings(engine)}
+
+
+def test_a_name_goes_to_its_key_and_back() -> None:
+    for engine in Engine:
+        for entry in spellings(engine):
+            assert key_for(engine, entry.dest) in {other.key for other in spellings(engine) if other.dest == entry.dest}
+            found = spelling_of(engine, entry.key)
+            assert found is not None
+            assert found.key == entry.key
 
 
 def read(key: str, value: SettingValue) -> SettingValue:
-    flag = flag_of(Engine.VLLM, key)
-    assert flag is not None
-    return read_plain(flag, value)
+    return read_plain(key, value)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +101,12 @@ def test_a_value_of_another_kind_or_range_is_refused(key: str, value: SettingVal
         read(key, value)
 
 
+def test_a_value_of_a_flag_without_a_key_is_taken_as_it_is() -> None:
+    assert read_plain("swap_space", 4) == 4
+    assert read_plain("swap_space", "four") == "four"
+
+
 def test_no_engine_flag_for_a_key_gives_none() -> None:
-    assert flag_of(Engine.TGI, "block_size") is None
-    model = flag_of(Engine.VLLM, "model")
-    assert model is not None
-    assert read_text(model, "org/name") == "org/name"
+    assert flag_name(Engine.TGI, "block_size") is None
+    assert flag_name(Engine.VLLM, "frobnicate") is None
+    assert flag_name(Engine.VLLM, "swap_space") == "--swap-space"

@@ -3,14 +3,15 @@
 import pytest
 from tests.support.build import a
 
-from inferplan.api.values import Engine
-from inferplan.dialects.arguments import NotEditable, edit_arguments
 from inferplan.dialects.container import Container
+from inferplan.dialects.editing import edit
+from inferplan.dialects.environment import Environment, Variable
+from inferplan.dialects.words import NotEditable, Piece
 from inferplan.domain.serving import SettingValue
 
 
 def edited(container: Container, **changes: SettingValue) -> Container:
-    result = edit_arguments(Engine.VLLM, container, changes)
+    result = edit(container, changes)
     assert isinstance(result, Container), result
     return result
 
@@ -52,8 +53,6 @@ def test_what_is_appended_goes_to_args_or_to_a_command_without_args() -> None:
         (("M", "--enable-prefix-caching"), False, ("M", "--no-enable-prefix-caching")),
         (("M", "--no-enable-prefix-caching", "-tp=2"), True, ("M", "--enable-prefix-caching", "-tp=2")),
         (("--enable-prefix-caching", "M"), False, ("--no-enable-prefix-caching", "M")),
-        (("M", "--enable-prefix-caching", "True"), False, ("M", "--enable-prefix-caching", "false")),
-        (("M", "--no-enable-prefix-caching", "true"), True, ("M", "--no-enable-prefix-caching", "false")),
         (("M", "--enable-prefix-caching=true"), False, ("M", "--no-enable-prefix-caching")),
         (("M",), False, ("M", "--no-enable-prefix-caching")),
     ],
@@ -64,7 +63,7 @@ def test_a_switch_is_turned_in_its_place(args: tuple[str, ...], value: bool, aft
 
 def test_no_change_is_no_edit() -> None:
     container = a.container("M", "--max-num-seqs", "32")
-    assert edit_arguments(Engine.VLLM, container, {}) is container
+    assert edit(container, {}) is container
 
 
 @pytest.mark.parametrize(
@@ -72,29 +71,57 @@ def test_no_change_is_no_edit() -> None:
     [
         ({"frobnicate": 1}, "vllm has no flag for frobnicate"),
         ({"quantization": "fp8; rm"}, 'quantization: "fp8; rm" is no plain value'),
-        ({"max_batch_size": "many"}, "max_batch_size: the edit could not be verified"),
-        ({"max_batch_size": True}, "max_batch_size: the edit could not be verified"),
-        ({"enable_prefix_caching": 1}, "enable_prefix_caching: the edit could not be verified"),
+        ({"max_batch_size": "many"}, 'max_batch_size: "many" '),
+        ({"max_batch_size": True}, 'max_batch_size: "true" '),
+        ({"enable_prefix_caching": 1}, "enable_prefix_caching is true or false"),
     ],
 )
 def test_what_cannot_be_written_with_certainty_is_refused(changes: dict[str, SettingValue], message: str) -> None:
-    assert edit_arguments(Engine.VLLM, a.container("M"), changes) == NotEditable(message)
+    refusal = edit(a.container("M"), changes)
+    assert isinstance(refusal, NotEditable)
+    assert refusal.reason.startswith(message)
 
 
-def test_a_flag_without_a_name_is_not_edited() -> None:
-    container = Container("c", command=("sglang", "serve"))
-    refusal = NotEditable("sglang has no flag for enable_prefix_caching")
-    assert edit_arguments(Engine.SGLANG, container, {"enable_prefix_caching": True}) == refusal
+@pytest.mark.parametrize("version", ["0.6.6", "0.7.3"])
+def test_a_stated_switch_of_an_old_release_is_changed_in_its_value(version: str) -> None:
+    container = a.container("M", "--enable-chunked-prefill", "True", image=f"vllm/vllm-openai:v{version}")
+    assert edited(container, enable_chunked_prefill=False).args == ("M", "--enable-chunked-prefill", "false")
 
 
-@pytest.mark.parametrize("command", [("sh", "-c", "vllm serve M"), ("/start.sh",)])
-def test_a_script_is_not_edited(command: tuple[str, ...]) -> None:
-    refusal = NotEditable("a script starts the engine; change it by hand")
-    assert edit_arguments(Engine.VLLM, Container("c", command=command), {"max_batch_size": 8}) == refusal
+def test_a_setting_that_is_spelled_as_its_opposite_is_taken_out_and_put_in() -> None:
+    off = Container("c", command=("sglang", "serve", "--disable-radix-cache"))
+    on = edit(off, {"enable_prefix_caching": True}, "0.5.23")
+    assert on == Container("c", command=("sglang", "serve"))
+    assert edit(on, {"enable_prefix_caching": False}, "0.5.23") == off
 
 
-def test_an_edit_that_would_disturb_another_setting_is_refused() -> None:
-    container = a.container("M", "$(BOTH)", environment={"BOTH": "--max-num-seqs=8"})
+@pytest.mark.parametrize(
+    ("command", "after"),
+    [
+        ("vllm serve M", "vllm serve M --max-num-seqs=8"),
+        ("exec vllm serve M \\\n  --max-num-seqs 4\n", "exec vllm serve M \\\n  --max-num-seqs 8\n"),
+    ],
+)
+def test_a_script_is_edited(command: str, after: str) -> None:
+    container = Container("c", command=("sh", "-c", command))
+    assert edited(container, max_batch_size=8).command == ("sh", "-c", after)
+
+
+def test_a_script_that_is_not_there_is_not_edited() -> None:
+    container = Container("c", "vllm/vllm-openai:v0.33.0", command=("/start.sh",))
+    refusal = edit(container, {"max_batch_size": 8})
+    assert isinstance(refusal, NotEditable)
+    assert "/start.sh" in refusal.reason
+
+
+def test_a_flag_out_of_a_variable_is_not_edited() -> None:
+    both = Environment({"BOTH": Variable((Piece("--max-num-seqs=8"),), "env")})
+    refusal = edit(a.container("M", "$(BOTH)", environment=both), {"max_batch_size": 64})
+    assert isinstance(refusal, NotEditable)
+    assert "--max-num-seqs=8: it does not stand in the container's own words" in refusal.reason
+
+
+def test_a_value_out_of_a_variable_is_replaced_by_the_new_one() -> None:
+    sequences = Environment({"SEQS": Variable((Piece("8"),), "configMap limits/SEQS")})
+    container = a.container("M", "--max-num-seqs=$(SEQS)", environment=sequences)
     assert edited(container, max_batch_size=64).args == ("M", "--max-num-seqs=64")
-    shared = a.container("M", "--block-size", "--max-num-seqs=8")
-    assert isinstance(edit_arguments(Engine.VLLM, shared, {"max_batch_size": 9}), Container)

@@ -1,0 +1,52 @@
+"""What a reading of the engine's arguments says of the release that runs: findings, and remarks for people. Pure."""
+
+from inferplan.api.reasons import Reason
+from inferplan.dialects.drift import Finding, findings
+from inferplan.dialects.keys import flag_name
+from inferplan.dialects.reading import Reading
+from inferplan.dialects.words import Unreadable
+from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
+from inferplan.domain.measurement import Missing
+
+
+def drift_of(reading: Reading | Unreadable, source: VersionSource | None) -> Drift | Missing:
+    """What the release that runs makes of its arguments.
+
+    Args:
+        reading: The arguments, or why they were not read.
+        source: Who says which version runs.
+    """
+    if isinstance(reading, Unreadable):
+        return Missing(Reason.ARGUMENTS_UNREADABLE, reading.reason)
+    known = reading.grammar.basis
+    return Drift(
+        findings=tuple(_finding(reading, found) for found in findings(reading)),
+        release=known.release.version if known is not None else None,
+        exact=known is not None and known.exact,
+        source=source,
+    )
+
+
+def _finding(reading: Reading, found: Finding) -> DriftFinding:
+    mends = (
+        Mend(
+            key=key,
+            flag=found.flag if value is None else flag_name(reading.launch.engine, key),
+            current=reading.config.value(key),
+            value=value,
+        )
+        for key, value in found.fix.items()
+    )
+    return DriftFinding(found.code, DriftSeverity(found.severity), found.flag, found.reason, tuple(mends))
+
+
+def notes_on(reading: Reading) -> tuple[str, ...]:
+    """What a reader of the settings should know: a release that is only near, a start under a condition."""
+    known, condition = reading.grammar.basis, reading.launch.condition
+    notes: list[str] = []
+    if known is not None and not known.exact:
+        release = f"{reading.launch.engine} {known.release.version}"
+        notes.append(f"flags of {release}, the nearest known release to {known.version}")
+    if condition:
+        notes.append(f"the engine is started only under a condition: {condition}")
+    return tuple(notes)
