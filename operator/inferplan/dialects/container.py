@@ -1,13 +1,17 @@
 """A container of a pod template as the engine sees it: its command line, its image, its environment. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from inferplan.api.values import Engine
 from inferplan.dialects.environment import Environment, read_environment
 from inferplan.dialects.mounts import mounted_files
 
+_PORT = re.compile(r"[0-9]{1,5}")
+_WHOLE_MAX = 2**128  # no argument comes near
 NO_ENVIRONMENT = Environment({}, ())
 
 
@@ -70,13 +74,13 @@ def read_container(
     maps = config_maps or {}
     limits = _mapping(_mapping(template.get("resources")).get("limits"))
     return Container(
-        name=str(template.get("name") or ""),
-        image=str(template.get("image") or ""),
+        name=_as_text(template.get("name")),
+        image=_as_text(template.get("image")),
         command=_strings(template.get("command")),
         args=_strings(template.get("args")),
         environment=read_environment(template, maps),
         files=mounted_files(pod_spec or {}, template, maps),
-        limits={str(name).strip(): str(amount) for name, amount in limits.items()},
+        limits={_as_text(name).strip(): _as_text(amount) for name, amount in limits.items()},
         ports=tuple(_ports(template.get("ports"))),
     )
 
@@ -93,13 +97,21 @@ def _strings(value: object) -> tuple[str, ...]:
 
 
 def _as_text(item: object) -> str:
-    return str(item).lower() if isinstance(item, bool) else "" if item is None else str(item)
+    """A scalar as text; "" for a list or mapping: Kubernetes takes none, and aliases may make them endless."""
+    if isinstance(item, bool):
+        return str(item).lower()
+    return str(item) if isinstance(item, str | float | date) or _is_short(item) else ""
+
+
+def _is_short(item: object) -> bool:
+    """Whether it is a whole number that Python turns into text (sys.get_int_max_str_digits: 4300 digits)."""
+    return isinstance(item, int) and abs(item) <= _WHOLE_MAX
 
 
 def _ports(value: object) -> list[tuple[str, int]]:
     entries = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    found = [entry for entry in entries if isinstance(entry, Mapping) and str(entry.get("containerPort")).isdecimal()]
-    return [(str(entry.get("name") or ""), int(entry["containerPort"])) for entry in found]
+    found = [(entry, _as_text(entry.get("containerPort"))) for entry in entries if isinstance(entry, Mapping)]
+    return [(_as_text(entry.get("name")), int(port)) for entry, port in found if _PORT.fullmatch(port)]
 
 
 def required_config_maps(template: Mapping[str, Any], pod_spec: Mapping[str, Any]) -> Mapping[str, bool]:

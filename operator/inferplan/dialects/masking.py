@@ -32,14 +32,16 @@ def is_secret(name: str) -> bool:
 
 
 def masked(name: str, value: Any) -> Any:  # noqa: ANN401  any JSON value
-    """A JSON value without secrets: all of it under a secret's name, else what stands under such names in it."""
+    """A JSON value without secrets: none of it under a secret's name, else without what stands under such names in it."""
     match value:
+        case str() | Mapping() | list() if is_secret(name):
+            return MASK
         case str():
-            return MASK if is_secret(name) else _IN_ADDRESS.sub(rf"\1{MASK}@", value)
+            return _IN_ADDRESS.sub(rf"\1{MASK}@", value)
         case Mapping():
-            return {key: masked(name if is_secret(name) else str(key), item) for key, item in value.items()}
+            return {key: masked(str(key), item) for key, item in value.items()}
         case list():
-            return [masked(name, item) for item in value]
+            return [masked("", item) for item in value]
         case _:
             return value
 

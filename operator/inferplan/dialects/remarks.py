@@ -71,9 +71,9 @@ def _of_violations(
     accelerator: Accelerator,
     environment: Mapping[str, str | None],
 ) -> Iterator[Remark]:
-    if not reading.complete or reading.unknown:
-        return  # a setting that cannot be read may be the one that makes it right
-    for entry in violations(running, accelerator, None, environment=environment):
+    if not reading.complete:
+        return  # an argument that cannot be seen may be the one that makes it right
+    for entry in violations(running, accelerator, None, unknown=reading.unknown, environment=environment):
         severity, code = _BROKEN[entry.severity]
         key, flag, word = _place(reading, entry)
         yield Remark(severity, code, flag, key, entry.reason, word)

@@ -33,6 +33,23 @@ def test_a_command_that_is_a_single_string_is_one_word() -> None:
     assert read_container({"command": "vllm", "args": 5}).strings == ("vllm",)
 
 
+def test_lists_and_mappings_where_text_belongs_are_none_of_it() -> None:
+    """YAML aliases to aliases make lists whose text would fill the memory: 10 to the power of 40 items here."""
+    endless: object = "x"
+    for _ in range(40):
+        endless = [endless] * 10
+    odd = {
+        "name": endless,
+        "image": {"a": endless},
+        "args": [endless, 10**5000, "--port"],
+        "resources": {"limits": {"nvidia.com/gpu": endless, 5: 2}},
+        "ports": [{"containerPort": endless, "name": endless}, {"containerPort": "9" * 5000}, {"containerPort": "80"}],
+    }
+    assert read_container(odd) == Container(
+        name="", args=("", "", "--port"), limits={"nvidia.com/gpu": "", "5": "2"}, ports=(("", 80),)
+    )
+
+
 def test_the_config_maps_of_variables_and_mounted_files_are_named_and_whether_they_must_be_there() -> None:
     template = {
         "env": [
