@@ -3,15 +3,14 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 from inferplan.api.values import Engine
 from inferplan.dialects.environment import Environment, read_environment
 from inferplan.dialects.mounts import mounted_files
+from inferplan.dialects.untyped import scalar
 
 _PORT = re.compile(r"[0-9]{1,5}")
-_WHOLE_MAX = 2**128  # no argument comes near
 NO_ENVIRONMENT = Environment({}, ())
 
 
@@ -74,13 +73,13 @@ def read_container(
     maps = config_maps or {}
     limits = _mapping(_mapping(template.get("resources")).get("limits"))
     return Container(
-        name=_as_text(template.get("name")),
-        image=_as_text(template.get("image")),
+        name=scalar(template.get("name")),
+        image=scalar(template.get("image")),
         command=_strings(template.get("command")),
         args=_strings(template.get("args")),
         environment=read_environment(template, maps),
         files=mounted_files(pod_spec or {}, template, maps),
-        limits={_as_text(name).strip(): _as_text(amount) for name, amount in limits.items()},
+        limits={scalar(name).strip(): scalar(amount) for name, amount in limits.items()},
         ports=tuple(_ports(template.get("ports"))),
     )
 
@@ -91,27 +90,15 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _strings(value: object) -> tuple[str, ...]:
     """A list of strings; what YAML made a number of is what its author wrote, as far as that can be told."""
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return (value,) if isinstance(value, str) else ()
-    return tuple(item if isinstance(item, str) else _as_text(item) for item in value)
-
-
-def _as_text(item: object) -> str:
-    """A scalar as text; "" for a list or mapping: Kubernetes takes none, and aliases may make them endless."""
-    if isinstance(item, bool):
-        return str(item).lower()
-    return str(item) if isinstance(item, str | float | date) or _is_short(item) else ""
-
-
-def _is_short(item: object) -> bool:
-    """Whether it is a whole number that Python turns into text (sys.get_int_max_str_digits: 4300 digits)."""
-    return isinstance(item, int) and abs(item) <= _WHOLE_MAX
+    if isinstance(value, str):
+        return (value,)
+    return tuple(map(scalar, value)) if isinstance(value, list | tuple) else ()
 
 
 def _ports(value: object) -> list[tuple[str, int]]:
     entries = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
-    found = [(entry, _as_text(entry.get("containerPort"))) for entry in entries if isinstance(entry, Mapping)]
-    return [(_as_text(entry.get("name")), int(port)) for entry, port in found if _PORT.fullmatch(port)]
+    found = [(entry, scalar(entry.get("containerPort"))) for entry in entries if isinstance(entry, Mapping)]
+    return [(scalar(entry.get("name")), int(port)) for entry, port in found if _PORT.fullmatch(port)]
 
 
 def required_config_maps(template: Mapping[str, Any], pod_spec: Mapping[str, Any]) -> Mapping[str, bool]:

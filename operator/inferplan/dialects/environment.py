@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from inferplan.dialects.untyped import mappings, text
+from inferplan.dialects.untyped import mappings, scalar, text
 from inferplan.dialects.words import Piece, Word
 
 TEMPLATE = "template"
@@ -140,11 +140,10 @@ def _origin(reference: Mapping[str, Any]) -> str:
 def _written(name: str, value: object, earlier: Mapping[str, Variable]) -> tuple[Piece, ...]:
     if value is None:
         return ()
-    if isinstance(value, bool):
-        return _plain(str(value).lower())
-    if not isinstance(value, (str, int, float)):
+    written = scalar(value)
+    if not written and value != "":
         return _unknown(name)
-    pieces = expand(str(value), -1, Environment(earlier)).pieces
+    pieces = expand(written, -1, Environment(earlier)).pieces
     return tuple(_joined([replace(piece, start=0, end=0, verbatim=False) for piece in pieces if piece.text]))
 
 

@@ -32,7 +32,7 @@ def is_secret(name: str) -> bool:
 
 
 def masked(name: str, value: Any) -> Any:  # noqa: ANN401  any JSON value
-    """A JSON value without secrets: none of it under a secret's name, else without what stands under such names in it."""
+    """A JSON value without secrets: nothing of it under a secret's name, nor what stands under such names in it."""
     match value:
         case str() | Mapping() | list() if is_secret(name):
             return MASK

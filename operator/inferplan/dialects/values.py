@@ -11,6 +11,7 @@ from inferplan.dialects.registry import FlagKind, FlagSpec, ValueType
 from inferplan.domain.serving import SettingValue
 
 _LISTS = frozenset({"+", "*"})
+_WHOLE_MAX = 2**128  # no setting comes near; Python turns whole numbers of 4300 digits into text, not larger ones
 _SI = re.compile(r"([0-9]+(?:\.[0-9]+)?)(k|M|G|T)")
 _IEC = re.compile(r"([0-9]+)(K|M|G|T)i")
 _POWERS = {"k": 1, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -50,6 +51,8 @@ def _switch(texts: Sequence[str], *, negated: bool, takes_value: bool) -> bool:
 
 def _one(flag: FlagSpec, text: str) -> SettingValue:
     value = _READERS.get(flag.type, str)(text)
+    if isinstance(value, int) and abs(value) > _WHOLE_MAX:
+        raise ValueError("is too large")
     if flag.choices and str(value) not in flag.choices and text not in flag.choices:
         raise ValueError(f"must be one of {', '.join(flag.choices)}")
     return value

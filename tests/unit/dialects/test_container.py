@@ -31,6 +31,7 @@ def test_a_template_is_read() -> None:
 
 def test_a_command_that_is_a_single_string_is_one_word() -> None:
     assert read_container({"command": "vllm", "args": 5}).strings == ("vllm",)
+    assert read_container({"command": b"vllm"}).strings == ()
 
 
 def test_lists_and_mappings_where_text_belongs_are_none_of_it() -> None:

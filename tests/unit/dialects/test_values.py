@@ -118,3 +118,17 @@ def test_values_are_written_as_parsers_read_them() -> None:
 
 def test_vllm_cuts_decimals_off() -> None:
     assert human_readable("1.0005k") == 1000  # int(float("1.0005") * 1000), as vLLM computes it
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (ValueType.INTEGER, "9" * 4000),
+        (ValueType.HUMAN_INTEGER, "9" * 4299 + "T"),
+        (ValueType.SI_INTEGER, "9" * 5000 + "k"),
+    ],
+)
+def test_a_number_that_is_too_large_to_be_printed_is_none(kind: ValueType, text: str) -> None:
+    flag = FlagSpec("seed", ("--seed",), type=kind)
+    with pytest.raises(ValueError, match="is too large"):
+        read_values(flag, (text,), negated=False, takes_value=False)
