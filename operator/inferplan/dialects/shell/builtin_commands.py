@@ -26,7 +26,11 @@ def _no(_machine: Machine, _command: Call) -> Status:
 
 
 def _test(machine: Machine, command: Call) -> Status:
-    words = command.words[1:-1] if command.name == "[" else command.words[1:]
+    words = command.words[1:]
+    if command.name == "[":
+        if not words or words[-1].text != "]":
+            return Status.OPEN
+        words = words[:-1]
     return Status.OPEN if machine.probing else conditions.test(words)
 
 

@@ -52,7 +52,7 @@ Builtin = Callable[[Machine, Call], Status]
 def simple(machine: Machine, node: Node, builtins: Mapping[str, Builtin]) -> Status:
     """Runs a simple command."""
     attached = (*node.named("redirect"), *(node.redirects or ()))
-    assignments, own = _parts(node)
+    assignments, own = _parts(node, attached)
     nodes = (*own, *redirects.arguments(attached))
     end = max((child.end for child in nodes), default=node.end)
 
@@ -87,7 +87,7 @@ def joined(before: Pieces | None, more: Pieces | None) -> Pieces | None:
     return None if before is None or more is None else (*before, *more)
 
 
-def _parts(node: Node) -> tuple[list[tuple[Node, ...]], tuple[Node, ...]]:
+def _parts(node: Node, attached: Sequence[Node]) -> tuple[list[tuple[Node, ...]], tuple[Node, ...]]:
     """A command's assignments, each with what the parser cut off from its value, and the nodes of its words.
 
     Raises:
@@ -99,7 +99,9 @@ def _parts(node: Node) -> tuple[list[tuple[Node, ...]], tuple[Node, ...]]:
         raise ShellError("a command of this form is not read", node.line)
     groups = list(grouped(nodes))
     first = next((index for index, group in enumerate(groups) if group[0].kind != "variable_assignment"), len(groups))
-    return groups[:first], tuple(child for group in groups[first:] for child in group)
+    numbers = {redirect.start for redirect in attached if redirects.number(redirect)}
+    words = [group for group in groups[first:] if group[-1].end not in numbers]
+    return groups[:first], tuple(child for group in words for child in group)
 
 
 def call(machine: Machine, command: Call, builtins: Mapping[str, Builtin]) -> Status:

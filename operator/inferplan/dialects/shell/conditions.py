@@ -1,10 +1,11 @@
 """Tests: `[ … ]`, `test` and `[[ … ]]`, as far as their words decide them. Pure."""
 
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from inferplan.dialects.shell import expand
 from inferplan.dialects.shell.arithmetic import integer
+from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.patterns import compiled
 from inferplan.dialects.shell.state import Machine, Status
 from inferplan.dialects.shell.tree import Node
@@ -90,28 +91,16 @@ def _binary(left: Word, sign: str, right: Word) -> Status:
     return Status.OPEN
 
 
-def test_command(machine: Machine, node: Node) -> Status:
-    """Runs `[ … ]` or `[[ … ]]`."""
-    first, *inner, _last = node.children
-    if first.kind == "[":
-        leaves = [leaf for child in inner for leaf in _leaves(child)]
-        words = tuple(word for leaf in leaves for word in _bracket_word(machine, leaf))
-        return Status.OPEN if machine.probing else test(words)
-    status = _double(machine, inner[0])
+def double_brackets(machine: Machine, node: Node) -> Status:
+    """Runs `[[ … ]]`.
+
+    Raises:
+        ShellError: The parser took something else for a test.
+    """
+    if node.children[0].kind != "[[":
+        raise ShellError("a test of this form is not read", node.line)
+    status = _double(machine, node.children[1])
     return Status.OPEN if machine.probing else status
-
-
-def _leaves(node: Node) -> Iterator[Node]:
-    """The words of an expression in order: what they mean is decided by their number, not by the parser."""
-    if node.kind not in _EXPRESSIONS:
-        yield node
-        return
-    for child in node.children:
-        yield from _leaves(child)
-
-
-def _bracket_word(machine: Machine, leaf: Node) -> tuple[Word, ...]:
-    return (expand.spelled(leaf),) if leaf.token else expand.words(machine, (leaf,))
 
 
 def _double(machine: Machine, node: Node) -> Status:

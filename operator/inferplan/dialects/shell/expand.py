@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from inferplan.dialects.shell import parameters
 from inferplan.dialects.shell.arithmetic import evaluate
-from inferplan.dialects.shell.fields import FILE_NAMES, IFS, Fields, hidden, matches_files
+from inferplan.dialects.shell.errors import ShellError
+from inferplan.dialects.shell.fields import FILE_NAMES, IFS, Fields, hidden, matches_files, splitting
 from inferplan.dialects.shell.literals import HEREDOC, NOTHING, QUOTED, UNQUOTED, ansi, literal
 from inferplan.dialects.shell.state import Machine, Pieces
 from inferplan.dialects.shell.tree import Node, grouped
@@ -14,6 +15,10 @@ from inferplan.dialects.words import Piece, Word, cut
 _EXPANSIONS = frozenset({"expansion", "simple_expansion", "command_substitution", "arithmetic_expansion"})
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 """Bash Reference Manual 5.2, 3.5.1 Brace Expansion. Other shells (dash) do not know it, so the result is unknown."""
+_LITERAL = frozenset({"word", "number"})
+_ORDINARY = re.compile(r"[A-Za-z0-9_./:=,@%+-]+")
+"""Words in which nothing means anything to the shell: most of them, and read the short way."""
+_BLANK = re.compile(r"[ \t\n]")
 BRACES = "brace expansion"
 LONGEST_NAME = 60
 """Characters of a substitution that its name shows."""
@@ -37,11 +42,6 @@ def value(machine: Machine, nodes: Sequence[Node]) -> Pieces:
 def text(machine: Machine, nodes: Sequence[Node]) -> str | None:
     """The same as text; None where not all of it is known."""
     return known(value(machine, nodes))
-
-
-def spelled(node: Node) -> Word:
-    """A word that is punctuation to the parser."""
-    return Word(node.source.shadow.pieces(node.start, node.end))
 
 
 def known(pieces: Pieces) -> str | None:
@@ -73,8 +73,11 @@ def _without_tabs(pieces: Pieces) -> Iterator[Piece]:
 
 def _word(machine: Machine, group: Sequence[Node]) -> tuple[Word, ...]:
     machine.budget.spend()
+    first = group[0]
+    if len(group) == 1 and first.kind in _LITERAL and _ORDINARY.fullmatch(first.source.code, first.start, first.end):
+        return (Word(tuple(splitting(first.source.shadow.pieces(first.start, first.end)))),)
     plain = _plain(group)
-    if _BRACES.search(plain) or any(node.kind == "brace_expression" for node in group):
+    if _BRACES.search(plain):
         return (Word((_unknown(group[0], group[-1].end, BRACES, splits=True),)),)
     fields = Fields(certain=IFS not in machine.variables)
     for index, node in enumerate(group):
@@ -102,7 +105,9 @@ def _plain(nodes: Sequence[Node]) -> str:
 def _plain_text(node: Node) -> str:
     if node.kind == "concatenation":
         return _plain(node.children)
-    if node.kind in {"word", "number", "{", "}", "extglob_pattern"}:
+    if node.kind == "brace_expression":
+        return node.text
+    if node.kind in {"word", "number", "extglob_pattern"}:
         return UNQUOTED.sub("\0", node.source.code[node.start : node.end])
     return "\0"
 
@@ -143,12 +148,18 @@ def _expand(machine: Machine, node: Node, fields: Fields) -> None:
 
 
 def _text(node: Node, fields: Fields) -> None:
-    """Joins a node without expansions in it."""
+    """Joins a node without expansions in it.
+
+    Raises:
+        ShellError: The parser took several words for one.
+    """
     source, start, end = node.source, node.start, node.end
     if node.kind == "raw_string":
         fields.literal(source.shadow.pieces(start + 1, end - 1), quoted=True)
     elif node.kind == "ansi_c_string":
         fields.literal(ansi(node), quoted=True)
+    elif _BLANK.search(UNQUOTED.sub("", source.code[start:end])):
+        raise ShellError("two words that the parser takes for one are not read", node.line)
     else:
         fields.literal(literal(source, start, end, UNQUOTED), quoted=False)
 

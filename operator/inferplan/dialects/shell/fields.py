@@ -45,7 +45,7 @@ class Fields:
 
     def literal(self, pieces: Iterable[Piece], *, quoted: bool) -> None:
         """Joins text that stands in the script: it is not split, but what is unknown in it may be several words."""
-        self.add(_with_splits(pieces, splits=self.splits and not quoted))
+        self.add(splitting(pieces, splits=self.splits and not quoted))
 
     def end(self) -> None:
         """Ends the word, if there is one."""
@@ -56,9 +56,9 @@ class Fields:
     def expand(self, pieces: Iterable[Piece], *, quoted: bool) -> None:
         """Joins what an expansion stands for; unquoted, white space in it ends words."""
         if quoted or not self.splits:
-            self.add(_with_splits(pieces, splits=False))
+            self.add(splitting(pieces, splits=False))
             return
-        for piece in _with_splits(pieces, splits=True):
+        for piece in splitting(pieces):
             if piece.unknown:
                 self.add((piece,))
             elif not self._certain and not piece.text.isalnum():
@@ -119,7 +119,8 @@ def _through(p: Piece, name: str) -> Piece:
     return Piece(p.text, p.source, p.start, p.end, p.verbatim, p.unknown, p.splits, (name, *p.variables))
 
 
-def _with_splits(pieces: Iterable[Piece], *, splits: bool) -> Iterator[Piece]:
+def splitting(pieces: Iterable[Piece], *, splits: bool = True) -> Iterator[Piece]:
+    """Pieces of which the unknown ones may, or may not, be several words."""
     for p in pieces:
         if p.unknown and p.splits != splits:
             yield Piece(p.text, p.source, p.start, p.end, p.verbatim, p.unknown, splits, p.variables)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.fields import Fields, through
 from inferplan.dialects.shell.patterns import edited
 from inferplan.dialects.shell.shadow import TEMPLATE
@@ -15,6 +16,7 @@ from inferplan.dialects.shell.tree import Node
 from inferplan.dialects.words import Piece, Word
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SIMPLE = re.compile(r"\w+|[@*#?$!-]", re.ASCII)
 _OPERATORS = (
     ":-",
     ":=",
@@ -86,11 +88,17 @@ class Found:
 
 
 def simple(machine: Machine, node: Node, fields: Fields, *, quoted: bool) -> None:
-    """Joins what `$NAME` stands for."""
+    """Joins what `$NAME` stands for.
+
+    Raises:
+        ShellError: The parser took the next word for the name.
+    """
     source = node.source
     name = source.code[node.start + 1 : node.end].replace("\\\n", "")
     if source.shadow.hidden(node.start, node.end):
         _emit_unknown(node, TEMPLATE, fields, quoted=quoted)
+    elif not _SIMPLE.fullmatch(name):
+        raise ShellError("a dollar sign that stands for itself is not read", node.line)
     elif name[:1].isdigit() and len(name) > 1:
         _emit(node, _argument(machine, name[0]), fields, quoted=quoted)  # `$10` is `${1}0`
         fields.add(source.shadow.pieces(node.end - len(name) + 1, node.end))

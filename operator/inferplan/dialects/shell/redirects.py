@@ -1,5 +1,6 @@
 """Redirections: what a command reads, and the files that it writes. Pure."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from inferplan.dialects.words import Piece
 
 _OUTPUT = frozenset({">", ">>", ">|", "&>", "&>>"})
 _APPENDING = frozenset({">>", "&>>"})
+_NUMBER = re.compile(r"(?:^|[\s;&|()<>])(\d+)$")
 _CHAINS = frozenset({"list", "pipeline", "negated_command", "redirected_statement"})
 _WORDLESS = frozenset({"<<", "<<-", "\n", "heredoc_start", "heredoc_body", "heredoc_end", "file_descriptor"})
 
@@ -74,6 +76,14 @@ def arguments(redirects: Sequence[Node]) -> tuple[Node, ...]:
     return tuple(sorted(found, key=lambda node: node.start))
 
 
+def number(redirect: Node) -> str:
+    """The file descriptor in front of a redirection; the parser sometimes takes it for a word of its own."""
+    code = redirect.source.code
+    named = "".join(node.text for node in redirect.named("descriptor"))
+    match = None if named else _NUMBER.search(code, 0, redirect.start)
+    return match[1] if match else named
+
+
 def tail(redirects: Sequence[Node]) -> tuple[str, Node] | None:
     """What stands behind a here-document on its line, after `&&` or `||`."""
     for redirect in redirects:
@@ -122,7 +132,7 @@ def _file(machine: Machine, redirect: Node) -> Target | None:
         return None
     path = expand.text(machine, next(grouped(destinations)))
     operator = next(child.kind for child in redirect.children if child.token)
-    descriptor = "".join(node.text for node in redirect.named("descriptor"))
+    descriptor = number(redirect)
     if operator == "<":
         content = machine.files.get(path or "")
         machine.stdin = None if content is None else (Piece(content),)

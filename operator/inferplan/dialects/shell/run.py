@@ -66,7 +66,7 @@ _HANDLERS: Mapping[str, Callable[[Machine, Node], Status]] = {
     "pipeline": compound.pipeline,
     "redirected_statement": compound.redirected,
     "subshell": compound.subshell,
-    "test_command": conditions.test_command,
+    "test_command": conditions.double_brackets,
     "unset_command": assign.unset,
     "variable_assignment": _assignment,
     "variable_assignments": _assignments,

@@ -29,6 +29,10 @@ _ACTION = re.compile(
 _OPENING = re.compile(r"\{\{(?:-\s)?\s*(?:if|range|with|block|define)\b")
 _CLOSING = re.compile(r"\{\{(?:-\s)?\s*end\b")
 _BETWEEN = re.compile(r"\{\{(?:-\s)?\s*(?:else|break|continue)\b")
+_TEST = re.compile(r"(?<![^\s;&|()!{`])\[(?=[ \t])|(?<=[ \t])\](?=[\s;&|)`]|$)")
+"""The brackets of a test, which are words to the shell. The grammar makes a statement of them and looks for the closing
+one far behind the test's end: `[ $N -gt 2 ] || stop 2>/dev/null`."""
+_WORD = "_"
 _LETTER = "U"
 _NEUTRAL = "."
 
@@ -45,27 +49,21 @@ def templates(text: str) -> tuple[tuple[int, int], ...]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:
-    depth, first = 0, 0
+    depth, first, begin = 0, 0, 0
     for match in _ACTION.finditer(text):
         start, end = _trimmed(text, match.start(), match.end())
-        action = match.group()
-        opening, closing = bool(_OPENING.match(action)), bool(_CLOSING.match(action))
+        opening, closing = bool(_OPENING.match(match.group())), bool(_CLOSING.match(match.group()))
         if depth == 0:
-            first = start
-        if depth == 0 and (closing or _BETWEEN.match(action)):
-            raise ShellError("a template block begins outside of the script", _line(text, start))
+            first, begin = start, match.start()
+        if depth == 0 and (closing or _BETWEEN.match(match.group())):
+            raise ShellError("a template block begins outside of the script", _line(text, begin))
         depth += opening - closing
+        if depth == 0 and closing and "\n" in _ACTION.sub("", text[begin : match.end()]):
+            raise ShellError("a template block spans several lines of the script", _line(text, begin))
         if depth == 0:
-            if closing and _spans_lines(text[first:end]):
-                raise ShellError("a template block spans several lines of the script", _line(text, first))
             yield first, end
     if depth:
-        raise ShellError("a template block does not end in the script", _line(text, first))
-
-
-def _spans_lines(block: str) -> bool:
-    """Whether a newline stands between the block's actions, and not inside one of them."""
-    return "\n" in _ACTION.sub("", block).strip()
+        raise ShellError("a template block does not end in the script", _line(text, begin))
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -113,7 +111,7 @@ class Shadow:
         self._lines = [match.start() for match in re.finditer("\n", text)]
 
     def _code(self) -> str:
-        code = _ODD.sub(_NEUTRAL, self.text)
+        code = _TEST.sub(_WORD, _ODD.sub(_NEUTRAL, self.text))
         for start, piece in zip(self._starts, self._pieces, strict=False):
             if piece.unknown:
                 end = start + len(piece.text)
@@ -152,6 +150,11 @@ class Shadow:
         first = bisect_right(self._starts, start) - 1
         last = bisect_right(self._starts, end - 1) - 1
         offset = self._starts[first]
+        piece = self._pieces[first]
+        if first == last and piece.verbatim:
+            shift = piece.start - offset
+            text = self.text[start:end]
+            return (Piece(text, piece.source, start + shift, end + shift, True, variables=piece.variables),)
         return cut(self._pieces[first : last + 1], start - offset, end - offset)
 
     def behind(self, position: int) -> int:

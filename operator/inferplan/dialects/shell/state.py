@@ -12,7 +12,7 @@ from inferplan.dialects.words import Piece, Word
 
 Pieces = tuple[Piece, ...]
 
-MAX_STEPS = 100_000
+MAX_STEPS = 50_000
 """Statements, words and pieces that reading one script may take: far more than scripts have (a launch script of 190
 lines takes about 1,500), and an end for functions that call themselves."""
 MAX_SIZE = 256 * 1024
@@ -70,6 +70,13 @@ class Variable:
     def scalar(self) -> Pieces:
         """What `$NAME` stands for: of an array, its first element."""
         return self.fields[0] if self.fields else ()
+
+    @property
+    def texts(self) -> tuple[str, ...] | None:
+        """The text of each field; None where not all is known."""
+        if self.unset or any(piece.unknown for pieces in self.fields for piece in pieces):
+            return None
+        return tuple("".join(piece.text for piece in pieces) for pieces in self.fields)
 
     @property
     def size(self) -> int:
@@ -258,23 +265,25 @@ class Machine:
 
 
 def _merged(branches: Sequence[Machine]) -> dict[str, Variable]:
-    first = branches[0].variables
-    names = {name for branch in branches for name in branch.variables}
+    first, *rest = (branch.variables for branch in branches)
     merged = {}
-    for name in sorted(names):
-        values = [branch.variables.get(name) for branch in branches]
-        if all(value == values[0] for value in values) and values[0] is not None:
-            merged[name] = first[name]
+    for name in dict.fromkeys(name for branch in branches for name in branch.variables):
+        value = first.get(name)
+        others = [variables.get(name) for variables in rest]
+        if value is not None and all(other is value or other == value for other in others):
+            merged[name] = value
         else:
-            merged[name] = _either(name, values)
+            merged[name] = _either(name, [value, *others])
     return merged
 
 
 def _either(name: str, values: Sequence[Variable | None]) -> Variable:
     known = [value for value in values if value is not None]
     array = any(value.array for value in known)
+    texts = {value.texts for value in known}
+    (same,) = texts if len(texts) == 1 and len(known) == len(values) else (None,)
     return Variable(
-        (unknown(name, splits=array),),
+        (unknown(name, splits=array),) if same is None else tuple((Piece(text),) if text else () for text in same),
         array=array,
         exported=any(value.exported for value in known),
         scripted=any(value.scripted for value in known),

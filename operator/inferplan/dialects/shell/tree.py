@@ -47,6 +47,23 @@ TEXT = frozenset(
     }
 )
 """Nodes in which what stands between two parts is text, or does not matter."""
+_FIELDLESS = frozenset(
+    {
+        "array",
+        "command_name",
+        "command_substitution",
+        "compound_statement",
+        "concatenation",
+        "do_group",
+        "expansion",
+        "list",
+        "pipeline",
+        "program",
+        "simple_expansion",
+        "string",
+    }
+)
+"""Frequent nodes whose parts' names are not asked for."""
 _QUOTED = frozenset({"string", "heredoc_body"})
 _BLANKS = re.compile(r"(?:[ \t]|\\\n)*")
 _SPACE = re.compile(r"(?:[ \t\n]|\\\n)*")
@@ -158,8 +175,11 @@ class Node:
         return tuple(child for child in self.children if child.field == field)
 
     def _parts(self) -> "tuple[Node, ...]":
-        raw = self._raw
-        parts = [Node(child, self.source, raw.field_name_for_child(i) or "") for i, child in enumerate(raw.children)]
+        raw, source = self._raw, self.source
+        if self.kind in _FIELDLESS:
+            parts = [Node(child, source, "") for child in raw.children]
+        else:
+            parts = [Node(child, source, raw.field_name_for_child(i) or "") for i, child in enumerate(raw.children)]
         if self.kind in _QUOTED:
             for part in parts:
                 part.start += len(_LEADING.match(self.source.code[part.start : part.end])[0])  # type: ignore[index]  # matches always
