@@ -8,11 +8,12 @@ from inferplan.api.values import Engine
 from inferplan.cli.config import check, examined
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.lint_output import Located, printed
-from inferplan.cli.manifest_files import FileDocument, ManifestFile, read_manifests
+from inferplan.cli.manifest_files import ManifestFile, read_manifests
 from inferplan.cli.output import one_line, write
 from inferplan.cli.parsers import command_parser
 from inferplan.dialects.drift import Severity
 from inferplan.dialects.effective import effective
+from inferplan.dialects.manifests import Path
 from inferplan.dialects.masking import Masker
 from inferplan.dialects.placement import accelerator_of
 from inferplan.dialects.reading import Reading
@@ -101,14 +102,14 @@ def _of_files(engine: Engine | None, options: argparse.Namespace) -> list[Locate
     report = examined(files, question)
     if not report.containers:
         check(report, files, question)
-    documents = {id(document.source): document for file in files for document in file.documents}
+    places = {id(document.source): (file, document.index) for file in files for document in file.documents}
     lines: dict[str, Lines] = {}
     found: list[Located] = []
     for container in report.containers:
-        document = documents[id(container.source)]
+        file, index = places[id(container.source)]
         _note_of_container(container)
-        of_file = lines.setdefault(document.file.name, Lines(document.file.text))
-        found += [_located(container, remark, document, of_file) for remark in container.remarks]
+        of_file = lines.setdefault(file.name, Lines(file.text))
+        found += [_located(container, remark, file.name, (of_file, index)) for remark in container.remarks]
     _note_of_others(report.unreadable, report.containers)
     _fail_for_named_files(files, found, options)
     return found
@@ -122,24 +123,23 @@ def _fail_for_named_files(files: Sequence[ManifestFile], found: Sequence[Located
         raise BadInputError(*(one_line(f"{entry.where}: {entry.reason}") for entry in problems))
 
 
-def _located(container: EngineContainer, remark: Remark, document: FileDocument, lines: Lines) -> Located:
+def _located(container: EngineContainer, remark: Remark, name: str, document: tuple[Lines, int]) -> Located:
     """A remark with its line: that of the word, else that of the container."""
-    line = next((line for line in _lines(container, remark, document, lines) if line is not None), None)
-    return Located(remark, document.file.name, line, container)
+    lines, index = document
+    paths = (*_paths(container, remark), (container.site.path, 0))
+    numbers = (lines.line(index, path, position) for path, position in paths)
+    return Located(remark, name, next((number for number in numbers if number is not None), None), container)
 
 
-def _lines(container: EngineContainer, remark: Remark, document: FileDocument, lines: Lines) -> Iterator[int | None]:
+def _paths(container: EngineContainer, remark: Remark) -> Iterator[tuple[Path, int]]:
+    """Where in the document the word of a remark stands, and at which character of that string."""
     site, reading = container.site, container.reading
-    words = reading.launch.words
-    pieces = words[remark.word].pieces if remark.word is not None else ()
-    for piece in pieces:
+    border = len(reading.container.command)
+    for piece in reading.launch.words[remark.word].pieces if remark.word is not None else ():
         if piece.source >= 0:
-            in_command = piece.source < len(reading.container.command)
-            name = "command" if in_command else "args"
-            index = piece.source if in_command else piece.source - len(reading.container.command)
+            name, index = ("command", piece.source) if piece.source < border else ("args", piece.source - border)
             item = () if isinstance(site.container.get(name), str) else (index,)
-            yield lines.line(document.index, (*site.path, name, *item), piece.start)
-    yield lines.line(document.index, site.path)
+            yield (*site.path, name, *item), piece.start
 
 
 def _note_of_container(container: EngineContainer) -> None:

@@ -41,7 +41,7 @@ def edited_file(files: Sequence[ManifestFile], found: Report, wanted: Wanted) ->
         BadInputError: There is not one container to change, a change is none, or it cannot be made with certainty.
     """
     target = _target(found)
-    document = _document(files, target)
+    file, document = _document(files, target)
     changes = dict(_changes(target, wanted))
     container = target.reading.container
     after = edit(container, changes, wanted.version)
@@ -49,9 +49,9 @@ def edited_file(files: Sequence[ManifestFile], found: Report, wanted: Wanted) ->
         if document.index < 0:
             after = NotEditable("the file as a whole is no YAML")
         else:
-            result = edit_manifest(document.file.text, document.index, target.site, container, after)
+            result = edit_manifest(file.text, document.index, target.site, container, after)
             if isinstance(result, str):
-                return document.file, result
+                return file, result
             after = result
     raise BadInputError(f"{target.place}: {after.reason}", *(f"by hand: {line}" for line in _by_hand(target, changes)))
 
@@ -64,8 +64,9 @@ def _target(found: Report) -> EngineContainer:
     raise BadInputError(f"--set and --unset change one container; choose with --container: {', '.join(names)}{several}")
 
 
-def _document(files: Sequence[ManifestFile], target: EngineContainer) -> FileDocument:
-    return next(document for file in files for document in file.documents if document.source is target.source)
+def _document(files: Sequence[ManifestFile], target: EngineContainer) -> tuple[ManifestFile, FileDocument]:
+    found = ((file, document) for file in files for document in file.documents)
+    return next((file, document) for file, document in found if document.source is target.source)
 
 
 def _changes(target: EngineContainer, wanted: Wanted) -> Iterator[tuple[str, SettingValue | None]]:

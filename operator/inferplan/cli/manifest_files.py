@@ -40,7 +40,6 @@ class FileDocument:
     """A document of a file.
 
     Attributes:
-        file: The file.
         index: Its number in the file's YAML stream, from 0; -1 where the stream as a whole is no YAML.
         source: Its place and content.
     """
@@ -115,7 +114,7 @@ def parsed(name: str, text: str, *, named: bool) -> ManifestFile:
     documents = []
     for number, (index, content) in enumerate(contents, 1):
         place = f"{name}: document {number}" if len(found) > 1 else name
-        documents.append(FileDocument(file, index, Source(place, content)))
+        documents.append(FileDocument(index, Source(place, content)))
     if not found:
         problems = [Unreadable(UnreadableCode.NO_CONTAINERS, name, "holds no document")]
     return replace(file, documents=tuple(documents), problems=tuple(problems))

@@ -71,7 +71,7 @@ def with_words(reading: Reading, words: tuple[str, ...]) -> Container:
             "the script builds the engine's arguments in a way that cannot be added to; change it by hand"
         )
     place = _in_source(script)
-    separator = _separator(container.strings[place.source], last)
+    separator = _separator(container.strings[place.source], place.source, _opening(reading))
     quoted = [shlex.quote(word) for word in words]
     text = separator + " ".join(quoted)
     return spliced(container, place, text)
@@ -169,13 +169,21 @@ def _in_source(script: Script) -> Place:
     raise CannotEditError("the script does not stand in the container's own words; change it by hand")
 
 
-def _separator(source: str, last: Word | None) -> str:
-    """What stands before the last word, if it continues a line there; else a blank."""
-    if last is None or not last.pieces:
+def _opening(reading: Reading) -> Word | None:
+    """The last argument's first word; the last word where no flag takes it."""
+    words, arguments = reading.launch.words, reading.scanned.arguments
+    if arguments and arguments[-1].words[-1] == len(words) - 1:
+        return words[arguments[-1].words[0]]
+    return words[-1] if words else None
+
+
+def _separator(string: str, source: int, last: Word | None) -> str:
+    """What stands before the last argument, if it continues a line there; else a blank."""
+    if last is None or not last.pieces or last.pieces[0].source != source:
         return " "
     end = last.pieces[0].start
     start = end
-    while start > 0 and source[start - 1] in _BLANKS:
+    while start > 0 and string[start - 1] in _BLANKS:
         start -= 1
-    before = source[start:end]
+    before = string[start:end]
     return before if before.lstrip(" \t").startswith("\\") and "\n" in before else " "

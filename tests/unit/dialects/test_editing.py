@@ -100,6 +100,8 @@ def test_a_setting_that_is_spelled_as_its_opposite_is_taken_out_and_put_in() -> 
     [
         ("vllm serve M", "vllm serve M --max-num-seqs=8"),
         ("exec vllm serve M \\\n  --max-num-seqs 4\n", "exec vllm serve M \\\n  --max-num-seqs 8\n"),
+        ("vllm serve M \\\n  --dtype half\n", "vllm serve M \\\n  --dtype half \\\n  --max-num-seqs 8\n"),
+        ("vllm serve M --dtype half", "vllm serve M --dtype half --max-num-seqs 8"),
     ],
 )
 def test_a_script_is_edited(command: str, after: str) -> None:
