@@ -35,6 +35,7 @@ _ROLES = {
 _ENGINES = {"vllm": Engine.VLLM, "sglang": Engine.SGLANG, "tgi": Engine.TGI, "textgenerationinference": Engine.TGI}
 _DYNAMO_ENGINES = frozenset({"main", "worker", "prefill", "decode"})
 _HUB = "hf://"
+_DEFAULT_NAMES: Mapping[str | int, str] = {"mainContainer": "main", "container": "main"}  # Dynamo's, Argo Workflows'
 _OWN_SHAPES: Mapping[str, tuple[str, Path, str]] = {
     "InferenceService": ("serving.kserve.io", ("spec", "predictor", "model"), "kserve-container"),
     "Model": ("kubeai.org", ("spec",), "server"),
@@ -46,6 +47,13 @@ def has_own_shape(item: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     for kind, (group, path, name) in _OWN_SHAPES.items():
         if _is(item, group, kind) and isinstance(_at(item, *path), Mapping):
             yield path, name
+
+
+def default_name(item: Mapping[str, Any], path: Path) -> str:
+    """What a container is called that the manifest gives no name; "" where its kind asks for one."""
+    if text(item.get("apiVersion")).startswith("serving.knative.dev/"):
+        return "user-container"
+    return _DEFAULT_NAMES.get(path[-1], "")
 
 
 def role(item: Mapping[str, Any], path: Path) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferplan.api.values import Engine
-from inferplan.dialects.manifest_hints import engine_hint, has_own_shape, model_hint, role
+from inferplan.dialects.manifest_hints import default_name, engine_hint, has_own_shape, model_hint, role
 from inferplan.dialects.untyped import text
 from inferplan.dialects.words import Unreadable, UnreadableCode
 
@@ -130,7 +130,7 @@ def _site(item: Mapping[str, Any], prefix: Path, place: _Place) -> Site:
         path=prefix + place.path,
         role=role(item, place.path),
         container=place.container,
-        container_name=text(place.container.get("name")) or place.name,
+        container_name=text(place.container.get("name")) or place.name or default_name(item, place.path),
         pod_spec=place.pod_spec,
         init=place.init,
         sidecar=place.init and place.container.get("restartPolicy") == "Always",

@@ -156,12 +156,17 @@ def test_dynamo_names_the_engine_of_its_workers_and_not_of_its_frontend() -> Non
             Big: {componentType: worker, subComponentType: prefill, extraPodSpec: {mainContainer: {image: i}}}
             Other: {extraPodSpec: {mainContainer: {args: [a]}, containers: [{name: log}]}}
     """)
-    assert [(site.role, site.engine_hint) for site in result] == [
-        ("Frontend", None),
-        ("prefill", Engine.SGLANG),
-        ("Other", Engine.SGLANG),
-        ("Other", None),
+    assert [(site.role, site.container_name, site.engine_hint) for site in result] == [
+        ("Frontend", "main", None),
+        ("prefill", "main", Engine.SGLANG),
+        ("Other", "main", Engine.SGLANG),
+        ("Other", "log", None),
     ]
+
+
+def test_a_knative_service_needs_no_name_for_its_container() -> None:
+    text = "{apiVersion: serving.knative.dev/v1, kind: Service, spec: {template: {spec: {containers: [{image: i}]}}}}"
+    assert [site.container_name for site in found(text)] == ["user-container"]
 
 
 def test_lists_are_taken_apart_and_typed_lists_lend_their_kind() -> None:

@@ -127,7 +127,13 @@ def test_several_edits_are_made_at_once_and_name_the_places_of_the_text_as_given
         ('a:\n- "x\n  y" # c\nb: 1\n', 1, ["w"], 'a:\n- "x\n  y" # c\n- "w"\nb: 1\n'),
         ("a:\n- b: 1\n  c: [x]\n", 1, ["w"], "a:\n- b: 1\n  c: [x]\n- w\n"),
         ("a:\n- x\n", 1, ["q: r", "- s", "#t", "a\nb"], 'a:\n- x\n- "q: r"\n- "- s"\n- "#t"\n- "a\\nb"\n'),
-        ("a:\n- x\n", 1, ["yes", "1e3", "0x1f", "12:30", "~", "", "7b"], None),
+        (
+            "a:\n- x\n",
+            1,
+            ["yes", "1e3", "-0x1f", "12:30", "1_0.5", ".5", "~", ""],
+            "a:\n- x\n" + "".join(f'- "{each}"\n' for each in ("yes", "1e3", "-0x1f", "12:30", "1_0.5", ".5", "~", "")),
+        ),
+        ("a:\n- x\n", 1, ["7b", "0.0.0.0", "v1.2"], "a:\n- x\n- 7b\n- 0.0.0.0\n- v1.2\n"),
         # lists in brackets
         ('a: ["x", "y"]\n', 1, ["w"], 'a: ["x", "w", "y"]\n'),
         ('a: ["x","y"]\n', 2, ["w", "m"], 'a: ["x","y","w","m"]\n'),
@@ -143,11 +149,10 @@ def test_several_edits_are_made_at_once_and_name_the_places_of_the_text_as_given
         ('{"a": [\r\n\t"x"\r\n]}', 1, ["w"], '{"a": [\r\n\t"x",\r\n\t"w"\r\n]}'),
     ],
 )
-def test_strings_are_put_into_a_list_in_its_style(text: str, index: int, values: list[str], after: str | None) -> None:
+def test_strings_are_put_into_a_list_in_its_style(text: str, index: int, values: list[str], after: str) -> None:
     result = edit_text(text, [ListInsert(0, ("a",), index, tuple(values))])
     assert isinstance(result, str), result
-    if after is not None:
-        assert result == after
+    assert result == after
     old = safely(text)["a"]
     assert safely(result)["a"] == [*old[:index], *values, *old[index:]]
     assert edit_text(result, [ListRemove(0, ("a",), index, len(values))]) == text

@@ -15,7 +15,10 @@ Style = Literal["", "'", '"']
 """How a string is written: plain, or in which quotes."""
 
 _UNPRINTABLE = re.compile("[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-_NUMBER = re.compile(r"[-+]?\.?[0-9][0-9_.,:]*(?:[eE][-+]?[0-9]*)?|0[xXoObB][0-9a-fA-F_]*")
+_NUMBER = re.compile(
+    r"[-+]?(?:(?:\.?[0-9][0-9_,]*|[0-9][0-9_,]*\.[0-9_]*)(?:[eE][-+]?[0-9]*)?"
+    r"|0[xXoObB][0-9a-fA-F_]*|[0-9][0-9_]*(?::[0-9]+)+\.?[0-9_]*)"
+)
 """What some YAML reader or other takes for a number: 1e3 is one for Go's, none for PyYAML."""
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "~", "=", "<<"})
 _PLAIN = re.compile(r"(?![-?:](?:\s|$)|[,\[\]{}#&*!|>'\"%@`]|---|\.\.\.)\S(?:.*\S)?", re.DOTALL)
