@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.fields import Fields, through
+from inferplan.dialects.shell.literals import UNQUOTED, literal
 from inferplan.dialects.shell.patterns import edited
 from inferplan.dialects.shell.shadow import TEMPLATE
 from inferplan.dialects.shell.state import Machine, Pieces, Variable, unknown
@@ -99,9 +100,9 @@ def simple(machine: Machine, node: Node, fields: Fields, *, quoted: bool) -> Non
         _emit_unknown(node, TEMPLATE, fields, quoted=quoted)
     elif not _SIMPLE.fullmatch(name):
         raise ShellError("a dollar sign that stands for itself is not read", node.line)
-    elif name[:1].isdigit() and len(name) > 1:
+    elif name[:1].isdigit() and len(name) > 1 and source.code[node.start + 1] == name[0]:
         _emit(node, _argument(machine, name[0]), fields, quoted=quoted)  # `$10` is `${1}0`
-        fields.add(source.shadow.pieces(node.end - len(name) + 1, node.end))
+        fields.add(literal(source, node.start + 2, node.end, UNQUOTED))
     else:
         _emit(node, find(machine, name, None), fields, quoted=quoted)
 
