@@ -44,7 +44,6 @@ class FileDocument:
         source: Its place and content.
     """
 
-    file: "ManifestFile"
     index: int
     source: Source
 
