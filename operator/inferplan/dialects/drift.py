@@ -181,10 +181,11 @@ def _quiet(reading: Reading, argument: Argument, flag: FlagSpec) -> Finding | No
         return _finding(reading, Drift.IGNORED, argument, why)
     if reading.grammar.basis is None:
         return None
-    if _is_default(reading, argument, flag):
+    gone = _gone_later(reading, argument, flag)
+    if gone is None and _is_default(reading, argument, flag):
         why = f"{argument.name} says what {_name(reading)} does anyway"
         return _finding(reading, Drift.AT_DEFAULT, argument, why)
-    return _gone_later(reading, argument, flag)
+    return gone
 
 
 def _is_default(reading: Reading, argument: Argument, flag: FlagSpec) -> bool:
