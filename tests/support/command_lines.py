@@ -17,8 +17,30 @@ from inferplan.dialects.values import in_range, read_values
 from inferplan.domain.serving import SettingValue
 
 _SWITCHES = frozenset({FlagKind.SWITCH, FlagKind.TRUE})
-_LEFT_OUT = frozenset({"config", "model", "model_path", "model_tag", "help", "version"})
-_AWKWARD = ("a b", "it's", 'say "hi"', "$HOME", "$(date)", "`id`", "back\\slash", "ü ✓", "x;y|z&", "a*b?[c]", "#no", "~")
+_LEFT_OUT = {
+    *("config", "model", "model_path", "model_tag", "help", "version"),  # the model is given otherwise
+    *("lora_modules", "lora_paths", "prompt_adapters", "default_mm_loras", "chat_template"),  # values of their own form
+    "grpc_port",  # needs another front end
+}
+_NEED_ANOTHER = {
+    *("enable_auto_tool_choice", "enable_reasoning", "enable_log_outputs", "enable_per_request_metrics"),
+    "data_parallel_multi_port_external_lb",
+}
+"""Switches that the front end refuses without another flag (dialects/rules/front_end.py)."""
+_AWKWARD = (
+    "a b",
+    "it's",
+    'say "hi"',
+    "$HOME",
+    "$(date)",
+    "`id`",
+    "back\\slash",
+    "ü ✓",
+    "x;y|z&",
+    "a*b?[c]",
+    "#no",
+    "~",
+)
 _PLAIN = ("auto", "org/name", "/models/x-1.5", "v1.2_3", "a,b:c")
 
 
@@ -65,7 +87,7 @@ def variant(seed: int, engine: Engine, version: str) -> Variant:
         value = _value(flag, texts, negated=_is_negation(known, given[0]))
         if value is not None:
             expected[key_for(engine, flag.dest)] = value
-    line = _with_model(random, engine, version, model, words)
+    line = _with_model(random, engine, model, words)
     shape, container = _written(random, line, _image(engine, version))
     return Variant(container, shape, version, model, _keyed(engine, expected, flags), line.words)
 
@@ -73,7 +95,8 @@ def variant(seed: int, engine: Engine, version: str) -> Variant:
 def _usable(flag: FlagSpec, engine: Engine) -> bool:
     doubled = {entry.dest for entry in spellings(engine) if entry.off or entry.inverted}
     odd = {FlagKind.HELP, FlagKind.APPEND, FlagKind.ENVIRONMENT}
-    return bool(flag.names) and flag.kind not in odd and flag.dest not in _LEFT_OUT | doubled and flag.nargs != "?"
+    left_out = _LEFT_OUT | _NEED_ANOTHER | doubled
+    return bool(flag.names) and flag.kind not in odd and flag.dest not in left_out and flag.nargs != "?"
 
 
 def _keyed(engine: Engine, expected: Mapping[str, SettingValue], flags: Sequence[FlagSpec]) -> dict[str, SettingValue]:
@@ -137,8 +160,9 @@ def _text(random: Random, flag: FlagSpec) -> str:
         ValueType.PAIRS: f"image={number}",
         ValueType.BOOLEAN: "true",
     }
-    json_types = {ValueType.JSON, ValueType.OBJECT, ValueType.OBJECT_OR_TEXT, ValueType.OBJECT_OR_LEVEL}
-    if flag.type in json_types:
+    if flag.type in {ValueType.OBJECT, ValueType.OBJECT_OR_LEVEL}:
+        return "{}"  # keys of objects are checked by the engine
+    if flag.type in {ValueType.JSON, ValueType.OBJECT_OR_TEXT}:
         return json.dumps({"method": random.choice(_PLAIN), "n": int(number), "deep": {"on": True}})
     key = key_of(flag.dest)
     awkward = random.random() < 0.3 and key is None
@@ -154,7 +178,7 @@ def _image(engine: Engine, version: str) -> str:
     return {Engine.VLLM: "vllm/vllm-openai", Engine.SGLANG: "lmsysorg/sglang"}[engine] + f":v{version}"
 
 
-def _with_model(random: Random, engine: Engine, version: str, model: str, words: Sequence[str]) -> _Line:
+def _with_model(random: Random, engine: Engine, model: str, words: Sequence[str]) -> _Line:
     if engine is Engine.SGLANG:
         start = random.choice((("python3", "-m", "sglang.launch_server"), ("sglang", "serve")))
         return _Line(start, ("--model-path", model, *words))
@@ -175,10 +199,12 @@ def _kube(text: str) -> str:
 
 
 def _command_and_args(random: Random, line: _Line) -> dict[str, object]:
+    del random
     return {"command": list(line.start), "args": [_kube(word) for word in line.words]}
 
 
 def _command_only(random: Random, line: _Line) -> dict[str, object]:
+    del random
     return {"command": [*line.start, *(_kube(word) for word in line.words)]}
 
 
@@ -251,6 +277,7 @@ def _string_variable(random: Random, line: _Line) -> dict[str, object]:
 
 def _parameters(random: Random, line: _Line) -> dict[str, object]:
     """The script's own parameters: `bash -c 'exec vllm serve "$@"' -- m --port 1`."""
+    del random
     script = f'exec {" ".join(line.start)} "$@"'
     return {"command": ["bash", "-c", _kube(script), "--"], "args": [_kube(word) for word in line.words]}
 

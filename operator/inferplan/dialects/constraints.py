@@ -10,6 +10,7 @@ from inferplan.api.values import Engine
 from inferplan.dialects.effective import speaking, speaking_sglang
 from inferplan.dialects.registry import Release, release, releases
 from inferplan.dialects.rules.case import Case, Rule, Severity, Violation
+from inferplan.dialects.rules.front_end import FRONT_END_RULES
 from inferplan.dialects.rules.memory import MEMORY_RULES
 from inferplan.dialects.rules.parallelism import PARALLELISM_RULES
 from inferplan.dialects.rules.quantization import QUANTIZATION_RULES
@@ -25,7 +26,7 @@ from inferplan.domain.serving import ServingConfig
 __all__ = ["RULES", "Severity", "Violation", "violations"]
 
 RULES: Mapping[Engine, tuple[Rule, ...]] = {
-    Engine.VLLM: (*SCHEDULING_RULES, *MEMORY_RULES, *PARALLELISM_RULES, *QUANTIZATION_RULES),
+    Engine.VLLM: (*SCHEDULING_RULES, *MEMORY_RULES, *PARALLELISM_RULES, *QUANTIZATION_RULES, *FRONT_END_RULES),
     Engine.SGLANG: SGLANG_RULES,
     Engine.TGI: (),
 }
