@@ -1,0 +1,67 @@
+"""Secrets in manifests are not repeated."""
+
+from typing import Any
+
+import pytest
+
+from inferplan.dialects.container import Container
+from inferplan.dialects.masking import Masker, is_secret, masked
+from inferplan.dialects.reading import Reading, read_engine
+from inferplan.dialects.words import Unreadable, UnreadableCode
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["api_key", "--api-key", "admin_api_key", "hf_token", "token", "ngrok_authtoken", "ssl_keyfile_password", "apiKey"]
+    + ["AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "dbPassword", "credentials"],
+)
+def test_names_of_secrets_are_known(name: str) -> None:
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tokenizer",
+        "tokenizer_mode",
+        "max_num_batched_tokens",
+        "max_total_tokens",
+        "num_speculative_tokens",
+        "ssl_keyfile",
+    ]
+    + ["speculative_token_map", "dbo_decode_token_threshold", "max_prompt_adapter_token", "model", ""],
+)
+def test_other_names_are_none(name: str) -> None:
+    assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("api_key", "sk", "***"),
+        ("api_key", ["sk", "other"], "***"),
+        ("api_key", 5, 5),
+        ("model", "org/model", "org/model"),
+        (
+            "extra",
+            {"a": {"secret": "x", "b": 1}, "c": [{"token": {"d": "x"}}]},
+            {"a": {"secret": "***", "b": 1}, "c": [{"token": "***"}]},
+        ),
+        ("url", "https://user:pass@host/a?b=c:d@e", "https://***@host/a?b=c:d@e"),
+        ("url", "https://host:80/a@b", "https://host:80/a@b"),
+    ],
+)
+def test_values_are_masked_by_their_names(name: str, value: Any, shown: Any) -> None:
+    assert masked(name, value) == shown
+
+
+def test_messages_lose_what_secret_flags_and_variables_hold() -> None:
+    container = Container("c", "vllm/vllm-openai:v0.33.0", args=("M", "--hf-token", "hf_0123456789", "--api-key=ab"))
+    reading = read_engine(container)
+    assert isinstance(reading, Reading)
+    masker = Masker(reading)
+    assert masker.text("hf_0123456789 is refused, and cab") == "*** is refused, and cab"
+    entry = Unreadable(UnreadableCode.VALUE, "containers[c] hf_0123456789", "--api-key ab is refused", "api_key")
+    assert masker.unreadable(entry) == Unreadable(
+        UnreadableCode.VALUE, "containers[c] ***", "--api-key *** is refused", "api_key"
+    )
