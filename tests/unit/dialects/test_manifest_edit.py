@@ -43,7 +43,7 @@ def _edited(
         (("vllm serve M --dtype bfloat16 --port 2 -x", "second", "third"), 'half --port 1"', 'bfloat16 --port 2 -x"'),
         (("vllm serve M --dtype half --port 1", "2nd", "third"), "'second'", "'2nd'"),
         (("vllm serve M --dtype half --port 1", "second"), "        - third\n", ""),
-        (("vllm serve M --dtype half --port 1", "second", "third", "5"), "- third\n", '- third\n        - "5"\n'),
+        (("vllm serve M --dtype half --port 1", "second", "third", "5"), "- third\n", "- third\n        - '5'\n"),
     ],
 )
 def test_only_what_changed_is_written(args: tuple[str, ...], old: str, new: str) -> None:

@@ -12,8 +12,10 @@ from inferplan.dialects.words import Unreadable, UnreadableCode
 
 @pytest.mark.parametrize(
     "name",
-    ["api_key", "--api-key", "admin_api_key", "hf_token", "token", "ngrok_authtoken", "ssl_keyfile_password", "apiKey"]
-    + ["AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "dbPassword", "credentials"],
+    [
+        *("api_key", "--api-key", "admin_api_key", "hf_token", "token", "ngrok_authtoken", "ssl_keyfile_password"),
+        *("apiKey", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "dbPassword", "credentials"),
+    ],
 )
 def test_names_of_secrets_are_known(name: str) -> None:
     assert is_secret(name)
@@ -22,14 +24,16 @@ def test_names_of_secrets_are_known(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "tokenizer",
-        "tokenizer_mode",
-        "max_num_batched_tokens",
-        "max_total_tokens",
-        "num_speculative_tokens",
-        "ssl_keyfile",
-    ]
-    + ["speculative_token_map", "dbo_decode_token_threshold", "max_prompt_adapter_token", "model", ""],
+        *("tokenizer", "tokenizer_mode", "max_num_batched_tokens", "max_total_tokens", "num_speculative_tokens"),
+        *(
+            "ssl_keyfile",
+            "speculative_token_map",
+            "dbo_decode_token_threshold",
+            "max_prompt_adapter_token",
+            "model",
+            "",
+        ),
+    ],
 )
 def test_other_names_are_none(name: str) -> None:
     assert not is_secret(name)

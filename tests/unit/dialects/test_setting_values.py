@@ -1,5 +1,6 @@
 """Values of settings as JSON, and out of the text of a change."""
 
+import re
 from typing import Any
 
 import pytest
@@ -72,9 +73,8 @@ def test_a_change_is_read_by_its_flag(name: str, text: str, change: tuple[str, S
     ],
 )
 def test_what_is_no_change_says_what_is_allowed(name: str, text: str, told: str) -> None:
-    with pytest.raises(ValueError, match="^.*") as raised:
+    with pytest.raises(ValueError, match=re.escape(told)):
         read_change(_reading(), name, text)
-    assert told in str(raised.value)
 
 
 def test_a_switch_of_an_engine_that_says_the_opposite_is_read_by_its_key() -> None:
