@@ -6,11 +6,11 @@ DUMPS is a folder with ``vllm_args/VERSION.json`` (``{"version", "args": [...]}`
 (a list), one entry for each action of that release's argparse parser: ``flags``, ``dest``, ``action``, ``type`` (the
 name of the function that reads a value), ``nargs``, ``choices`` (checked by argparse) or ``metavar_choices`` (only
 named in the help, checked later by the config), ``default`` (its repr); ``refused`` where the parser knows a retired
-flag only to refuse it. Written are ``vllm.json`` and
-``sglang.json`` in operator/inferplan/dialects/data: each distinct flag once, one a line, and for each release the
-numbers of its flags. Releases without a dump in DUMPS stay as they are in the files. With ``--check`` nothing is
+flag only to refuse it. Written are ``vllm.json`` and ``sglang.json`` in operator/inferplan/dialects/data: each distinct
+flag once, one a line, and for each release the numbers of its flags. Releases without a dump in DUMPS stay as they are in the files. With ``--check`` nothing is
 written, and the exit code says whether the files are what the dumps give. The dumps are not needed to build or to test;
-run this again to add a release. dump_vllm_args.py and dump_sglang_args.py make them.
+run this again to add a release. dump_vllm_args.py and dump_sglang_args.py make them from the wheels vllm and sglang
+(not from another build: ROCm's 0.6.6 and 0.7.3 have other flags).
 """
 
 import argparse
@@ -55,13 +55,6 @@ SERVE_ONLY = (
 )
 """Up to 0.9.2 the sub-command `vllm serve` added these two to the parser that was dumped (entrypoints/cli/serve.py,
 0.9.2; scripts.py, 0.6.6)."""
-
-ROCM_ONLY = {"0.6.6": {"calculate_kv_scales"}, "0.7.3": {"enable_ssl_refresh", "show_hidden_metrics_for_version"}}
-ROCM_LACKS = {"0.6.6": ("quantization_param_path", ["--quantization-param-path"], "nullable_str")}
-"""The dumps of 0.6.6 and 0.7.3 are of ROCm's builds: what the wheels vllm-0.6.6 and vllm-0.7.3 have not, and have."""
-
-BACKENDS_0_7_3 = ["outlines", "lm-format-enforcer", "xgrammar"]
-"""--guided-decoding-backend in the wheel vllm-0.7.3; ROCm's build lets the config check it."""
 
 ATTENTION_VARIABLE = "VLLM_ATTENTION_BACKEND"
 LAST_WITH_ATTENTION_VARIABLE = (0, 14, 1)
@@ -162,19 +155,6 @@ def entry(engine: str, action: Mapping[str, Any]) -> dict[str, Any]:
     return flag if shown is None else {**flag, "default": shown}
 
 
-def _upstream(version: str, actions: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The arguments of a release as vLLM's own wheel has them."""
-    known = {action["dest"] for action in actions}
-    for action in actions:
-        if version == "0.7.3" and action["dest"] == "guided_decoding_backend":
-            yield action | {"choices": BACKENDS_0_7_3}
-        elif action["dest"] not in ROCM_ONLY.get(version, ()):
-            yield action
-    dest, flags, kind = ROCM_LACKS.get(version, ("", [], ""))
-    if dest and dest not in known:
-        yield {"dest": dest, "flags": flags, "action": "_StoreAction", "type": kind, "default": "None"}
-
-
 def _vllm_extras(version: str, flags: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The flags of a vLLM release with what its parser dump does not tell."""
     variable = {"environment": ATTENTION_VARIABLE} if numbers(version) <= LAST_WITH_ATTENTION_VARIABLE else {}
@@ -195,7 +175,7 @@ def read_dumps(dumps: Path) -> dict[str, dict[str, list[dict[str, Any]]]]:
     }
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for version in sorted(vllm, key=numbers):
-        flags = [entry("vllm", action) for action in _upstream(version, vllm[version])]
+        flags = [entry("vllm", action) for action in vllm[version]]
         found.setdefault("vllm", {})[version] = list(_vllm_extras(version, flags))
     for version in sorted(sglang, key=numbers):
         found.setdefault("sglang", {})[version] = [
