@@ -16,6 +16,7 @@ _EXPANSIONS = frozenset({"expansion", "simple_expansion", "command_substitution"
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 """Bash Reference Manual 5.2, 3.5.1 Brace Expansion. Other shells (dash) do not know it, so the result is unknown."""
 _LITERAL = frozenset({"word", "number"})
+_PLAIN_KINDS = _LITERAL | {"$", "==", "=~", "{", "}", "variable_name"}
 _ORDINARY = re.compile(r"[A-Za-z0-9_./:=,@%+-]+")
 """Words in which nothing means anything to the shell: most of them, and read the short way."""
 _BLANK = re.compile(r"[ \t\n]")
@@ -94,7 +95,7 @@ def _word(machine: Machine, group: Sequence[Node]) -> tuple[Word, ...]:
 
 def _translates(nodes: Sequence[Node]) -> bool:
     """Whether the first is the dollar sign of `$"…"`, which is translated: that leaves it as it is."""
-    return nodes[0].kind == "$" and len(nodes) > 1 and nodes[1].kind == "string"
+    return nodes[0].text == "$" and len(nodes) > 1 and nodes[1].kind == "string"
 
 
 def _plain(nodes: Sequence[Node]) -> str:
@@ -158,7 +159,7 @@ def _text(node: Node, fields: Fields) -> None:
         fields.literal(source.shadow.pieces(start + 1, end - 1), quoted=True)
     elif node.kind == "ansi_c_string":
         fields.literal(ansi(node), quoted=True)
-    elif _BLANK.search(UNQUOTED.sub("", source.code[start:end])):
+    elif node.kind not in _PLAIN_KINDS or _BLANK.search(UNQUOTED.sub("", source.code[start:end])):
         raise ShellError("two words that the parser takes for one are not read", node.line)
     else:
         fields.literal(literal(source, start, end, UNQUOTED), quoted=False)

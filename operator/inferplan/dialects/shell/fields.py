@@ -72,13 +72,18 @@ class Fields:
             self.add(())  # "$*" is a word also where there are no arguments
         for index, element in enumerate(elements):
             if index and (joined or not self.splits):
-                self.expand((Piece(" ", unknown="" if self._certain else IFS),), quoted=quoted)
+                self.expand((self._between(elements[index - 1], element),), quoted=quoted)
             elif index:
                 self.end()
             if quoted and self.splits and not joined:
                 self.add(element)  # an unknown element may be several, also in quotes
             elif quoted or element:
                 self.expand(element, quoted=quoted)
+
+    def _between(self, before: Sequence[Piece], after: Sequence[Piece]) -> Piece:
+        """What joins two elements: nothing where one of them turns out to be none."""
+        doubt = next((piece.unknown for piece in (*before, *after) if piece.splits), "")
+        return Piece(" ", unknown=doubt or ("" if self._certain else IFS))
 
     def words(self) -> tuple[Word, ...]:
         """The words."""
