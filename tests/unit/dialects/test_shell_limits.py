@@ -13,9 +13,9 @@ from inferplan.dialects.words import UnreadableCode
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("vllm 'a", "line 1: the script is not valid shell, or of a form that is not read"),
-        ("vllm a\nif x; then\n  vllm b\n", "line 4: the script is not valid shell, or of a form that is not read"),
-        ("vllm a ; ; b", "line 1: the script is not valid shell, or of a form that is not read"),
+        ("vllm 'a", "line 1: the script is no valid shell, or of a form that is not read"),
+        ("vllm a\nif x; then\n  vllm b\n", "line 4: the script is no valid shell, or of a form that is not read"),
+        ("vllm a ; ; b", "line 1: the script is no valid shell, or of a form that is not read"),
         ("vllm\nvllm \0", "line 2: the script holds a NUL character"),
         ("x" * (256 * 1024 + 1), "the script is longer than 256 KiB"),
         ("f() { f; }; f", "functions, strings or substitutions of the script are nested too deeply"),

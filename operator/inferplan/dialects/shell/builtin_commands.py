@@ -7,9 +7,10 @@ from itertools import pairwise
 from inferplan.dialects.shell import assign, conditions
 from inferplan.dialects.shell.arithmetic import integer
 from inferplan.dialects.shell.commands import Builtin, Call, call, record
+from inferplan.dialects.shell.misread import parsed
 from inferplan.dialects.shell.parameters import NAME
 from inferplan.dialects.shell.state import End, Machine, Status, Variable, unknown
-from inferplan.dialects.shell.tree import Anchor, Source
+from inferplan.dialects.shell.tree import Anchor
 from inferplan.dialects.words import Piece, Word
 
 _ACTIVATED = ("PATH", "PS1", "PYTHONHOME", "VIRTUAL_ENV", "VIRTUAL_ENV_PROMPT")
@@ -164,7 +165,7 @@ def _script(machine: Machine, command: Call, pieces: Sequence[Piece]) -> Status:
     text = "".join(piece.text for piece in pieces)
     machine.budget.spend(1 + len(text) // 64 + len(pieces))
     with machine.budget.nested():
-        status = machine.run(machine, Source(text, pieces, anchor).root.children)
+        status = machine.run(machine, parsed(text, pieces, anchor).children)
     return Status.OPEN if status is not Status.HOPED else status
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from inferplan.dialects.shell import assign, expand, printing, redirects
-from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.state import End, Found, Machine, Pieces, Status, Variable
 from inferplan.dialects.shell.tree import Node, grouped
 from inferplan.dialects.words import Word
@@ -88,15 +87,9 @@ def joined(before: Pieces | None, more: Pieces | None) -> Pieces | None:
 
 
 def _parts(node: Node, attached: Sequence[Node]) -> tuple[list[tuple[Node, ...]], tuple[Node, ...]]:
-    """A command's assignments, each with what the parser cut off from its value, and the nodes of its words.
-
-    Raises:
-        ShellError: The parser took something for a part of the command that is none.
-    """
+    """A command's assignments, each with what the parser cut off from its value, and the nodes of its words."""
     flat = [child.children if child.kind == "command_name" else (child,) for child in node.children]
     nodes = [child for children in flat for child in children if child.field != "redirect"]
-    if any(child.kind == "subshell" for child in nodes):
-        raise ShellError("a command of this form is not read", node.line)
     groups = list(grouped(nodes))
     first = next((index for index, group in enumerate(groups) if group[0].kind != "variable_assignment"), len(groups))
     numbers = {redirect.start for redirect in attached if redirects.number(redirect)}

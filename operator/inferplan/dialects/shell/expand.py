@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 from inferplan.dialects.shell import parameters
 from inferplan.dialects.shell.arithmetic import evaluate
-from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.fields import FILE_NAMES, IFS, Fields, hidden, matches_files, splitting
 from inferplan.dialects.shell.literals import HEREDOC, NOTHING, QUOTED, UNQUOTED, ansi, literal
 from inferplan.dialects.shell.state import Machine, Pieces
@@ -16,10 +15,8 @@ _EXPANSIONS = frozenset({"expansion", "simple_expansion", "command_substitution"
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 """Bash Reference Manual 5.2, 3.5.1 Brace Expansion. Other shells (dash) do not know it, so the result is unknown."""
 _LITERAL = frozenset({"word", "number"})
-_PLAIN_KINDS = _LITERAL | {"$", "==", "=~", "{", "}", "variable_name"}
 _ORDINARY = re.compile(r"[A-Za-z0-9_./:=,@%+-]+")
 """Words in which nothing means anything to the shell: most of them, and read the short way."""
-_BLANK = re.compile(r"[ \t\n]")
 BRACES = "brace expansion"
 LONGEST_NAME = 60
 """Characters of a substitution that its name shows."""
@@ -149,18 +146,12 @@ def _expand(machine: Machine, node: Node, fields: Fields) -> None:
 
 
 def _text(node: Node, fields: Fields) -> None:
-    """Joins a node without expansions in it.
-
-    Raises:
-        ShellError: The parser took several words for one.
-    """
+    """Joins a node without expansions in it."""
     source, start, end = node.source, node.start, node.end
     if node.kind == "raw_string":
         fields.literal(source.shadow.pieces(start + 1, end - 1), quoted=True)
     elif node.kind == "ansi_c_string":
         fields.literal(ansi(node), quoted=True)
-    elif node.kind not in _PLAIN_KINDS or _BLANK.search(UNQUOTED.sub("", source.code[start:end])):
-        raise ShellError("two words that the parser takes for one are not read", node.line)
     else:
         fields.literal(literal(source, start, end, UNQUOTED), quoted=False)
 

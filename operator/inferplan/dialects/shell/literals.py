@@ -17,7 +17,6 @@ NOTHING = re.compile(r"(?!)")
 
 _DOLLAR = re.compile(r"\\.|(\$)", re.DOTALL)
 _EXPANDED = re.compile(r"[A-Za-z0-9_@*#?$!({'-]")
-_ANSI_STRING = re.compile(r"\$'(?:[^'\\]|\\.)*'", re.DOTALL)
 _ANSI = re.compile(
     r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|c(.)|(.))", re.DOTALL
 )
@@ -72,13 +71,7 @@ def _literal(source: Source, start: int, end: int, escapes: "re.Pattern[str]") -
 
 
 def ansi(node: Node) -> tuple[Piece, ...]:
-    """What `$'…'` stands for.
-
-    Raises:
-        ShellError: The parser misread where it ends: it takes a quote behind two backslashes for an escaped one.
-    """
-    if not _ANSI_STRING.fullmatch(node.source.code, node.start, node.end):
-        raise ShellError("the string $'…' ends where the parser does not see it", node.line)
+    """What `$'…'` stands for."""
     return tuple(_ansi(node))
 
 

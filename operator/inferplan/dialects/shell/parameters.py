@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.fields import Fields, through
 from inferplan.dialects.shell.literals import UNQUOTED, literal
 from inferplan.dialects.shell.patterns import edited
@@ -17,7 +16,6 @@ from inferplan.dialects.shell.tree import Node
 from inferplan.dialects.words import Piece, Word
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SIMPLE = re.compile(r"\w+|[@*#?$!-]", re.ASCII)
 _OPERATORS = (
     ":-",
     ":=",
@@ -89,17 +87,11 @@ class Found:
 
 
 def simple(machine: Machine, node: Node, fields: Fields, *, quoted: bool) -> None:
-    """Joins what `$NAME` stands for.
-
-    Raises:
-        ShellError: The parser took the next word for the name.
-    """
+    """Joins what `$NAME` stands for."""
     source = node.source
     name = source.code[node.start + 1 : node.end].replace("\\\n", "")
     if source.shadow.hidden(node.start, node.end):
         _emit_unknown(node, TEMPLATE, fields, quoted=quoted)
-    elif not _SIMPLE.fullmatch(name):
-        raise ShellError("a dollar sign that stands for itself is not read", node.line)
     elif name[:1].isdigit() and len(name) > 1 and source.code[node.start + 1] == name[0]:
         _emit(node, _argument(machine, name[0]), fields, quoted=quoted)  # `$10` is `${1}0`
         fields.add(literal(source, node.start + 2, node.end, UNQUOTED))

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from inferplan.dialects.shell.errors import ShellError
+from inferplan.dialects.shell.misread import parsed
 from inferplan.dialects.shell.run import statements
 from inferplan.dialects.shell.state import Found, Machine, Variable
-from inferplan.dialects.shell.tree import Source
 from inferplan.dialects.words import Piece, Unreadable, UnreadableCode, Word
 
 _NOT_TAKEN = frozenset({"IFS"})
@@ -90,7 +90,7 @@ def read_script(
         statements,
     )
     try:
-        statements(machine, Source(text, pieces).root.children)
+        statements(machine, parsed(text, pieces).children)
     except ShellError as error:
         return Script(problems=(_problem(where, error.reason, error.line),))
     except RecursionError:

@@ -104,13 +104,13 @@ class Source:
         raw = _parser().parse(self.code.encode("ascii")).root_node
         if raw.has_error:
             raise ShellError(
-                "the script is not valid shell, or of a form that is not read", self.line(_first_error(raw))
+                "the script is no valid shell, or of a form that is not read", self.line(_first_error(raw))
             )
-        self.root = Node(raw, self, "")
         first = raw.children[0].start_byte if raw.child_count else 0
         last = raw.children[-1].end_byte if raw.child_count else 0
         if not _SPACE.fullmatch(self.code, 0, first) or not _SPACE.fullmatch(self.code, last, len(self.code)):
             raise ShellError("the script begins or ends with an escaped blank")
+        self.root = Node(raw, self, "")
 
     def line(self, position: int) -> int:
         """The line of a character, counted from 1."""
@@ -176,6 +176,8 @@ class Node:
 
     def _parts(self) -> "tuple[Node, ...]":
         raw, source = self._raw, self.source
+        if not raw.child_count:
+            return ()
         if self.kind in _FIELDLESS:
             parts = [Node(child, source, "") for child in raw.children]
         else:
