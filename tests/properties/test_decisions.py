@@ -107,7 +107,7 @@ def test_no_number_stands_without_its_source(observation: Observation, policy: P
 @given(anything, policies)
 def test_every_optimizer_answers_and_every_abstention_has_a_code(observation: Observation, policy: Policy) -> None:
     decision = plan(observation, policy).decision
-    assert len(decision.optimizations) + len(decision.rejected) + len(decision.abstentions) == 3
+    assert len(decision.optimizations) + len(decision.rejected) + len(decision.abstentions) == 4
     assert all(note.code in set(Reason) and note.reason for note in decision.abstentions)
     assert decision.priority_order == tuple(entry.id for entry in decision.optimizations)
 

@@ -1,7 +1,8 @@
 """Whole looks, from the documents in a folder to plan and conditions.
 
-A case is a folder: instance.yaml, deployment.yaml (none: no workload), metrics.yaml (what Prometheus holds, see
-`tests.support.prometheus`; none: no series), and what is expected: plan.yaml (null: no plan), conditions.yaml.
+A case is a folder: instance.yaml, deployment.yaml (none: no workload; readyReplicas 0: no pod is ready), metrics.yaml
+(what Prometheus holds, see `tests.support.prometheus`; none: no series), and what is expected: plan.yaml (null: no
+plan), conditions.yaml.
 After a change that is meant: `pytest tests/scenarios --update-goldens`, then read the diff.
 """
 
@@ -32,11 +33,15 @@ def prometheus(metrics: dict[str, Any] | None) -> FakePrometheus:
     return FakePrometheus(vllm_series([POD], "serving", **values) if values is not None else {}, **described)
 
 
+def pods_of(workload: dict[str, Any]) -> list[dict[str, Any]]:
+    return [pod(POD, workload)] if workload.get("status", {}).get("readyReplicas", 1) else []
+
+
 def world(case: Path) -> World:
     workload = read(case / "deployment.yaml")
     documents = [read(case / "instance.yaml"), node()]
     if workload is not None:
-        documents += [workload, pod(POD, workload)]
+        documents += [workload, *pods_of(workload)]
     made = World(*documents, pods=())
     made.prometheus.__dict__.update(vars(prometheus(read(case / "metrics.yaml"))))
     return made

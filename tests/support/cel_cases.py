@@ -49,7 +49,7 @@ FULL_SPEC: Document = {
     "slo": [{"metric": "ttft", "percentile": 95, "targetMilliseconds": 500}],
     "objective": "latency",
     "constraints": {
-        "optimizers": ["kvCache", "batching"],
+        "optimizers": ["kvCache", "batching", "version"],
         "forbid": ["quantization"],
         "minMaxModelLen": 8192,
         "minimumGainPercent": 5,
@@ -93,7 +93,8 @@ OPTIMIZATION: Document = {
             "recommendedValue": 64,
             "reason": "Requests wait.",
             "evidence": [{"query": "sum(waiting)", "value": "12.5", "unit": "requests", "windowSeconds": 900}],
-        }
+        },
+        {"parameter": "swap_space", "flag": "--swap-space", "currentValue": 4, "removesFlag": True, "reason": "Gone."},
     ],
     "expectedImpact": "medium",
     "estimatedImprovement": "1.1 to 1.5 times the throughput.",
@@ -276,7 +277,7 @@ INSTANCE_RULE_CASES = (
         ONCE_RULE,
         "constraints.optimizers: each optimizer may be named once",
         "instance",
-        ("three optimizers", {"spec.constraints.optimizers": ["batching", "kvCache", "quantization"]}),
+        ("all optimizers", {"spec.constraints.optimizers": ["batching", "kvCache", "quantization", "version"]}),
         ("an optimizer twice", {"spec.constraints.optimizers": ["batching", "kvCache", "batching"]}),
     ),
     *_pair(

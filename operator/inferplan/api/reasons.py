@@ -70,7 +70,7 @@ class Reason(StrEnum):
     NO_PLAN = "NoPlan", "There is no plan; the message says what is missing."
     # LowConfidence
     CONFIDENCE_LOW = "ConfidenceLow", "The plan rests on rules of thumb or on little data."
-    CONFIDENCE_FAIR = "ConfidenceFair", "The plan rests on what was measured here."
+    CONFIDENCE_FAIR = "ConfidenceFair", "The plan rests on measurements, or on what the release is known to do."
     # Abstentions and rejections
     IDLE = "Idle", "No requests in the window; nothing to say."
     KV_BOUND = "KvBound", "The KV cache is full; a larger batch would preempt more."
@@ -95,6 +95,10 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden", "spec.constraints forbids the change."
     GAIN_TOO_SMALL = "GainTooSmall", "The change stays below spec.constraints.minimumGainPercent."
     MEMORY_UNPROVEN = "MemoryUnproven", "It could not be shown that the change fits into GPU memory."
+    FLAG_UNSUPPORTED = "FlagUnsupported", "The running version is not known to have the flag, or to take the value."
+    ENGINE_REFUSES = "EngineRefuses", "The running version would not start with the resulting settings."
+    NO_DRIFT = "NoDrift", "The running version takes every argument as it stands."
+    DRIFT_FOUND = "DriftFound", "Arguments do not do what they say; a person has to decide."
     NOT_SELECTED = "NotSelected", "spec.constraints.optimizers leaves this optimizer out."
     # Events and notes
     PLAN_PROPOSED = "PlanProposed", "A new plan was written."

@@ -7,6 +7,9 @@ from pydantic import Field
 
 from inferplan.api.base import DecidedValue, Sentence, ShortText, WireModel
 
+CHANGES_MAX = 32
+"""Changes of one optimization; a server with more flags that it refuses is a case for a person."""
+
 
 class Engine(StrEnum):
     """Serving engines. TGI is end-of-life: flagged, not tuned."""
@@ -125,7 +128,7 @@ class Optimization(WireModel):
     description: Annotated[Sentence, Field(description="What was seen and why the change follows.")]
     config_changes: Annotated[
         tuple[ConfigChange, ...],
-        Field(min_length=1, max_length=8, description="Settings that change together."),
+        Field(min_length=1, max_length=CHANGES_MAX, description="Settings that change together."),
     ]
     expected_impact: Annotated[ImpactLevel, Field(description="low, medium, high or critical.")]
     estimated_improvement: Annotated[Sentence, Field(description="One sentence; numbers only with a basis.")]

@@ -133,7 +133,8 @@ def _restart(entry: Optimization) -> str:
 def _arrow(change: ConfigChange) -> str:
     before = "not known" if change.current_value is None else change.current_value
     flag = f"  ({change.flag})" if change.flag is not None else "  (no flag)"
-    return f"{change.parameter}: {before} → {change.recommended_value}{flag}"
+    after = "taken out" if change.removes_flag else change.recommended_value
+    return f"{change.parameter}: {before} → {after}{flag}"
 
 
 def _evidence(fact: Evidence) -> str:

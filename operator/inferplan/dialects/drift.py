@@ -4,7 +4,7 @@ A server that runs with old arguments and a new image keeps running until its ne
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from inferplan.api.values import Engine
@@ -12,8 +12,8 @@ from inferplan.dialects.grammar import Ambiguous, Meaning
 from inferplan.dialects.keys import key_for, spelling_of
 from inferplan.dialects.programs import Entry
 from inferplan.dialects.reading import Reading
-from inferplan.dialects.registry import FlagKind, FlagSpec
-from inferplan.dialects.registry_history import history, renamed
+from inferplan.dialects.registry import FlagKind, FlagSpec, Release, releases
+from inferplan.dialects.registry_history import Successor, history, renamed
 from inferplan.dialects.scan import Argument
 from inferplan.dialects.values import read_values
 from inferplan.dialects.version_order import VersionNumber, version_number
@@ -155,8 +155,45 @@ def _refused(reading: Reading, argument: Argument, flag: FlagSpec) -> Finding:
     span = f"; it is known from {spelling.first} to {spelling.last}" if spelling is not None else ""
     heir = renamed(reading.launch.engine, flag.names[0])
     instead = f"; use {heir.new} instead" if heir is not None and heir.new else ""
-    why = f"{_name(reading)} has no {argument.name}{span}{instead}: the server does not start"
-    return _finding(reading, Drift.REFUSED, argument, why, {key_for(reading.launch.engine, flag.dest): None})
+    told = f"{_name(reading)} has no {argument.name}{span}{instead}"
+    if _is_between(reading, argument):
+        why = f"{told}; whether {reading.config.version} has it is not known"
+        return replace(_finding(reading, Drift.REFUSED, argument, why), severity=Severity.WARNING)
+    why = f"{told}: the server does not start"
+    return _finding(reading, Drift.REFUSED, argument, why, _without_refused(reading, flag, heir))
+
+
+def _is_between(reading: Reading, argument: Argument) -> bool:
+    """Whether the version lies between a known release that refuses the flag and one that has it."""
+    known = reading.grammar.basis
+    if known is None or known.also is None or known.also.find(_dashed(argument.name)) is None:
+        return False
+    wanted, newest = version_number(known.version), version_number(releases(reading.launch.engine)[-1])
+    return wanted is not None and newest is not None and wanted < newest
+
+
+def _without_refused(reading: Reading, flag: FlagSpec, heir: Successor | None) -> dict[str, SettingValue | None]:
+    """Changes that say the same without the flag; none where a person has to choose.
+
+    What nothing took the place of, and what is so anyway unless its opposite is given, is taken out.
+    """
+    key, known = key_for(reading.launch.engine, flag.dest), reading.grammar.release
+    if heir is None or not heir.names or heir.negated:
+        return {key: None}
+    value = reading.config.value(key)
+    successor = _plain_successor(known, heir)
+    if successor is None or value is None or {flag.kind, successor.kind} != {FlagKind.VALUE} or flag.nargs is not None:
+        return {}
+    new = key_for(reading.launch.engine, successor.dest)
+    return {key: None} if new in reading.config.settings or new in reading.unknown else {key: None, new: value}
+
+
+def _plain_successor(known: Release | None, heir: Successor) -> FlagSpec | None:
+    """The one flag that is the old one under a new name: where there is nothing more to say of the difference."""
+    if known is None or len(heir.names) != 1 or heir.note:
+        return None
+    found = known.find(heir.names[0])
+    return found[0] if found is not None and not found[1] else None
 
 
 def _dashed(name: str) -> str:

@@ -104,9 +104,26 @@ def _with_flag(reading: Reading, key: str, dest: str, value: SettingValue) -> Co
     if not arguments:
         return with_words(reading, _spelled(flag, value, text, joined=_joins(reading)))
     last = arguments[-1]
+    stray = _said_behind(reading, last)
+    if stray is not None:
+        return _with_flag(_again(_without(reading, (stray,)), reading.config.version), key, dest, value)
     if flag.kind in _SWITCHES:
         return _switched(reading, last, flag, value)
     return _value_replaced(reading, last, key, text)
+
+
+def _said_behind(reading: Reading, argument: Argument) -> Argument | None:
+    """The word true or false behind a switch that takes none: it was meant as its value, and the parser refuses it."""
+    index, words = argument.words[-1] + 1, reading.launch.words
+    if (
+        argument.joined is not None
+        or index not in reading.scanned.positionals
+        or not isinstance(argument.meaning, Meaning)
+    ):
+        return None
+    if argument.meaning.flag.kind not in _SWITCHES or words[index].text.lower() not in {"true", "false"}:
+        return None
+    return Argument(words[index].text, None, (index,))
 
 
 def _flag(reading: Reading, key: str, dest: str, *, given: bool) -> FlagSpec:
@@ -224,10 +241,10 @@ def _unproven(before: Reading, after: object, changes: Changes) -> str:
     """Why it is not certain that exactly the changes were made; empty where it is."""
     if not isinstance(after, Reading):
         return "after the edit the arguments could not be read any more"
-    same = (before.launch.engine, before.launch.entry, _leftovers(before)) == (
+    same = (before.launch.engine, before.launch.entry, _leftovers(before, changes)) == (
         after.launch.engine,
         after.launch.entry,
-        _leftovers(after),
+        _leftovers(after, changes),
     )
     expected_model = changes.get("model", before.config.model)
     if not same or after.config.model != expected_model:
@@ -267,9 +284,17 @@ def _siblings(engine: Engine, key: str) -> tuple[str, ...]:
     return () if spelling is None or not spelling.off else (key_for(engine, spelling.dest),)
 
 
-def _leftovers(reading: Reading) -> tuple[tuple[str, ...], int, int]:
-    words = reading.launch.words
-    texts = tuple(words[index].text for index in reading.scanned.positionals[1:])
+def _leftovers(reading: Reading, changes: Changes) -> tuple[tuple[str, ...], int, int]:
+    """What no flag takes, but for words behind a switch that is changed."""
+    words, engine = reading.launch.words, reading.launch.engine
+    strays = {
+        stray.words[0]
+        for key in changes
+        if (spelling := spelling_of(engine, key)) is not None
+        for argument in _arguments(reading, spelling.dest)
+        if (stray := _said_behind(reading, argument)) is not None
+    }
+    texts = tuple(words[index].text for index in reading.scanned.positionals[1:] if index not in strays)
     return texts, len(reading.scanned.hidden), len(reading.scanned.doubtful)
 
 

@@ -1,5 +1,6 @@
 """Secrets that stand in a manifest as plain text, and output that does not repeat them. Pure."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -8,7 +9,9 @@ from typing import Any
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.reading import Reading
 from inferplan.dialects.remarks import Remark
+from inferplan.dialects.values import load_json
 from inferplan.dialects.words import Unreadable
+from inferplan.domain.serving import SettingValue
 
 MASK = "***"
 """What stands for a secret."""
@@ -44,6 +47,17 @@ def masked(name: str, value: Any) -> Any:  # noqa: ANN401  any JSON value
             return [masked("", item) for item in value]
         case _:
             return value
+
+
+def masked_setting(key: str, value: SettingValue) -> SettingValue:
+    """A setting's value without secrets; lists and objects are JSON text."""
+    shown: SettingValue = masked(key, value)
+    if isinstance(shown, str) and shown[:1] in {"[", "{"}:
+        try:
+            return json.dumps(masked(key, load_json(shown)), separators=(",", ":"), ensure_ascii=False)
+        except ValueError:
+            return shown  # text that only begins like JSON
+    return shown
 
 
 class Masker:

@@ -44,7 +44,7 @@ class DriftFinding:
     """One finding.
 
     Attributes:
-        code: Its kind in CamelCase: Refused, ValueRefused, Ignored, AtDefault …
+        code: Its kind in CamelCase: Refused, ValueRefused, WithoutEffect, AtDefault …
         severity: How bad it is.
         flag: As its author wrote it.
         reason: One sentence for people.

@@ -5,6 +5,7 @@ unchanged. Changes move terms by known arithmetic only.
 """
 
 from collections.abc import Iterable
+from types import MappingProxyType
 
 from inferplan.api.plan import MemoryBudget, MemoryState, MemoryTerm
 from inferplan.api.values import ConfigChange, Source
@@ -27,16 +28,26 @@ from inferplan.estimate.memory import (
 
 _ONLINE_FP8 = "fp8_per_tensor"
 
+SIZING_KEYS = frozenset(
+    {
+        *("max_batch_size", "max_num_batched_tokens", "max_model_len", "gpu_memory_utilization", "block_size"),
+        *("kv_cache_dtype", "kv_cache_memory_bytes", "num_gpu_blocks_override", "quantization", "dtype"),
+        *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "speculative_config"),
+        *("enforce_eager", "max_cudagraph_capture_size", "cpu_offload_gb"),
+    }
+)
+"""Settings that say how much GPU memory anything takes."""
+
 
 def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> ServingConfig:
-    """The configuration with the recommended values."""
-    return config.with_settings(
-        {
-            change.parameter: Setting(change.recommended_value, Origin.ARGUMENT)
-            for change in changes
-            if change.recommended_value is not None
-        }
-    )
+    """The configuration with the recommended values; what a flag that is taken out leaves behind is not known."""
+    kept = dict(config.settings)
+    for change in changes:
+        if change.removes_flag:
+            kept.pop(change.parameter, None)
+        elif change.recommended_value is not None:
+            kept[change.parameter] = Setting(change.recommended_value, Origin.ARGUMENT)
+    return ServingConfig(config.engine, config.version, config.model, MappingProxyType(kept))
 
 
 def memory_budget(observation: Observation, after: ServingConfig) -> MemoryBudget | None:

@@ -94,7 +94,9 @@ def _quantization(after: ServingConfig) -> QuantizationConfig | None:
 
 
 def _arrow(change: ConfigChange) -> str:
-    return f"{change.parameter} {change.current_value}→{change.recommended_value}"
+    new = "removed" if change.removes_flag else change.recommended_value
+    before = "" if change.current_value is None else change.current_value
+    return f"{change.parameter} {before}→{new}"
 
 
 def _gain(optimizations: Sequence[Optimization]) -> str:

@@ -12,8 +12,10 @@ from inferplan.api.values import Engine
 from inferplan.dialects.container import Container
 from inferplan.dialects.effective import effective
 from inferplan.dialects.keys import allowed, neutral_key, read_plain
+from inferplan.dialects.masking import Masker
 from inferplan.dialects.reading import Reading, read_engine, tagged_version
-from inferplan.dialects.words import Piece, Unreadable, UnreadableCode
+from inferplan.dialects.report import environment_of
+from inferplan.dialects.words import Unreadable, UnreadableCode
 from inferplan.domain.drift import VersionSource
 from inferplan.domain.hardware import Accelerator, from_catalogue, merge
 from inferplan.domain.measurement import Missing
@@ -87,13 +89,14 @@ def assemble(sources: Sources) -> Assembled:
         model=model,
         metrics=sources.metrics,
         replicas=sources.replicas,
-        drift=NO_ARGUMENTS if reading is None else drift_of(reading, _version_source(sources)),
+        drift=NO_ARGUMENTS if reading is None else drift_of(reading, accelerator, _version_source(sources)),
     )
     if isinstance(reading, Unreadable):
         return Assembled(observation, (reading,), reading)
     if reading is None:
         return Assembled(observation)
-    return Assembled(observation, reading.unreadable, notes=notes_on(reading))
+    unreadable = tuple(map(Masker(reading).unreadable, reading.unreadable))
+    return Assembled(observation, unreadable, notes=notes_on(reading))
 
 
 def _reading(sources: Sources) -> Reading | Unreadable | None:
@@ -117,14 +120,8 @@ def _with_defaults(
         return effective(config, accelerator, model=card)
     if isinstance(reading, Unreadable) or not reading.complete:
         return config
-    variables = {name: _text(pieces) for name, pieces in reading.launch.variables.items()}
     unknown = reading.unknown - config.settings.keys()
-    return effective(config, accelerator, unknown, model=card, environment=variables)
-
-
-def _text(pieces: tuple[Piece, ...]) -> str | None:
-    """A variable's value, None where it is not known."""
-    return None if any(piece.unknown for piece in pieces) else "".join(piece.text for piece in pieces)
+    return effective(config, accelerator, unknown, model=card, environment=environment_of(reading))
 
 
 def policy_of(spec: InstanceSpec, *, rules_of_thumb: bool = False) -> Policy:

@@ -1,38 +1,47 @@
-"""What a reading of the engine's arguments says of the release that runs: findings, and remarks for people. Pure."""
+"""What a reading of the engine's arguments says of the release that runs: findings, and notes for people. Pure."""
 
 from inferplan.api.reasons import Reason
-from inferplan.dialects.drift import Finding, findings
+from inferplan.dialects.effective import effective
 from inferplan.dialects.keys import flag_name
+from inferplan.dialects.masking import Masker, masked
 from inferplan.dialects.reading import Reading
+from inferplan.dialects.remarks import Remark, remarks
+from inferplan.dialects.report import environment_of
 from inferplan.dialects.words import Unreadable
 from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
+from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 
 
-def drift_of(reading: Reading | Unreadable, source: VersionSource | None) -> Drift | Missing:
+def drift_of(reading: Reading | Unreadable, accelerator: Accelerator, source: VersionSource | None) -> Drift | Missing:
     """What the release that runs makes of its arguments.
 
     Args:
         reading: The arguments, or why they were not read.
+        accelerator: The GPUs; some settings need newer ones.
         source: Who says which version runs.
     """
     if isinstance(reading, Unreadable):
         return Missing(Reason.ARGUMENTS_UNREADABLE, reading.reason)
-    known = reading.grammar.basis
+    known, environment = reading.grammar.basis, environment_of(reading)
+    running = reading.config
+    if reading.complete:
+        running = effective(running, accelerator, reading.unknown, environment=environment)
+    found = map(Masker(reading).remark, remarks(reading, running, accelerator, environment))
     return Drift(
-        findings=tuple(_finding(reading, found) for found in findings(reading)),
+        findings=tuple(_finding(reading, remark) for remark in found),
         release=known.release.version if known is not None else None,
         exact=known is not None and known.exact,
         source=source,
     )
 
 
-def _finding(reading: Reading, found: Finding) -> DriftFinding:
+def _finding(reading: Reading, found: Remark) -> DriftFinding:
     mends = (
         Mend(
             key=key,
             flag=found.flag if value is None else flag_name(reading.launch.engine, key),
-            current=reading.config.value(key),
+            current=masked(key, reading.config.value(key)),
             value=value,
         )
         for key, value in found.fix.items()

@@ -28,11 +28,19 @@ def load_is_measured(observation: Observation) -> bool:
     return any(isinstance(value, Measured) for value in load)
 
 
+def end_of_life(name: OptimizerName, observation: Observation) -> Abstention | None:
+    """The abstention that every optimizer owes an engine that is no longer developed."""
+    if observation.config.engine is not Engine.TGI:
+        return None
+    why = "TGI is in maintenance mode and is not tuned; plan the move to vLLM or SGLang"
+    return Abstention(name, Reason.ENGINE_END_OF_LIFE, why)
+
+
 def cannot_judge(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Abstention | None:
-    """The abstention that every optimizer owes when engine or metrics give nothing to go on."""
-    if observation.config.engine is Engine.TGI:
-        why = "TGI is in maintenance mode and is not tuned; plan the move to vLLM or SGLang"
-        return Abstention(name, Reason.ENGINE_END_OF_LIFE, why)
+    """The abstention of an optimizer that rests on metrics, where engine or metrics give nothing to go on."""
+    ended = end_of_life(name, observation)
+    if ended is not None:
+        return ended
     if diagnosis.cause is Cause.UNKNOWN:
         first = diagnosis.missing[0]
         return Abstention(name, first.code, f"cannot tell what limits the instance: {first.reason}")

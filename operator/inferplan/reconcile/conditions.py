@@ -152,4 +152,6 @@ def _low_confidence(held: Held | None) -> Finding:
         return Finding(Status.UNKNOWN, Reason.NO_PLAN, "there is no plan")
     if held.confidence == Confidence.LOW:
         return Finding(Status.TRUE, Reason.CONFIDENCE_LOW, "the plan rests on rules of thumb or on little data")
-    return Finding(Status.FALSE, Reason.CONFIDENCE_FAIR, "the plan rests on what was measured here")
+    return Finding(
+        Status.FALSE, Reason.CONFIDENCE_FAIR, "the plan rests on measurements, or on what the release is known to do"
+    )

@@ -12,6 +12,7 @@ from inferplan.api.instance_status import (
     PlanStatusRef,
     SettingStatus,
 )
+from inferplan.dialects.masking import masked_setting
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
@@ -43,7 +44,8 @@ def _observed(observation: Observation) -> dict[str, Any]:
         "engine_version": config.version,
         "model": config.model[:256] if config.model is not None else None,
         "serving_config": {
-            key: SettingStatus(value=setting.value, origin=setting.origin) for key, setting in config.items()
+            key: SettingStatus(value=masked_setting(key, setting.value), origin=setting.origin)
+            for key, setting in config.items()
         },
         "hardware": _hardware(observation.accelerator),
         "capacity": {key: _number(value) for key, value in measured.items() if key in _CAPACITY}

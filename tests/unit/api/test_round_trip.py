@@ -96,7 +96,7 @@ decided = st.one_of(
 )
 changes = st.fixed_dictionaries(
     {"parameter": text, "reason": text},
-    optional={"flag": text, "current_value": decided, "recommended_value": decided},
+    optional={"flag": text, "current_value": decided, "recommended_value": decided, "removes_flag": st.booleans()},
 )
 optimizations = st.fixed_dictionaries(
     {

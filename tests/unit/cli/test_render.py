@@ -1,7 +1,16 @@
 """The summary for people: parts that the pipeline's own plans do not show yet."""
 
 from inferplan.api.plan import AbstentionNote, Decision, PlanSummary, Rejected
-from inferplan.api.values import Confidence, Engine, ImpactLevel
+from inferplan.api.values import (
+    Confidence,
+    ConfigChange,
+    Effort,
+    Engine,
+    ImpactLevel,
+    Optimization,
+    OptimizationType,
+    Source,
+)
 from inferplan.cli.render import Heading, heading_of, render
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.hardware import Accelerator
@@ -57,3 +66,23 @@ def test_long_lines_are_wrapped_and_indented() -> None:
     lines = render(NOTHING, long).splitlines()
     assert max(map(len, lines)) <= 110
     assert sum(line.startswith("    word") for line in lines) >= 2
+
+
+def test_a_flag_that_is_taken_out_is_told_as_such() -> None:
+    change = ConfigChange(
+        parameter="swap_space", flag="--swap-space", current_value=4, removes_flag=True, reason="vllm has it no more"
+    )
+    optimization = Optimization(
+        type=OptimizationType.VERSION,
+        title="Arguments that start",
+        description="test",
+        config_changes=(change,),
+        expected_impact=ImpactLevel.CRITICAL,
+        estimated_improvement="test",
+        confidence=Confidence.HIGH,
+        source=Source.MEASURED_ELSEWHERE,
+        implementation_effort=Effort.LOW,
+    )
+    assert "   swap_space: 4 → taken out  (--swap-space)\n" in render(
+        NOTHING.model_copy(update={"optimizations": (optimization,)}), heading()
+    )

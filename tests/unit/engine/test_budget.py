@@ -121,3 +121,13 @@ def test_an_unknown_cap_costs_nothing_that_could_be_counted() -> None:
     result = budget(an.observation(drop=("max_batch_size",)), quantization="fp8_per_tensor")
     assert result is not None
     assert result.after.terms[2].bytes == 0
+
+
+def test_a_flag_that_is_taken_out_leaves_nothing_known_behind() -> None:
+    config = an.observation(settings={"swap_space": 4}).config
+    gone = (
+        ConfigChange(parameter="swap_space", current_value=4, removes_flag=True, reason="test"),
+        ConfigChange(parameter="never_given", removes_flag=True, reason="test"),
+    )
+    after = after_changes(config, gone)
+    assert config.settings.keys() - after.settings.keys() == {"swap_space"}

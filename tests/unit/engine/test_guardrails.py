@@ -1,7 +1,10 @@
 """The chain that every proposal passes."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from tests.support.build import an
+from tests.support.build import a, an
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
@@ -15,17 +18,26 @@ from inferplan.api.values import (
     OptimizationType,
     Source,
 )
+from inferplan.domain.observation import NO_MODEL_CONFIG
 from inferplan.domain.proposal import Policy, Proposal
 from inferplan.domain.serving import SettingValue
-from inferplan.engine.guardrails import guard
+from inferplan.engine.guardrails import engine_accepts, flag_exists, guard
 
 
-def proposal(parameter: str = "max_batch_size", value: SettingValue = 64, effects: tuple[Effect, ...] = ()) -> Proposal:
+def proposal(
+    parameter: str = "max_batch_size",
+    value: SettingValue | None = 64,
+    effects: tuple[Effect, ...] = (),
+    flag: str | None = None,
+) -> Proposal:
+    change = ConfigChange(
+        parameter=parameter, flag=flag, recommended_value=value, removes_flag=value is None, reason="test"
+    )
     optimization = Optimization(
         type=OptimizationType.BATCHING,
         title="Title",
         description="Description",
-        config_changes=(ConfigChange(parameter=parameter, recommended_value=value, reason="test"),),
+        config_changes=(change,),
         expected_impact=ImpactLevel.LOW,
         estimated_improvement="test",
         effects=effects,
@@ -104,3 +116,64 @@ def test_a_change_that_surely_brings_little_is_left_out(effects: tuple[Effect, .
     if objection is not None:
         assert objection.code == Reason.GAIN_TOO_SMALL
         assert objection.reason == "gains at most 5 %, minimumGainPercent is 5"
+
+
+SEQS = {"parameter": "max_batch_size", "flag": "--max-num-seqs"}
+CACHE = {"parameter": "kv_cache_dtype", "flag": "--kv-cache-dtype"}
+
+
+@pytest.mark.parametrize(
+    ("version", "change", "told"),
+    [
+        ("0.33.0", {**SEQS, "value": 64}, None),
+        ("0.33.0", {**CACHE, "value": "fp8"}, None),
+        ("0.33.0", {**CACHE, "value": "fp3"}, "vllm 0.33.0 is not known to take fp3 for --kv-cache-dtype"),
+        (
+            "0.33.0",
+            {"parameter": "swap_space", "flag": "--swap-space", "value": 4},
+            "0.33.0 is not known to have --swap-space",
+        ),
+        ("0.17.1", {"parameter": "swap_space", "flag": "--swap-space", "value": 4}, None),
+        ("0.18.0", {"parameter": "swap_space", "flag": "--swap-space", "value": 4}, "is not known to have"),  # between
+        ("0.33.0", {"parameter": "swap_space", "flag": "--swap-space", "value": None}, None),  # taken out
+        ("0.33.0", {"parameter": "magic", "flag": "--magic", "value": 1}, "is not known to have --magic"),
+        ("0.33.0", {"parameter": "magic", "value": 1}, None),  # no flag does it
+        (None, {**SEQS, "value": 64}, None),  # given
+        (None, {**CACHE, "value": "fp8"}, "the engine's version is not known, and --kv-cache-dtype is not given"),
+    ],
+)
+def test_only_flags_that_the_running_version_has_are_proposed(
+    version: str | None, change: dict[str, Any], told: str | None
+) -> None:
+    config = a.config(version=version, max_batch_size=32, max_model_len=8192)
+    objection = flag_exists(proposal(**change), an.observation(config=config), Policy())
+    assert (objection is None) is (told is None)
+    if objection is not None:
+        assert objection.code == Reason.FLAG_UNSUPPORTED
+        assert (told or "") in objection.reason
+
+
+def test_without_a_workload_a_rule_of_thumb_needs_no_version() -> None:
+    config = a.config(version=None, max_batch_size=32)
+    bare = an.observation(config=config)
+    assert flag_exists(proposal(**CACHE, value="fp8"), bare, Policy(rules_of_thumb=True)) is None
+
+
+def test_settings_that_the_engine_refuses_together_are_not_proposed() -> None:
+    objection = guard(proposal(**SEQS, value=9000), an.observation(), Policy())
+    assert objection is not None
+    assert objection.code == Reason.ENGINE_REFUSES
+    assert objection.reason == "max_num_batched_tokens 8192 is less than max_batch_size 9000; it must be at least that"
+
+
+def test_what_the_engine_refuses_already_is_no_objection() -> None:
+    broken = an.observation(settings={"max_batch_size": 9000})
+    assert engine_accepts(proposal(**SEQS, value=9001), broken, Policy()) is None
+    assert engine_accepts(proposal(**SEQS, value=9001), replace(broken, model=NO_MODEL_CONFIG), Policy()) is None
+
+
+def test_a_change_that_sizes_nothing_needs_no_memory() -> None:
+    unsized = an.observation(drop=("kv_cache_dtype",), load={"kv_cache_tokens": 10.0})
+    switch = proposal("enable_prefix_caching", value=False, flag="--enable-prefix-caching")
+    assert guard(switch, unsized, Policy()) is None
+    assert guard(proposal(**SEQS, value=64), unsized, Policy()) is not None

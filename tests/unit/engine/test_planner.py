@@ -7,7 +7,8 @@ from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Confidence, ImpactLevel
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.domain.observation import Observation
+from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
+from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.engine.planner import plan
 from inferplan.optimizers.batching import Batching
@@ -20,7 +21,7 @@ def test_a_capped_instance_gets_one_batching_change() -> None:
     decision = outcome.decision
     assert outcome.diagnosis.cause is Cause.SCHEDULER_CAPPED
     assert decision.priority_order == ("batching_0",)
-    assert [note.code for note in decision.abstentions] == [Reason.NOT_KV_BOUND, Reason.NOT_KV_BOUND]
+    assert [note.code for note in decision.abstentions] == [Reason.NOT_KV_BOUND, Reason.NOT_KV_BOUND, Reason.NO_TARGET]
     assert decision.batching_config is not None
     assert decision.batching_config.max_batch_size == 64
     assert decision.kv_cache_config is None
@@ -62,7 +63,7 @@ def test_nothing_to_change_is_a_decision_too() -> None:
     assert decision.optimizations == ()
     assert decision.estimated_total_improvement == "Nothing to change."
     assert (decision.summary.changes, decision.summary.restart) == ("none", False)
-    assert len(decision.abstentions) == 3
+    assert len(decision.abstentions) == 4
 
 
 def test_an_optimizer_that_is_left_out_says_so() -> None:
@@ -71,7 +72,26 @@ def test_an_optimizer_that_is_left_out_says_so() -> None:
         Reason.NOT_KV_BOUND,
         Reason.NOT_SELECTED,
         Reason.NOT_SELECTED,
+        Reason.NOT_SELECTED,
     ]
+
+
+GONE = DriftFinding("Refused", DriftSeverity.ERROR, "--x", "no --x", (Mend("x", "--x", 4, None),))
+
+
+def test_arguments_that_are_refused_come_before_everything_else() -> None:
+    drift = Drift((GONE,), "0.33.0", exact=True, source=VersionSource.IMAGE)
+    decision = plan(an.observation(drift=drift), Policy()).decision
+    assert decision.priority_order == ("version_0", "batching_1")
+    assert decision.summary.changes == "x 4→removed, max_batch_size 32→64"
+    assert decision.summary.impact is ImpactLevel.CRITICAL
+
+
+def test_an_instance_without_metrics_is_told_of_refused_arguments_too() -> None:
+    drift = Drift((GONE,), "0.33.0", exact=True, source=VersionSource.IMAGE)
+    unmeasured = plan(an.observation(metrics=Metrics(), drift=drift), Policy()).decision
+    assert unmeasured.priority_order == ("version_0",)
+    assert unmeasured.memory_budget is None
 
 
 def test_a_forbidden_change_is_listed_as_rejected() -> None:

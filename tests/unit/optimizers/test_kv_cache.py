@@ -82,4 +82,4 @@ def test_without_need_or_knowledge_it_abstains(changes: dict[str, Any], code: Re
 
 
 def test_the_optimizers_stand_in_the_order_of_equal_proposals() -> None:
-    assert [optimizer.name for optimizer in OPTIMIZERS] == ["kvCache", "quantization", "batching"]
+    assert [optimizer.name for optimizer in OPTIMIZERS] == ["kvCache", "quantization", "batching", "version"]

@@ -274,6 +274,9 @@ TWO_SCRIPTS = deployment(
 )
 SIDECAR = deployment({"name": "web", "image": "nginx:1"})
 SGLANG = deployment({"name": "sglang", "image": "lmsysorg/sglang:v0.5.23"})
+BY_NAME = instance(targetRef={"name": "llama", "container": "vllm"})
+OTHER = deployment(container(command=["sglang", "serve"]))
+IDLE = deployment(container(command=["sleep", "1"], args=[]))
 NAMED = instance(targetRef={"name": "llama", "container": "nope"})
 
 
@@ -287,6 +290,8 @@ NAMED = instance(targetRef={"name": "llama", "container": "nope"})
         ([SGLANG], "TargetResolved", "EngineMismatch", 'container "sglang" runs sglang, but spec.engine is vllm'),
         ([SCRIPT], "TargetResolved", "ArgumentsUnreadable", "/start.sh, whose content is not known"),
         ([TWO_SCRIPTS], "TargetResolved", "ContainerAmbiguous", "vllm, second may all run vllm"),
+        ([BY_NAME, OTHER], "TargetResolved", "EngineMismatch", 'container "vllm" runs sglang, but spec.engine is vllm'),
+        ([BY_NAME, IDLE], "TargetResolved", "ArgumentsUnreadable", "its command starts no engine that is known"),
         ([instance(currentConfig={"maxBatchSise": 3})], "Ready", "SpecInvalid", 'did you mean "max_batch_size"'),
         ([instance(metrics={"selector": {"a/b": "c"}})], "Ready", "SpecInvalid", '"a/b" cannot be used'),
         ([instance(metrics={"windowSeconds": 5})], "Ready", "SpecInvalid", "spec.metrics.windowSeconds"),
