@@ -37,9 +37,13 @@ class Stage:
         """A workload with one ready pod that Prometheus knows, capped at 32."""
         self.apply(workload(name, *args, kind=kind))
         pod = ready_pod(self.cluster, self.namespace, name, args=args)
+        self.measure(pod)
+        return pod
+
+    def measure(self, pod: str) -> None:
+        """Series of a pod with a queue behind a cap of 32."""
         for metric, series in vllm_series([pod], self.namespace).items():
             self.prometheus.series.setdefault(metric, []).extend(series)
-        return pod
 
     def status(self, name: str = "llama") -> dict[str, Any]:
         status: dict[str, Any] = self.cluster.get("ii", name, self.namespace).get("status", {})
@@ -133,6 +137,32 @@ def test_the_written_patch_is_one_that_the_api_server_takes(stage: Stage) -> Non
     (engine,) = applied["spec"]["template"]["spec"]["containers"]
     assert "--max-num-seqs=64" in engine["args"]
     assert engine["image"] == "vllm/vllm-openai:v0.33.0"
+
+
+def test_a_script_with_a_variable_out_of_a_config_map_is_read_and_its_patch_is_taken(stage: Stage) -> None:
+    limits = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "limits"}, "data": {"MAX_NUM_SEQS": "32"}}
+    source = {"configMapKeyRef": {"name": "limits", "key": "MAX_NUM_SEQS"}}
+    script = "exec vllm serve meta-llama/Llama-3.1-8B \\\n  --max-num-seqs $(MAX_NUM_SEQS) \\\n  --max-model-len 8192\n"
+    changes = {"command": ["sh", "-c"], "env": [{"name": "MAX_NUM_SEQS", "valueFrom": source}]}
+    stage.apply(limits, workload("llama", script, **changes))
+    stage.measure(ready_pod(stage.cluster, stage.namespace))
+    stage.apply(inference_instance())
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    (plan,) = stage.plans()
+    assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64"
+    own = ("--server-side", "--force-conflicts", "--field-manager=test", f"--namespace={stage.namespace}")
+    stage.cluster.kubectl("apply", *own, "--filename=-", stdin=plan["spec"]["patch"]["serverSideApply"])
+    (engine,) = stage.cluster.get("deployment", "llama", stage.namespace)["spec"]["template"]["spec"]["containers"]
+    assert engine["args"] == [script.replace("$(MAX_NUM_SEQS)", "64")]
+
+
+def test_arguments_that_the_new_image_refuses_are_told_before_any_pod_runs(stage: Stage) -> None:
+    stage.apply(workload("llama", "--model=m", "--swap-space=4"), inference_instance())
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    (plan,) = stage.plans()
+    assert plan["spec"]["summary"]["changes"] == "swap_space 4.0→removed"
+    assert plan["spec"]["summary"]["impact"] == "critical"
+    assert plan["spec"]["optimizations"][0]["configChanges"][0]["removesFlag"] is True
 
 
 def test_a_changed_template_supersedes_the_plan_and_gives_another(stage: Stage) -> None:
