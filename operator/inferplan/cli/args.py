@@ -103,13 +103,12 @@ def _of_files(engine: Engine | None, options: argparse.Namespace) -> list[Locate
     if not report.containers:
         check(report, files, question)
     places = {id(document.source): (file, document.index) for file in files for document in file.documents}
-    lines: dict[str, Lines] = {}
+    lines = {file.name: Lines(file.text) for file in files}
     found: list[Located] = []
     for container in report.containers:
         file, index = places[id(container.source)]
         _note_of_container(container)
-        of_file = lines.setdefault(file.name, Lines(file.text))
-        found += [_located(container, remark, file.name, (of_file, index)) for remark in container.remarks]
+        found += [_located(container, remark, file.name, (lines[file.name], index)) for remark in container.remarks]
     _note_of_others(report.unreadable, report.containers)
     _fail_for_named_files(files, found, options)
     return found
