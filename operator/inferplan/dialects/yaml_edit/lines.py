@@ -1,7 +1,5 @@
 """On which line of a YAML text something stands: a node, or a character of a string inside it. Pure."""
 
-from typing import Any
-
 import yaml
 
 from inferplan.dialects.yaml_edit.blocks import splice_block
@@ -69,10 +67,11 @@ def _line_of(node: yaml.Node) -> int:
 
 def _inside(node: yaml.Node, step: str | int) -> yaml.Node | None:
     if isinstance(node, yaml.SequenceNode):
-        return node.value[step] if isinstance(step, int) and 0 <= step < len(node.value) else None
+        items: list[yaml.Node] = node.value
+        return items[step] if isinstance(step, int) and 0 <= step < len(items) else None
     if not isinstance(node, yaml.MappingNode):
         return None
-    named: list[Any] = [value for name, value in node.value if name.value == step]
+    named: list[yaml.Node] = [value for name, value in node.value if name.value == step]
     if named:
         return named[-1]  # as loading does: of keys that stand there twice the last one counts
     merged = [value for name, value in node.value if name.tag == _MERGE]
