@@ -1,16 +1,13 @@
-"""Ten thousand generated command lines: read to what they say, edited, and put back; and what one manifest costs.
+"""Ten thousand generated command lines: read to what they say, edited, and put back.
 
-    PYTHONPATH=operator:. .venv/bin/python benchmarks/codec.py [--manifests FOLDER]
+    PYTHONPATH=operator:. .venv/bin/python benchmarks/codec.py
 
 The lines come from tests/support/command_lines.py: every known release of vLLM and SGLang in turn, ten shapes
 (lists, variables, one-line and many-line scripts, arrays, parameters, functions, branches), flags and values drawn
 from the release's own. Counted are lines that were read to exactly what they say, edits that were made and verified,
-edits that were refused, and edits whose opposite gave the very same strings back. With --manifests, every container
-of the YAML files in that folder is read and edited too, and the file with it; the time for each is printed.
-Raw results go to results/codec.json.
+edits that were refused, and edits whose opposite gave the very same strings back. Raw results go to results/codec.json.
 """
 
-import argparse
 import json
 import statistics
 import time
@@ -97,16 +94,9 @@ def quantiles(seconds: list[float]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--manifests", type=Path, help="folder of YAML files to read and edit too")
-    options = parser.parse_args()
-    found: dict[str, object] = {"generated": generated()}
-    if options.manifests is not None:
-        from benchmarks.manifest_costs import manifest_costs  # noqa: PLC0415  only where a folder is given
-
-        found["manifests"] = manifest_costs(options.manifests)
-    RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(found, indent=2))
+    text = json.dumps(generated(), indent=2)
+    RESULTS.write_text(text + "\n", encoding="utf-8")
+    print(text)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,9 @@ KINDS = {
 OPPOSITES = {"--enable-": "--disable-", "--disable-": "--enable-"}
 """vLLM 0.33.0, utils/argparse_utils.py, EnableDisableAction; its `--no-` forms are hidden from help and from dumps."""
 
+PAIRS_TOO = frozenset({"0.8.5", "0.9.2"})
+"""Releases whose optional JSON flags take key=number pairs too (vllm/engine/arg_utils.py optional_type, parse_type)."""
+
 SERVE_ONLY = (
     {"dest": "model_tag", "names": [], "kind": "value", "type": "text", "nargs": "?", "serve_only": True},
     {"dest": "config", "names": ["--config"], "kind": "value", "type": "text", "default": "", "serve_only": True},
@@ -153,6 +156,13 @@ def entry(engine: str, action: Mapping[str, Any]) -> dict[str, Any]:
     default = None if kind == "help" or flag.get("type") in {"object", "object_or_level"} else action["default"]
     shown = None if default is None else default_text(default)
     return flag if shown is None else {**flag, "default": shown}
+
+
+def _pairs_too(version: str, action: Mapping[str, Any]) -> dict[str, Any]:
+    """A vLLM flag; some releases read `image=1,video=2` where they read JSON, and warn."""
+    flag = entry("vllm", action)
+    wrapped = action.get("type") in {"_optional_type", "_parse_type"}
+    return flag | {"type": "json_or_pairs"} if version in PAIRS_TOO and wrapped and flag.get("type") == "json" else flag
 
 
 def _vllm_extras(version: str, flags: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -162,7 +162,7 @@ def _text(random: Random, flag: FlagSpec) -> str:
     }
     if flag.type in {ValueType.OBJECT, ValueType.OBJECT_OR_LEVEL}:
         return "{}"  # keys of objects are checked by the engine
-    if flag.type in {ValueType.JSON, ValueType.OBJECT_OR_TEXT}:
+    if flag.type in {ValueType.JSON, ValueType.JSON_OR_PAIRS, ValueType.OBJECT_OR_TEXT}:
         return json.dumps({"method": random.choice(_PLAIN), "n": int(number), "deep": {"on": True}})
     key = key_of(flag.dest)
     awkward = random.random() < 0.3 and key is None

@@ -33,6 +33,7 @@ _SAMPLES: dict[ValueType, tuple[SettingValue, ...]] = {
     ValueType.SI_INTEGER: (4096,),
     ValueType.JSON: ("{}",),
     ValueType.OBJECT: ("{}",),
+    ValueType.JSON_OR_PAIRS: ("{}",),
     ValueType.OBJECT_OR_TEXT: ("{}",),
     ValueType.OBJECT_OR_LEVEL: ("{}",),
     ValueType.INTEGERS: (8,),

@@ -44,6 +44,11 @@ def _human_int_or_auto(text: str) -> int:
     return -1 if text == "auto" else human_int(text)
 
 
+def _json_or_pairs(text: str) -> str:
+    """The text itself when it is JSON or, without braces, key=number pairs."""
+    return _json_text(text) if re.match("^{.*}$", text) else _pairs(text)
+
+
 def _json_object(text: str) -> str:
     """The text itself when it is a JSON object."""
     if not isinstance(json.loads(text), dict):
@@ -112,6 +117,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "human_integer": human_int,
     "human_integer_or_auto": _human_int_or_auto,
     "json": _json_text,
+    "json_or_pairs": _json_or_pairs,
     "object": _json_object,
     "object_or_text": _object_or_text,
     "object_or_level": _object_or_level,

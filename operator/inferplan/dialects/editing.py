@@ -24,7 +24,9 @@ Changes = Mapping[str, SettingValue | None]
 """Key → new value; None takes the flag out, so that its default runs."""
 
 _SAFE_JSON = re.compile(r"[^$`\\\x00-\x1f\x7f']{1,4096}")
-_STRUCTURED = frozenset({ValueType.JSON, ValueType.OBJECT, ValueType.OBJECT_OR_TEXT, ValueType.OBJECT_OR_LEVEL})
+_STRUCTURED = frozenset(
+    {ValueType.JSON, ValueType.JSON_OR_PAIRS, ValueType.OBJECT, ValueType.OBJECT_OR_TEXT, ValueType.OBJECT_OR_LEVEL}
+)
 _SWITCHES = frozenset({FlagKind.SWITCH, FlagKind.TRUE, FlagKind.BOOLEAN})
 
 

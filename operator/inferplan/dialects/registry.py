@@ -47,6 +47,7 @@ class ValueType(StrEnum):
     PAIRS = "pairs"  # key=number, with commas between them (vLLM up to 0.7.3)
     LOWER_SNAKE = "lower_snake"  # made lower case with underscores, then compared with the choices
     JSON = "json"  # any JSON
+    JSON_OR_PAIRS = "json_or_pairs"  # a JSON object in braces, else pairs (vLLM 0.8.5 to 0.9.2)
     OBJECT = "object"  # a JSON object with known keys
     OBJECT_OR_TEXT = "object_or_text"  # a JSON object where it stands in braces, else text
     OBJECT_OR_LEVEL = "object_or_level"  # 0 to 3, or an object as Python writes it (vLLM up to 0.8.5)

@@ -9,7 +9,12 @@ from inferplan.dialects.registry import FlagKind, FlagSpec, ValueType, every_fla
 from inferplan.dialects.values import read_values
 from inferplan.domain.serving import SettingValue
 
-_STRUCTURED = frozenset({ValueType.JSON, ValueType.OBJECT, ValueType.LIST, ValueType.INTEGERS, ValueType.PAIRS})
+_STRUCTURED = frozenset(
+    {
+        *(ValueType.JSON, ValueType.JSON_OR_PAIRS, ValueType.OBJECT),
+        *(ValueType.LIST, ValueType.INTEGERS, ValueType.PAIRS),
+    }
+)
 _STRUCTURED_IN_BRACES = frozenset({ValueType.OBJECT_OR_TEXT, ValueType.OBJECT_OR_LEVEL})
 _LISTS = frozenset({"+", "*"})
 _SWITCHES = frozenset({FlagKind.SWITCH, FlagKind.TRUE, FlagKind.BOOLEAN})

@@ -84,6 +84,10 @@ def _pairs(text: str) -> str:
     return json.dumps({key.strip(): int(number) for key, _, number in pairs}, separators=(",", ":"))
 
 
+def _json_or_pairs(text: str) -> str:
+    return _json(text) if text.startswith("{") and text.endswith("}") else _pairs(text)
+
+
 def _object(text: str) -> str:
     return _json(text, objects_only=True)
 
@@ -150,6 +154,7 @@ _READERS: Mapping[ValueType, Callable[[str], SettingValue]] = {
     ValueType.PAIRS: _pairs,
     ValueType.LOWER_SNAKE: lambda text: text.lower().replace("-", "_"),
     ValueType.JSON: _json,
+    ValueType.JSON_OR_PAIRS: _json_or_pairs,
     ValueType.OBJECT: _object,
     ValueType.OBJECT_OR_TEXT: _object_or_text,
     ValueType.OBJECT_OR_LEVEL: _object_or_text,

@@ -34,6 +34,8 @@ def value(kind: ValueType, text: str) -> SettingValue | None:
         (ValueType.LIST, "a,b", '["a","b"]'),
         (ValueType.INTEGERS, "1,2", "[1,2]"),
         (ValueType.PAIRS, "image=16,video=2", '{"image":16,"video":2}'),
+        (ValueType.JSON_OR_PAIRS, "image=1", '{"image":1}'),
+        (ValueType.JSON_OR_PAIRS, '{"image": 1}', '{"image":1}'),
         (ValueType.LOWER_SNAKE, "FLASH-ATTN", "flash_attn"),
         (ValueType.JSON, '{"a": [1, 2]}', '{"a":[1,2]}'),
         (ValueType.OBJECT, '{"ü": 1}', '{"ü":1}'),
