@@ -87,7 +87,7 @@ def test_any_argument_list_is_read_or_reported_and_planned_with(container: Conta
         return
     assert not reading.unknown & reading.config.settings.keys()
     config = effective(reading.config, H100, reading.unknown)
-    drift = drift_of(reading, H100, VersionSource.IMAGE)
+    drift = drift_of(reading, H100, a.model(), VersionSource.IMAGE)
     observation = Observation(config, H100, a.model(), metrics(**QUIET), drift=drift)
     plan(observation, Policy(rules_of_thumb=True))
 

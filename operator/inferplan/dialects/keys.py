@@ -201,7 +201,7 @@ def read_plain(key: str, value: SettingValue) -> SettingValue:
     """
     found = _KEYS.get(key)
     if found is None:
-        return value
+        return _bounded(value)
     if found.kind is KeyKind.TEXT and not isinstance(value, str):
         raise ValueError(f"{value!r} is no text")
     if isinstance(value, float) and value.is_integer() and found.kind is not KeyKind.SHARE:
@@ -274,6 +274,12 @@ def human_readable(text: str) -> int:
     if text and text[-1] in _BINARY:
         return int(text[:-1]) * _BINARY[text[-1]]
     return int(text)
+
+
+def _bounded(value: SettingValue) -> SettingValue:
+    if not isinstance(value, str) and not -_MAXIMUM <= value <= _MAXIMUM:  # NaN fails too
+        raise ValueError(f"{value} is no number from {-_MAXIMUM} to {_MAXIMUM}")
+    return value
 
 
 def _counted(value: int) -> int:

@@ -1,6 +1,6 @@
 """Everything that is wrong with a container's arguments in one list: drift, and what the release does not do. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from inferplan.dialects import constraints
@@ -10,6 +10,7 @@ from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.keys import flag_name, key_for
 from inferplan.dialects.reading import Reading
 from inferplan.domain.hardware import Accelerator
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig, SettingValue
 
 _BROKEN = {
@@ -47,6 +48,7 @@ def remarks(
     running: ServingConfig,
     accelerator: Accelerator,
     environment: Mapping[str, str | None],
+    model: ModelCard | None = None,
 ) -> tuple[Remark, ...]:
     """What is wrong, in the order of the arguments.
 
@@ -55,8 +57,12 @@ def remarks(
         running: What is set, and the version's defaults.
         accelerator: The GPUs.
         environment: Variables of the engine's process; None where a value is not known.
+        model: The model's geometry, None where it is not known.
     """
-    found = [*map(_of_finding, findings(reading)), *_of_violations(reading, running, accelerator, environment)]
+    broken: tuple[Violation, ...] = ()
+    if reading.complete:  # an argument that cannot be seen may be the one that makes it right
+        broken = violations(running, accelerator, model, unknown=reading.unknown, environment=environment)
+    found = [*map(_of_finding, findings(reading)), *(_of_violation(reading, entry) for entry in broken)]
     last = len(reading.launch.words)
     return tuple(sorted(found, key=lambda remark: last if remark.word is None else remark.word))
 
@@ -65,18 +71,10 @@ def _of_finding(entry: Finding) -> Remark:
     return Remark(entry.severity, str(entry.code), entry.flag, entry.key, entry.reason, entry.word, entry.fix)
 
 
-def _of_violations(
-    reading: Reading,
-    running: ServingConfig,
-    accelerator: Accelerator,
-    environment: Mapping[str, str | None],
-) -> Iterator[Remark]:
-    if not reading.complete:
-        return  # an argument that cannot be seen may be the one that makes it right
-    for entry in violations(running, accelerator, None, unknown=reading.unknown, environment=environment):
-        severity, code = _BROKEN[entry.severity]
-        key, flag, word = _place(reading, entry)
-        yield Remark(severity, code, flag, key, entry.reason, word)
+def _of_violation(reading: Reading, entry: Violation) -> Remark:
+    severity, code = _BROKEN[entry.severity]
+    key, flag, word = _place(reading, entry)
+    return Remark(severity, code, flag, key, entry.reason, word)
 
 
 def _place(reading: Reading, entry: Violation) -> tuple[str, str, int | None]:

@@ -14,7 +14,7 @@ NO_MODEL_CONFIG = Missing(
 )
 """Nothing is known of the model's geometry."""
 
-NO_ARGUMENTS = Missing(Reason.NO_TARGET, "the spec names no workload whose arguments could be compared with a release")
+NO_ARGUMENTS = Missing(Reason.NO_TARGET, "no workload's arguments were read, so none can be compared with a release")
 """No engine's arguments were looked at."""
 
 NOT_MEASURED = Missing(Reason.METRICS_MISSING, "not measured")

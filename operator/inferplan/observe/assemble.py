@@ -89,7 +89,7 @@ def assemble(sources: Sources) -> Assembled:
         model=model,
         metrics=sources.metrics,
         replicas=sources.replicas,
-        drift=NO_ARGUMENTS if reading is None else drift_of(reading, accelerator, _version_source(sources)),
+        drift=NO_ARGUMENTS if reading is None else drift_of(reading, accelerator, model, _version_source(sources)),
     )
     if isinstance(reading, Unreadable):
         return Assembled(observation, (reading,), reading)

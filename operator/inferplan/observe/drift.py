@@ -11,23 +11,27 @@ from inferplan.dialects.words import Unreadable
 from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
 
 
-def drift_of(reading: Reading | Unreadable, accelerator: Accelerator, source: VersionSource | None) -> Drift | Missing:
+def drift_of(
+    reading: Reading | Unreadable, accelerator: Accelerator, model: ModelCard | Missing, source: VersionSource | None
+) -> Drift | Missing:
     """What the release that runs makes of its arguments.
 
     Args:
         reading: The arguments, or why they were not read.
         accelerator: The GPUs; some settings need newer ones.
+        model: The model's geometry; some settings depend on its length.
         source: Who says which version runs.
     """
     if isinstance(reading, Unreadable):
         return Missing(Reason.ARGUMENTS_UNREADABLE, reading.reason)
     known, environment = reading.grammar.basis, environment_of(reading)
-    running = reading.config
+    running, card = reading.config, None if isinstance(model, Missing) else model
     if reading.complete:
-        running = effective(running, accelerator, reading.unknown, environment=environment)
-    found = map(Masker(reading).remark, remarks(reading, running, accelerator, environment))
+        running = effective(running, accelerator, reading.unknown, model=card, environment=environment)
+    found = map(Masker(reading).remark, remarks(reading, running, accelerator, environment, card))
     return Drift(
         findings=tuple(_finding(reading, remark) for remark in found),
         release=known.release.version if known is not None else None,

@@ -104,6 +104,10 @@ def test_a_value_of_another_kind_or_range_is_refused(key: str, value: SettingVal
 def test_a_value_of_a_flag_without_a_key_is_taken_as_it_is() -> None:
     assert read_plain("swap_space", 4) == 4
     assert read_plain("swap_space", "four") == "four"
+    assert read_plain("enable_log_requests", True) is True
+    for beyond in (10**400, float("nan"), float("-inf")):
+        with pytest.raises(ValueError, match="is no number"):
+            read_plain("swap_space", beyond)
 
 
 def test_no_engine_flag_for_a_key_gives_none() -> None:

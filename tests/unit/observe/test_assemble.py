@@ -113,12 +113,24 @@ def test_a_setting_that_cannot_be_used_is_named(config: dict[str, Any], message:
     assert len(str(refusal.value)) < 300
 
 
+def test_any_flag_of_the_engine_may_be_a_setting() -> None:
+    settings = settings_of(Engine.VLLM, {"swapSpace": 4, "--long-prefill-token-threshold": 512})
+    assert {key: setting.value for key, setting in settings.items()} == {
+        "swap_space": 4,
+        "long_prefill_token_threshold": 512,
+    }
+
+
 def test_null_says_nothing() -> None:
     assert settings_of(Engine.VLLM, {"maxBatchSize": None}) == MappingProxyType({})
 
 
 @pytest.mark.parametrize(
-    "name", ["kvCache", "kv_cache", "batching", "maxBatchSize", "--max-num-seqs", "--no-enable-prefix-caching"]
+    "name",
+    [
+        *("kvCache", "kv_cache", "batching", "version", "maxBatchSize", "--max-num-seqs"),
+        *("--no-enable-prefix-caching", "--swap-space", "swapSpace", "--no-enable-log-requests"),
+    ],
 )
 def test_optimizers_keys_and_flags_may_be_forbidden(name: str) -> None:
     check_keys(Engine.VLLM, a.instance(constraints={"forbid": [name]}).constraints)

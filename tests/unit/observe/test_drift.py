@@ -1,7 +1,7 @@
 """What a container's arguments say of the release that runs."""
 
 import pytest
-from tests.support.build import H100, a
+from tests.support.build import H100, LLAMA, a
 
 from inferplan.api.reasons import Reason
 from inferplan.dialects.container import Container
@@ -9,6 +9,7 @@ from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.words import Unreadable, UnreadableCode
 from inferplan.domain.drift import Drift, DriftSeverity, Mend, VersionSource
 from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import NO_MODEL_CONFIG
 from inferplan.observe.drift import drift_of, notes_on
 
 
@@ -19,7 +20,7 @@ def reading_of(container: Container, version: str | None = None) -> Reading:
 
 
 def drift(container: Container, version: str | None = None) -> Drift:
-    found = drift_of(reading_of(container, version), H100, VersionSource.IMAGE)
+    found = drift_of(reading_of(container, version), H100, LLAMA, VersionSource.IMAGE)
     assert isinstance(found, Drift)
     return found
 
@@ -37,6 +38,11 @@ def test_refused_flags_come_with_the_change_that_mends_them() -> None:
 def test_settings_that_contradict_each_other_are_found_too() -> None:
     (found,) = drift(a.container("M", "--max-num-seqs=1024", "--max-num-batched-tokens=512")).findings
     assert (found.code, found.severity, found.mends) == ("NotSupported", DriftSeverity.ERROR, ())
+
+
+def test_what_depends_on_the_models_length_is_found() -> None:
+    (found,) = drift(a.container("M", "--no-enable-chunked-prefill", "--max-num-batched-tokens=8192")).findings[-1:]
+    assert "must be at least max_model_len 131072" in found.reason
 
 
 def test_where_flags_may_hide_nothing_is_said_of_their_combination() -> None:
@@ -68,7 +74,7 @@ def test_an_unknown_version_finds_only_what_no_release_has() -> None:
 
 def test_arguments_that_were_not_read_say_nothing() -> None:
     why = Unreadable(UnreadableCode.UNKNOWN_START, "containers[c].command", "a script")
-    assert drift_of(why, H100, None) == Missing(Reason.ARGUMENTS_UNREADABLE, "a script")
+    assert drift_of(why, H100, NO_MODEL_CONFIG, None) == Missing(Reason.ARGUMENTS_UNREADABLE, "a script")
 
 
 @pytest.mark.parametrize("version", ["0.33.0", "0.34.0"])

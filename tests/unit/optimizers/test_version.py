@@ -128,7 +128,7 @@ def test_only_a_flag_that_is_taken_out_is_missed() -> None:
         (Drift((USELESS,)), Reason.ENGINE_VERSION_UNKNOWN, "set spec.engineVersion"),
         (Drift((UNKNOWN,)), Reason.DRIFT_FOUND, UNKNOWN.reason),
         (Missing(Reason.ARGUMENTS_UNREADABLE, "a script"), Reason.ARGUMENTS_UNREADABLE, "a script"),
-        (an.observation().drift, Reason.NO_TARGET, "names no workload"),
+        (an.observation().drift, Reason.NO_TARGET, "no workload's arguments were read"),
     ],
 )
 def test_with_nothing_that_it_could_mend_it_abstains(found: Drift | Missing, code: Reason, told: str) -> None:

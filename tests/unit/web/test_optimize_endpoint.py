@@ -119,6 +119,12 @@ async def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
         ({"current_config": {"max_batch_size": 10**400}}, "current_config.max_batch_size", "whole number from 1"),
         ({"current_config": {"max_batch_size": [1]}}, "current_config.max_batch_size", "[1] must be text, a number"),
         ({"current_config": {"quantization": 8}}, "current_config.quantization", "8 must be text"),
+        ({"current_config": {"swap_space": "x" * 300}}, "current_config.swap_space", "text of at most 256 characters"),
+        (
+            {"current_config": {"--swap-space": 10**400}},
+            "current_config.--swap-space",
+            "must be true or false, a number",
+        ),
         ({"current_config": {"gpu_memory_utilization": 92}}, "current_config.gpu_memory_utilization", "at most 1"),
         (
             {"current_config": {"max_batch_size": 1, "max_num_seqs": 2}},
@@ -129,7 +135,7 @@ async def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
         (
             {"constraints": {"optimizers": ["kv"]}},
             "constraints.optimizers[0]",
-            "allowed: kvCache, quantization, batching",
+            "allowed: kvCache, quantization, batching, version",
         ),
         ({"constraints": {"optimizers": ["batching", "batching"]}}, "constraints.optimizers", "named once"),
         ({"slo_targets": [{"metric": "ttft", "percentile": 95}]}, "slo_targets[0].target_milliseconds", "is missing"),
