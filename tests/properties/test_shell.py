@@ -86,6 +86,7 @@ def starts(text: str) -> list[Command]:
 @given(scripts(open_tests=False))
 @example("vllm 'a'b \\\n  2>&1 | cat\n")
 @example("vllm 0''$10\\\n 0\n")
+@example("vllm a - <<EOF\nb\nEOF\n")
 @example("[ 3 -gt 2 ] || vllm a 2>/dev/null\nif [ a = a ]; then vllm b; fi\n")
 def test_a_script_without_open_questions_runs_what_bash_runs(bash: Bash, text: str) -> None:
     found = starts(text)

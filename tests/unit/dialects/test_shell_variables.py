@@ -29,6 +29,7 @@ SET = "X='a b'; E=; P=x/y.tar.gz; N=3; Y=X; A=(p 'q r'); "
         ('"$(cat <<EOF\n{"a": $N}\nEOF\n)"', ['{"a": 3}']),
         ("${!Y}", ["a", "b"]),
         ("$10 ${1}0", ["one0", "one0"]),
+        ("http://$N:$N/v1 $N-$N-$N.z --a=$N:$N,b", ["http://3:3/v1", "3-3-3.z", "--a=3:3,b"]),
         ('"$*" "$@" $#', ["one two", "one", "two", "2"]),
     ],
 )
@@ -44,6 +45,8 @@ def test_an_expansion_stands_for_what_the_shell_makes_of_it(written: str, expect
         ('A=(); vllm "${A[@]}"', []),
         ('A+=(b); vllm "${A[@]}"', ["<A…>", "b"]),
         ('A=(a $Q); vllm "${A[@]}" ${A[1]}', ["a", "<Q…>", "<A…>"]),
+        ('A=($Q a); vllm "-${A[@]}" "${A[*]}"', ["-<Q…><Q…>a", "<Q><Q>a"]),
+        ('A=(a $Q); vllm "${A[@]}-"', ["a<Q…><Q…>-"]),
         ("declare -a A; A+=(b); vllm ${A[@]}", ["b"]),
         ("declare -A M=([a]=b); vllm ${M[a]}", ["<M…>"]),
         ("S=a; S+=b; S+=' c'; vllm $S", ["ab", "c"]),

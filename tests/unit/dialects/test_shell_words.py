@@ -51,6 +51,8 @@ def test_quotes_are_taken_away_as_the_shell_does(written: str, words: list[str])
         ("a <<EOF b\ntext\nEOF", ["a", "b"]),
         ("'a'b \\\n  2>&1", ["ab"]),
         ("a 1", ["a", "1"]),
+        ("a - <<EOF\ntext\nEOF", ["a", "-"]),
+        ("- 2>&1 b", ["-", "b"]),
         ("a & wait", ["a"]),
         ("a; b", ["a"]),
     ],

@@ -107,6 +107,8 @@ def _shift(machine: Machine, command: Call) -> Status:
         machine.arguments[1:] = [Word(unknown("@", splits=True))]
     elif count < len(machine.arguments):
         del machine.arguments[1 : 1 + count]
+    elif not any(word.may_vanish for word in machine.arguments):
+        return Status.NO
     return Status.HOPED
 
 

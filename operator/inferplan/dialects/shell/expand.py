@@ -14,6 +14,8 @@ from inferplan.dialects.words import Piece, Word, cut
 _EXPANSIONS = frozenset({"expansion", "simple_expansion", "command_substitution", "arithmetic_expansion"})
 _BRACES = re.compile(r"\{[^{}]*(?:,|\.\.)[^{}]*\}")
 """Bash Reference Manual 5.2, 3.5.1 Brace Expansion. Other shells (dash) do not know it, so the result is unknown."""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]")
+_HOME = re.compile(r"~[^/]*")
 _LITERAL = frozenset({"word", "number"})
 _ORDINARY = re.compile(r"[A-Za-z0-9_./:=,@%+-]+")
 """Words in which nothing means anything to the shell: most of them, and read the short way."""
@@ -32,8 +34,7 @@ def words(machine: Machine, nodes: Sequence[Node]) -> tuple[Word, ...]:
 def value(machine: Machine, nodes: Sequence[Node]) -> Pieces:
     """What an assignment's right side stands for: one value, not split into words."""
     fields = Fields(split=False, certain=IFS not in machine.variables)
-    for index, node in enumerate(nodes):
-        _tilde(machine, node, fields) if index == 0 else _expand(machine, node, fields)
+    _join(machine, nodes, fields)
     return tuple(piece for word in fields.words() for piece in word.pieces)
 
 
@@ -78,9 +79,7 @@ def _word(machine: Machine, group: Sequence[Node]) -> tuple[Word, ...]:
     if _BRACES.search(plain):
         return (Word((_unknown(group[0], group[-1].end, BRACES, splits=True),)),)
     fields = Fields(certain=IFS not in machine.variables)
-    for index, node in enumerate(group):
-        if not _translates(group[index : index + 2]):
-            _tilde(machine, node, fields) if index == 0 else _expand(machine, node, fields)
+    _join(machine, group, fields)
     found = fields.words()
     if plain and matches_files(plain, plain):
         return tuple(
@@ -90,9 +89,26 @@ def _word(machine: Machine, group: Sequence[Node]) -> tuple[Word, ...]:
     return found
 
 
-def _translates(nodes: Sequence[Node]) -> bool:
-    """Whether the first is the dollar sign of `$"…"`, which is translated: that leaves it as it is."""
-    return nodes[0].text == "$" and len(nodes) > 1 and nodes[1].kind == "string"
+def _join(machine: Machine, nodes: Sequence[Node], fields: Fields) -> None:
+    """Joins what the nodes of a word stand for."""
+    for index, node in enumerate(_repaired(nodes)):
+        _tilde(machine, node, fields) if index == 0 else _expand(machine, node, fields)
+
+
+def _repaired(nodes: Sequence[Node]) -> Iterator[Node]:
+    """A word's parts; the parser may take the `$` of `$HOST:$PORT/v1` for itself, and `PORT/v1` for the next word."""
+    parts = [part for node in nodes for part in (node.children if node.kind == "concatenation" else (node,))]
+    for index, node in enumerate(parts):
+        after = parts[index + 1] if index + 1 < len(parts) else None
+        if node.text != "$" or after is None:
+            yield node
+            continue
+        name = _NAME.match(node.source.code, after.start, after.end) if after.kind in _LITERAL else None
+        if name is not None:
+            yield Node.made(node.source, "simple_expansion", node.start, name.end())
+            parts[index + 1] = Node.made(node.source, "word", name.end(), after.end)
+        elif after.kind != "string":  # $"…" is translated, which leaves it as it is
+            yield node
 
 
 def _plain(nodes: Sequence[Node]) -> str:
@@ -111,30 +127,26 @@ def _plain_text(node: Node) -> str:
 
 
 def _tilde(machine: Machine, node: Node, fields: Fields) -> None:
-    """Expands the first node of a word, in which `~` stands for the home directory."""
+    """Expands the first part of a word, in which `~` stands for the home directory."""
     code = node.source.code
-    first = node.children[0] if node.kind == "concatenation" else node
-    if first.kind != "word" or code[first.start] != "~":
+    if node.kind != "word" or code[node.start] != "~":
         _expand(machine, node, fields)
         return
-    name = re.compile(r"~[^/]*").match(code, first.start, first.end)
-    end = name.end() if name else first.start + 1
+    name = _HOME.match(code, node.start, node.end)
+    end = name.end() if name else node.start + 1
     home = machine.variables.get("HOME")
-    if home is None or end > first.start + 1:
-        fields.add((_unknown(first, end, "HOME", splits=False),))
+    if home is None or end > node.start + 1:
+        fields.add((_unknown(node, end, "HOME", splits=False),))
     else:
         fields.expand(home.scalar, quoted=True)
-    fields.literal(literal(node.source, end, first.end, UNQUOTED), quoted=False)
-    for child in node.children[1:] if node.kind == "concatenation" else ():
-        _expand(machine, child, fields)
+    fields.literal(literal(node.source, end, node.end, UNQUOTED), quoted=False)
 
 
 def _expand(machine: Machine, node: Node, fields: Fields) -> None:
     """Joins what a node stands for."""
     if node.kind == "concatenation":
-        for index, child in enumerate(node.children):
-            if not _translates(node.children[index : index + 2]):
-                _expand(machine, child, fields)
+        for part in _repaired((node,)):
+            _expand(machine, part, fields)
     elif node.kind in _EXPANSIONS or node.kind == "process_substitution":
         _expansion(machine, node, fields, quoted=False)
     elif node.kind in {"string", "translated_string"}:

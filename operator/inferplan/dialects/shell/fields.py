@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise, takewhile
 
 from inferplan.dialects.words import Piece, Word
 
@@ -36,11 +37,14 @@ class Fields:
         self._certain = certain
         self._done: list[Word] = []
         self._current: list[Piece] | None = None
+        self._loose = 0
 
     def add(self, pieces: Iterable[Piece]) -> None:
         """Joins text to the word as it is."""
         if self._current is None:
             self._current = []
+        elif self._loose:
+            self._glue()
         self._current += [piece for piece in pieces if piece.text]
 
     def literal(self, pieces: Iterable[Piece], *, quoted: bool) -> None:
@@ -49,9 +53,20 @@ class Fields:
 
     def end(self) -> None:
         """Ends the word, if there is one."""
+        self._loose = 0
         if self._current is not None:
             self._done.append(Word(tuple(self._current)))
             self._current = None
+
+    def _glue(self) -> None:
+        """Makes one word of the last elements: what follows belongs to the last that is there at all."""
+        count, self._loose = min(self._loose, len(self._done)), 0
+        words = [*self._done[len(self._done) - count :], Word(tuple(self._current or ()))]
+        del self._done[len(self._done) - count :]
+        glued = list(words[0].pieces)
+        for before, after in pairwise(words):
+            glued += [self._between(before.pieces, after.pieces), *after.pieces]
+        self._current = [*splitting(glued)]
 
     def expand(self, pieces: Iterable[Piece], *, quoted: bool) -> None:
         """Joins what an expansion stands for; unquoted, white space in it ends words."""
@@ -70,20 +85,27 @@ class Fields:
         """Joins what `$@`, `$*` or an array stands for: a word for each element, or one for all if `joined`."""
         if joined and not elements:
             self.add(())  # "$*" is a word also where there are no arguments
+        one = joined or not self.splits
+        loose = self._current is not None
         for index, element in enumerate(elements):
-            if index and (joined or not self.splits):
+            if index and one:
                 self.expand((self._between(elements[index - 1], element),), quoted=quoted)
+            elif index and loose:
+                self.add((self._between(elements[index - 1], element),))
             elif index:
                 self.end()
+            loose = loose and _may_vanish(element)  # what stands before belongs to the first that is there at all
             if quoted and self.splits and not joined:
                 self.add(element)  # an unknown element may be several, also in quotes
             elif quoted or element:
                 self.expand(element, quoted=quoted)
+        self._loose = 0 if one or loose else _vanishing(elements)
 
     def _between(self, before: Sequence[Piece], after: Sequence[Piece]) -> Piece:
         """What joins two elements: nothing where one of them turns out to be none."""
         doubt = next((piece.unknown for piece in (*before, *after) if piece.splits), "")
-        return Piece(" ", unknown=doubt or ("" if self._certain else IFS))
+        name = doubt or ("" if self._certain else IFS)
+        return Piece(" ", unknown=name, splits=bool(name) and self.splits)
 
     def words(self) -> tuple[Word, ...]:
         """The words."""
@@ -98,6 +120,15 @@ class Fields:
             stretch = part(piece, match.start(), match.end())
             first = self._current[0].text if self._current else stretch.text
             self.add((hidden(stretch, FILE_NAMES) if matches_files(match.group(), first) else stretch,))
+
+
+def _may_vanish(element: Sequence[Piece]) -> bool:
+    return any(piece.splits for piece in element) and all(piece.unknown for piece in element)
+
+
+def _vanishing(elements: Sequence[Sequence[Piece]]) -> int:
+    """How many of the last elements may turn out to be none."""
+    return len(list(takewhile(_may_vanish, reversed(elements))))
 
 
 def part(piece: Piece, start: int, end: int) -> Piece:

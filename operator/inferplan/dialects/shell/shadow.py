@@ -29,9 +29,12 @@ _ACTION = re.compile(
 _OPENING = re.compile(r"\{\{(?:-\s)?\s*(?:if|range|with|block|define)\b")
 _CLOSING = re.compile(r"\{\{(?:-\s)?\s*end\b")
 _BETWEEN = re.compile(r"\{\{(?:-\s)?\s*(?:else|break|continue)\b")
-_TEST = re.compile(r"(?<![^\s;&|()!{`])\[(?=[ \t])|(?<=[ \t])\](?=[\s;&|)`]|$)")
-"""The brackets of a test, which are words to the shell. The grammar makes a statement of them and looks for the closing
-one far behind the test's end: `[ $N -gt 2 ] || stop 2>/dev/null`."""
+_WORDS = re.compile(
+    r"(?<![^\s;&|()!{`])\[(?=[ \t])|(?<=[ \t])\](?=[\s;&|)`]|$)"  # the brackets of a test
+    r"|(?<=[ \t])-(?=[ \t]+(?:&?>|<|\d+[<>]))"  # a lone dash before a redirection
+)
+"""What is a word to the shell, and not to the grammar. It makes a statement of a test's brackets and looks for the
+closing one far behind the test's end: `[ $N -gt 2 ] || stop 2>/dev/null`. It drops the dash of `python - <<EOF`."""
 _WORD = "_"
 _LETTER = "U"
 _NEUTRAL = "."
@@ -111,7 +114,7 @@ class Shadow:
         self._lines = [match.start() for match in re.finditer("\n", text)]
 
     def _code(self) -> str:
-        code = _TEST.sub(_WORD, _ODD.sub(_NEUTRAL, self.text))
+        code = _WORDS.sub(_WORD, _ODD.sub(_NEUTRAL, self.text))
         for start, piece in zip(self._starts, self._pieces, strict=False):
             if piece.unknown:
                 end = start + len(piece.text)

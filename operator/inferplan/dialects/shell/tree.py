@@ -135,7 +135,7 @@ class Node:
     __slots__ = ("_children", "_raw", "end", "field", "kind", "redirects", "source", "start")
 
     def __init__(self, raw: "RawNode", source: Source, field: str) -> None:
-        self._raw = raw
+        self._raw: RawNode | None = raw
         self._children: tuple[Node, ...] | None = None
         self.redirects: tuple[Node, ...] | None = None
         self.source = source
@@ -143,6 +143,14 @@ class Node:
         self.kind = raw.type
         self.start = raw.start_byte
         self.end = raw.end_byte
+
+    @classmethod
+    def made(cls, source: Source, kind: str, start: int, end: int) -> "Node":
+        """A node that the parser should have seen."""
+        node = object.__new__(cls)
+        node._raw, node._children, node.redirects = None, (), None
+        node.source, node.field, node.kind, node.start, node.end = source, "", kind, start, end
+        return node
 
     @property
     def text(self) -> str:
@@ -152,7 +160,7 @@ class Node:
     @property
     def token(self) -> bool:
         """Whether it is punctuation or a keyword."""
-        return not self._raw.is_named
+        return self._raw is not None and not self._raw.is_named
 
     @property
     def line(self) -> int:
@@ -176,7 +184,7 @@ class Node:
 
     def _parts(self) -> "tuple[Node, ...]":
         raw, source = self._raw, self.source
-        if not raw.child_count:
+        if raw is None or not raw.child_count:
             return ()
         if self.kind in _FIELDLESS:
             parts = [Node(child, source, "") for child in raw.children]
@@ -200,7 +208,7 @@ class Node:
 
 
 def _allowed(kind: str) -> "re.Pattern[str]":
-    if kind == "concatenation":
+    if kind in {"concatenation", "variable_assignment"}:
         return _CONTINUATIONS
     return _BLANKS if kind in ON_ONE_LINE else _SPACE
 
