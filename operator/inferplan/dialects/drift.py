@@ -78,7 +78,7 @@ def _spellings(reading: Reading) -> list[str]:
 def _refused(reading: Reading, argument: Argument, flag: FlagSpec) -> Finding:
     """A flag that other releases have: when it came or went, and what took its place."""
     spelling = history(reading.launch.engine, _dashed(argument.name)) or history(reading.launch.engine, flag.names[0])
-    span = f"; it is known from {spelling.first} to {spelling.last}" if spelling is not None else ""
+    span = f"; it is known in {spelling.spans(releases(reading.launch.engine))}" if spelling is not None else ""
     heir = renamed(reading.launch.engine, flag.names[0])
     instead = f"; use {heir.new} instead" if heir is not None and heir.new else ""
     told = f"{release_name(reading)} has no {argument.name}{span}{instead}"

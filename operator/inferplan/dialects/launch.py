@@ -99,9 +99,12 @@ def _by_image(container: Container, words: tuple[Word, ...], context: _Context) 
         return _lost(container, context)
     if context.problems:
         return context.problems[0]
-    if container.command or (context.programs and args_of_image(container.image, container.args) is Args.COMMAND_LINE):
+    args = args_of_image(container.image, container.args)
+    if container.command or args is Args.COMMAND_LINE:
         return _other_start(container, context)
-    if container.engine_hint is None and args_of_image(container.image, container.args) is Args.UNKNOWN:
+    if args is Args.UNKNOWN and not words:
+        return None  # an image that starts nothing by itself, and is given nothing to start
+    if container.engine_hint is None and args is Args.UNKNOWN:
         why = "the image starts nothing by itself, and the arguments name no start command of an engine"
         return Unreadable(UnreadableCode.UNKNOWN_START, _place(container, "args"), why)
     entry = {Engine.VLLM: Entry.IMAGE, Engine.SGLANG: Entry.SGLANG, Engine.TGI: Entry.TGI}[engine]

@@ -6,7 +6,7 @@ parsers. tests/unit/dialects/test_registry_history.py holds each entry against t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -40,6 +40,17 @@ class Spelling:
     def last(self) -> str:
         """The last known release that has it."""
         return self.releases[-1]
+
+    def spans(self, known: Sequence[str]) -> str:
+        """Where it is known among all known releases, for people: "0.6.6 to 0.16.0 and 0.33.0"."""
+        runs: list[list[str]] = []
+        for version in known:
+            if version not in self.releases:
+                runs.append([])
+            else:
+                runs = runs or [[]]
+                runs[-1].append(version)
+        return " and ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs if run)
 
 
 @dataclass(frozen=True, slots=True)

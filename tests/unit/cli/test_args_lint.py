@@ -76,7 +76,7 @@ def test_arguments_without_a_finding_are_fine(capsys: pytest.CaptureFixture[str]
     [
         (
             ["--swap-space", "4"],
-            "error: --swap-space: vllm 0.33.0 has no --swap-space; it is known from 0.6.6 to 0.17.1",
+            "error: --swap-space: vllm 0.33.0 has no --swap-space; it is known in 0.6.6 to 0.17.1",
         ),
         (["--nonsense"], "error: --nonsense: no known release of vllm has this flag"),
         (["--max-num", "5"], "error: --max-num is short for "),

@@ -25,9 +25,9 @@ def test_arguments_that_the_release_takes_and_that_change_something_are_fine() -
 @pytest.mark.parametrize(
     ("words", "version", "code", "severity", "says"),
     [
-        (("--swap-space", "4"), "0.18.1", Drift.REFUSED, Severity.ERROR, "known from 0.6.6 to 0.17.1"),
+        (("--swap-space", "4"), "0.18.1", Drift.REFUSED, Severity.ERROR, "known in 0.6.6 to 0.17.1"),
         (("--swap-space", "8"), "0.17.1", Drift.REMOVED_LATER, Severity.NOTICE, "gone in vllm 0.18.1"),
-        (("--kv-cache-memory-bytes", "8G"), "0.10.0", Drift.REFUSED, Severity.ERROR, "from 0.10.2"),
+        (("--kv-cache-memory-bytes", "8G"), "0.10.0", Drift.REFUSED, Severity.ERROR, "known in 0.10.2"),
         (("--max-num", "3"), "0.33.0", Drift.AMBIGUOUS, Severity.ERROR, "is short for"),
         (("--max-num-sequences", "3"), "0.33.0", Drift.UNKNOWN, Severity.ERROR, "did you mean --max-num-seqs?"),
         (("--enable-chunked-prefill=False",), "0.33.0", Drift.VALUE_REFUSED, Severity.ERROR, "takes no value"),
