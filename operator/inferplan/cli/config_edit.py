@@ -8,9 +8,10 @@ from pathlib import Path
 
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.manifest_files import FileDocument, ManifestFile
-from inferplan.dialects.editing import Changes, edit
+from inferplan.dialects.editing import edit
 from inferplan.dialects.keys import flag_name, neutral_key
 from inferplan.dialects.manifest_edit import edit_manifest
+from inferplan.dialects.proof import Changes
 from inferplan.dialects.report import EngineContainer, Report
 from inferplan.dialects.setting_values import read_change
 from inferplan.dialects.words import NotEditable

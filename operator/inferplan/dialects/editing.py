@@ -6,28 +6,25 @@ flag's type in that release and hold only letters that no parser on the way give
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from inferplan.api.values import Engine
 from inferplan.dialects.container import Container
 from inferplan.dialects.grammar import Meaning
-from inferplan.dialects.keys import key_for, spelling_of
+from inferplan.dialects.keys import spelling_of
+from inferplan.dialects.proof import SWITCHES, Changes, arguments_of, said_behind, unproven
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.registry import FlagKind, FlagSpec, ValueType, proposable
 from inferplan.dialects.scan import Argument
 from inferplan.dialects.splicing import SAFE_TEXT, CannotEditError, place_of, quoted, removals, spliced, with_words
-from inferplan.dialects.values import load_json, read_values, write_value
+from inferplan.dialects.values import read_values, write_value
 from inferplan.dialects.words import NotEditable
-from inferplan.domain.serving import Setting, SettingValue
-
-Changes = Mapping[str, SettingValue | None]
-"""Key → new value; None takes the flag out, so that its default runs."""
+from inferplan.domain.serving import SettingValue
 
 _SAFE_JSON = re.compile(r"[^$`\\\x00-\x1f\x7f']{1,4096}")
 _STRUCTURED = frozenset(
     {ValueType.JSON, ValueType.JSON_OR_PAIRS, ValueType.OBJECT, ValueType.OBJECT_OR_TEXT, ValueType.OBJECT_OR_LEVEL}
 )
-_SWITCHES = frozenset({FlagKind.SWITCH, FlagKind.TRUE, FlagKind.BOOLEAN})
 
 
 def edit(container: Container, changes: Changes, version: str | None = None) -> Container | NotEditable:
@@ -47,8 +44,8 @@ def edit(container: Container, changes: Changes, version: str | None = None) -> 
             edited = _changed(_again(edited, before.config.version), key, value)
     except CannotEditError as error:
         return NotEditable(str(error))
-    unproven = _unproven(before, read_engine(edited, before.config.version), changes)
-    return NotEditable(unproven) if unproven else edited
+    doubt = unproven(before, read_engine(edited, before.config.version), changes)
+    return NotEditable(doubt) if doubt else edited
 
 
 def _again(container: Container, version: str | None) -> Reading:
@@ -67,7 +64,7 @@ def _changed(reading: Reading, key: str, value: SettingValue | None) -> Containe
     spelling = spelling_of(reading.launch.engine, key)
     if spelling is None:
         raise CannotEditError(f"{reading.launch.engine} has no flag for {key}")
-    arguments = _arguments(reading, spelling.dest)
+    arguments = arguments_of(reading, spelling.dest)
     if spelling.off:
         value = spelling.off if value is False else None
     elif spelling.inverted and value is not None:
@@ -75,14 +72,6 @@ def _changed(reading: Reading, key: str, value: SettingValue | None) -> Containe
     if value is None:
         return _without(reading, arguments)
     return _with_flag(reading, key, spelling.dest, value)
-
-
-def _arguments(reading: Reading, dest: str) -> tuple[Argument, ...]:
-    return tuple(
-        argument
-        for argument in reading.scanned.arguments
-        if isinstance(argument.meaning, Meaning) and argument.meaning.flag.dest == dest
-    )
 
 
 def _without(reading: Reading, arguments: Sequence[Argument]) -> Container:
@@ -96,7 +85,7 @@ def _without(reading: Reading, arguments: Sequence[Argument]) -> Container:
 
 
 def _with_flag(reading: Reading, key: str, dest: str, value: SettingValue) -> Container:
-    arguments = _arguments(reading, dest)
+    arguments = arguments_of(reading, dest)
     flag = _flag(reading, key, dest, given=bool(arguments))
     if any(argument.path for argument in arguments):
         raise CannotEditError(f"{key}: it is given key by key (--{dest.replace('_', '-')}.…); change it by hand")
@@ -106,26 +95,12 @@ def _with_flag(reading: Reading, key: str, dest: str, value: SettingValue) -> Co
     if not arguments:
         return with_words(reading, _spelled(flag, value, text, joined=_joins(reading)))
     last = arguments[-1]
-    stray = _said_behind(reading, last)
+    stray = said_behind(reading, last)
     if stray is not None:
         return _with_flag(_again(_without(reading, (stray,)), reading.config.version), key, dest, value)
-    if flag.kind in _SWITCHES:
+    if flag.kind in SWITCHES:
         return _switched(reading, last, flag, value)
     return _value_replaced(reading, last, key, text)
-
-
-def _said_behind(reading: Reading, argument: Argument) -> Argument | None:
-    """The word true or false behind a switch that takes none: it was meant as its value, and the parser refuses it."""
-    index, words = argument.words[-1] + 1, reading.launch.words
-    if (
-        argument.joined is not None
-        or index not in reading.scanned.positionals
-        or not isinstance(argument.meaning, Meaning)
-    ):
-        return None
-    if argument.meaning.flag.kind not in _SWITCHES or words[index].text.lower() not in {"true", "false"}:
-        return None
-    return Argument(words[index].text, None, (index,))
 
 
 def _flag(reading: Reading, key: str, dest: str, *, given: bool) -> FlagSpec:
@@ -159,7 +134,7 @@ def _text(flag: FlagSpec, key: str, value: SettingValue) -> str:
     negative = isinstance(value, int | str) and re.fullmatch(r"-[0-9]+", text) is not None
     if not safe.fullmatch(text) and not negative:
         raise CannotEditError(f'{key}: "{text[:60]}" is no plain value')
-    if flag.kind in _SWITCHES:
+    if flag.kind in SWITCHES:
         if not isinstance(value, bool):
             raise CannotEditError(f"{key} is true or false")
         return text
@@ -182,7 +157,7 @@ def _spelled(flag: FlagSpec, value: SettingValue, text: str, *, joined: bool) ->
     """The words that say it."""
     if flag.kind is FlagKind.BOOLEAN:
         return (f"{flag.names[0]}={text}",)
-    if flag.kind in _SWITCHES:
+    if flag.kind in SWITCHES:
         return (_switch_name(flag, value),)
     return (f"{flag.names[0]}={text}",) if joined or text.startswith("-") else (flag.names[0], text)
 
@@ -230,76 +205,10 @@ def _model_changed(reading: Reading, value: SettingValue | None) -> Container:
     if not SAFE_TEXT.fullmatch(text):
         raise CannotEditError(f'model: "{text[:60]}" is no plain value')
     spelling = spelling_of(reading.launch.engine, "model")
-    named = _arguments(reading, spelling.dest) if spelling is not None else ()
+    named = arguments_of(reading, spelling.dest) if spelling is not None else ()
     if named:
         return _value_replaced(reading, named[-1], "model", text)
     if not reading.scanned.positionals:
         raise CannotEditError("model: no argument names it")
     word = reading.launch.words[reading.scanned.positionals[0]]
     return spliced(reading.container, place_of(word, 0, len(word.text)), text)
-
-
-def _unproven(before: Reading, after: object, changes: Changes) -> str:
-    """Why it is not certain that exactly the changes were made; empty where it is."""
-    if not isinstance(after, Reading):
-        return "after the edit the arguments could not be read any more"
-    same = (before.launch.engine, before.launch.entry, _leftovers(before, changes)) == (
-        after.launch.engine,
-        after.launch.entry,
-        _leftovers(after, changes),
-    )
-    expected_model = changes.get("model", before.config.model)
-    if not same or after.config.model != expected_model:
-        return "the edit would change more than the settings; change it by hand"
-    touched = {key for key in changes if key != "model"}
-    wrong = [key for key in touched if not _is_made(after, key, changes[key])]
-    siblings = {other for key in touched for other in _siblings(before.launch.engine, key)}
-    keys = {*before.config.settings, *after.config.settings} - touched - siblings
-    wrong += [key for key in keys if not _same(before.config.settings.get(key), after.config.settings.get(key))]
-    unknown = (before.unknown - touched - siblings) ^ (after.unknown - touched - siblings)
-    wrong += sorted(unknown)
-    return f"{', '.join(sorted(wrong))}: the edit could not be verified; change it by hand" if wrong else ""
-
-
-def _is_made(after: Reading, key: str, value: SettingValue | None) -> bool:
-    setting = after.config.settings.get(key)
-    if value is None:
-        return setting is None and key not in after.unknown
-    if setting is None:  # a switch without a flag that says true is on by having no flag that says false
-        spelling = spelling_of(after.launch.engine, key)
-        return (spelling is not None and (spelling.inverted or bool(spelling.off)) is (value is True)) or value is False
-    return _equal(setting.value, value)
-
-
-def _equal(left: SettingValue, right: SettingValue) -> bool:
-    if isinstance(left, str) and isinstance(right, str) and left[:1] in "[{":
-        try:
-            return bool(load_json(left) == load_json(right))
-        except ValueError:
-            return False
-    return left == right and isinstance(left, bool) is isinstance(right, bool)
-
-
-def _siblings(engine: Engine, key: str) -> tuple[str, ...]:
-    """Other keys that the same flag says something about."""
-    spelling = spelling_of(engine, key)
-    return () if spelling is None or not spelling.off else (key_for(engine, spelling.dest),)
-
-
-def _leftovers(reading: Reading, changes: Changes) -> tuple[tuple[str, ...], int, int]:
-    """What no flag takes, but for words behind a switch that is changed."""
-    words, engine = reading.launch.words, reading.launch.engine
-    strays = {
-        stray.words[0]
-        for key in changes
-        if (spelling := spelling_of(engine, key)) is not None
-        for argument in _arguments(reading, spelling.dest)
-        if (stray := _said_behind(reading, argument)) is not None
-    }
-    texts = tuple(words[index].text for index in reading.scanned.positionals[1:] if index not in strays)
-    return texts, len(reading.scanned.hidden), len(reading.scanned.doubtful)
-
-
-def _same(left: Setting | None, right: Setting | None) -> bool:
-    """Equal, and true is not 1."""
-    return left == right and (left is None or right is None or type(left.value) is type(right.value))

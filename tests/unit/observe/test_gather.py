@@ -241,6 +241,13 @@ async def test_the_config_maps_of_the_named_container_are_read() -> None:
     assert sequences(world) == 8  # the owner's word is that it runs vLLM; nothing else says so
 
 
+async def test_of_two_engines_the_named_one_is_read() -> None:
+    two = deployment(container("--model=m", "--max-num-seqs=8"), container(name="second"))
+    world = World(two, instance(targetRef={"name": "llama", "container": "vllm"}))
+    await world.look()
+    assert sequences(world) == 8
+
+
 async def test_no_more_than_sixteen_config_maps_are_read() -> None:
     variables = [from_map(f"map-{number}", f"V{number}") for number in range(17)]
     world = World(deployment(container(env=variables)))
