@@ -96,6 +96,11 @@ def _object_or_text(text: str) -> str:
     return _object(text) if text.strip().startswith("{") else text
 
 
+def _number(text: str) -> int | float:
+    """A number as its author wrote it: 4 stays 4, so that nobody reads 4.0 who wrote 4."""
+    return int(text) if text.isdecimal() and text.isascii() else _finite(float(text))
+
+
 def _finite(value: float) -> float:
     if value != value or value in {float("inf"), float("-inf")}:  # noqa: PLR0124  NaN is the one value that is not itself
         raise ValueError("must be a finite number")
@@ -143,7 +148,7 @@ def write_value(value: SettingValue) -> str:
 
 _READERS: Mapping[ValueType, Callable[[str], SettingValue]] = {
     ValueType.INTEGER: int,
-    ValueType.NUMBER: lambda text: _finite(float(text)),
+    ValueType.NUMBER: _number,
     ValueType.HUMAN_INTEGER: lambda text: human_readable(text.strip()),
     ValueType.HUMAN_INTEGER_OR_AUTO: _human_or_auto,
     ValueType.SI_INTEGER: _si,

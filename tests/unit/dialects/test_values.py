@@ -17,6 +17,7 @@ def value(kind: ValueType, text: str) -> SettingValue | None:
     [
         (ValueType.INTEGER, "32", 32),
         (ValueType.NUMBER, "0.9", 0.9),
+        (ValueType.NUMBER, "4", 4),
         (ValueType.TEXT, "auto", "auto"),
         (ValueType.HUMAN_INTEGER, "32k", 32_000),
         (ValueType.HUMAN_INTEGER, "32K", 32_768),
