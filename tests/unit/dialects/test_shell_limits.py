@@ -32,6 +32,7 @@ from inferplan.dialects.words import UnreadableCode
         ("vllm $'\\\\' # it's", "line 1: the string $'…' ends where the parser does not see it"),
         ("case a in a) vllm a ;& b) vllm b;; esac", 'line 1: ";&" in a "case" is not read'),
         ("X=\\\n\nvllm a", "line 1: the shell reads the white space there differently from the parser"),
+        ("vllm `echo a``echo b`", "line 1: backquotes of this form are not read"),
         ("X=$\nvllm a", "line 1: a dollar sign that stands for itself is not read"),
         ("{{ if .x }}\nvllm a\n{{ end }}", "line 1: a template block spans several lines of the script"),
         ("X{{ .a }}=1 vllm", "line 1: the name of a variable that is assigned is not known"),

@@ -76,6 +76,7 @@ def test_redirections_are_no_arguments(written: str, words: list[str]) -> None:
         ("$(hostname -i)", ["<$(hostname -i)…>"]),
         ('"$(hostname -i):80"', ["<$(hostname -i)>:80"]),
         ("`hostname`", ["<`hostname`…>"]),
+        ("`echo \\$X`", ["<`echo \\$X`…>"]),
         ("<(a)", ["<<(a)…>"]),
     ],
 )

@@ -216,6 +216,9 @@ def _run_apart(machine: Machine, node: Node) -> Machine:
 
 def _substitution(machine: Machine, node: Node) -> Pieces:
     """Runs the commands of a substitution in a shell of their own; what they print is known in simple cases."""
+    code = node.source.code[node.start : node.end]
+    if code[0] == "`" and "\\" in code:  # backquotes take backslashes away before their commands are read
+        return (_unknown(node, node.end, named(node.text), splits=False),)
     inner = _run_apart(machine, node)
     output = inner.output
     if output is None or node.kind == "process_substitution" or node.named("redirect"):

@@ -70,9 +70,17 @@ def _ansi(node: Node) -> None:
         raise ShellError("the string $'…' ends where the parser does not see it", node.line)
 
 
+def _backquotes(node: Node) -> None:
+    """Two substitutions side by side, the second of which the parser takes for a part of the first."""
+    code = node.source.code[node.start : node.end]
+    if code[0] == "`" and "`" in code[1:-1]:
+        raise ShellError("backquotes of this form are not read", node.line)
+
+
 _CHECKS: Mapping[str, Callable[[Node], None]] = {
     "ansi_c_string": _ansi,
     "command": _command,
+    "command_substitution": _backquotes,
     "simple_expansion": _dollar,
     "word": _word,
 }
