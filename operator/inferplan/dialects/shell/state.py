@@ -1,26 +1,20 @@
 """What a shell knows while it runs a script: variables, arguments, functions, and whether it still runs. Pure."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 
+from inferplan.dialects.shell.budget import Budget
 from inferplan.dialects.shell.errors import ShellError
 from inferplan.dialects.shell.tree import Node
 from inferplan.dialects.words import Piece, Word
 
 Pieces = tuple[Piece, ...]
 
-MAX_STEPS = 50_000
-"""Statements, words and pieces that reading one script may take: far more than scripts have (a launch script of 190
-lines takes about 1,500), and an end for functions that call themselves."""
 MAX_SIZE = 256 * 1024
 """Characters that one variable may hold, each of its pieces counted as PIECE_SIZE; as long as the longest script."""
 PIECE_SIZE = 16
-MAX_DEPTH = 40
-"""Functions, evaluated strings and substitutions inside each other: a few in real scripts; keeps clear of Python's
-own limit of 1,000 frames."""
 
 
 class Status(Enum):
@@ -87,39 +81,6 @@ class Variable:
 def unknown(name: str, *, splits: bool = False) -> Pieces:
     """The value of a variable that nothing is known of."""
     return (Piece(f"${{{name}}}", unknown=name, splits=splits),)
-
-
-@dataclass(slots=True)
-class Budget:
-    """What is left of the steps that a script may take; shared by all branches."""
-
-    steps: int = MAX_STEPS
-    depth: int = 0
-
-    def spend(self, steps: int = 1) -> None:
-        """Takes steps.
-
-        Raises:
-            ShellError: None are left.
-        """
-        self.steps -= steps
-        if self.steps < 0:
-            raise ShellError("the script takes too many steps to be read")
-
-    @contextmanager
-    def nested(self) -> Iterator[None]:
-        """Goes one level down: into a function, a string or a substitution.
-
-        Raises:
-            ShellError: That is too deep.
-        """
-        if self.depth >= MAX_DEPTH:
-            raise ShellError("functions, strings or substitutions of the script are nested too deeply")
-        self.depth += 1
-        try:
-            yield
-        finally:
-            self.depth -= 1
 
 
 @dataclass(frozen=True, slots=True)
