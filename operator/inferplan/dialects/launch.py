@@ -32,16 +32,12 @@ class Script:
     """The script that a command stands in.
 
     Attributes:
-        text: What the shell sees.
-        mapping: Where it stands in the container's strings.
-        end: Place in `text` behind the command's last argument.
-        insertable: Whether an argument can be put in there.
+        source: Which of the container's strings it is, or is part of.
+        insertion: Place in that string where one more argument can be put in; -1 where none can.
     """
 
-    text: str
-    mapping: tuple[Piece, ...]
-    end: int
-    insertable: bool
+    source: int
+    insertion: int
 
 
 @dataclass(frozen=True)
@@ -220,21 +216,21 @@ def _in_script(mapping: tuple[Piece, ...], parameters: Sequence[Word], context: 
     context.problems.extend(read.problems)
     files = {**context.files, **read.files}
     for command in read.commands:
-        yield from _starts(command.words, _inside(command, text, mapping, files, context))
+        yield from _starts(command.words, _inside(command, mapping, files, context))
 
 
 def _inside(
     command: Command,
-    text: str,
     mapping: tuple[Piece, ...],
     files: Mapping[str, str | None],
     context: _Context,
 ) -> _Context:
+    kept = {name: pieces for name, pieces in context.variables.items() if name not in command.unset}
     return replace(
         context,
-        variables={**context.variables, **command.variables},
+        variables={**kept, **command.variables},
         files=files,
-        script=Script(text, mapping, command.end, command.insertable),
+        script=Script(mapping[0].source if mapping else -1, command.insertion),
         condition=command.condition or context.condition,
         depth=context.depth + 1,
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from inferplan.dialects.container import Container
-from inferplan.dialects.launch import Script
 from inferplan.dialects.reading import Reading
 from inferplan.dialects.scan import Argument
 from inferplan.dialects.words import Word, cut
@@ -40,7 +39,9 @@ def place_of(word: Word, start: int, end: int) -> Place:
     pieces = cut(word.pieces, start, end)
     sources = {piece.source for piece in pieces}
     if not pieces or len(sources) != 1 or -1 in sources:
-        raise CannotEditError(f"{word.text[:60]}: it does not stand in the container's own words; change it by hand")
+        names = ", ".join(dict.fromkeys(name for piece in pieces for name in piece.variables))
+        whence = f"it comes out of the variable {names}" if names else "it does not stand in the container's own words"
+        raise CannotEditError(f"{word.text[:60]}: {whence}; change it by hand")
     return Place(pieces[0].source, pieces[0].start, pieces[-1].end)
 
 
@@ -55,7 +56,7 @@ def spliced(container: Container, where: Place, text: str) -> Container:
 def quoted(reading: Reading, source: int, text: str) -> str:
     """A value as it may stand in that string: in a script, in a shell's quotes where it needs them."""
     script = reading.launch.script
-    in_script = script is not None and any(piece.source == source for piece in script.mapping)
+    in_script = script is not None and script.source == source
     return shlex.quote(text) if in_script and not SAFE_TEXT.fullmatch(text) else text
 
 
@@ -66,11 +67,11 @@ def with_words(reading: Reading, words: tuple[str, ...]) -> Container:
     whole = last is not None and _is_whole(container, last)
     if script is None or whole:
         return _appended(container, words)
-    if not script.insertable:
+    if script.source < 0 or script.insertion < 0:
         raise CannotEditError(
             "the script builds the engine's arguments in a way that cannot be added to; change it by hand"
         )
-    place = _in_source(script)
+    place = Place(script.source, script.insertion, script.insertion)
     separator = _separator(container.strings[place.source], place.source, _opening(reading))
     quoted = [shlex.quote(word) for word in words]
     text = separator + " ".join(quoted)
@@ -153,20 +154,6 @@ def _appended(container: Container, words: tuple[str, ...]) -> Container:
     if container.args or not container.command:
         return replace(container, args=(*container.args, *words))
     return replace(container, command=(*container.command, *words))
-
-
-def _in_source(script: Script) -> Place:
-    """The place behind the command's last argument, in the container's own string."""
-    position = 0
-    for piece in script.mapping:
-        inside = script.end - position
-        position += len(piece.text)
-        if 0 <= inside <= len(piece.text) and piece.source >= 0:
-            if piece.verbatim:
-                return Place(piece.source, piece.start + inside, piece.start + inside)
-            if inside == len(piece.text):
-                return Place(piece.source, piece.end, piece.end)
-    raise CannotEditError("the script does not stand in the container's own words; change it by hand")
 
 
 def _opening(reading: Reading) -> Word | None:

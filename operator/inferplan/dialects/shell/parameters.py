@@ -252,7 +252,17 @@ def _emit(node: Node, found: Found, fields: Fields, *, quoted: bool) -> None:
             [through(element, found.name) for element in found.fields], quoted=quoted, joined=found.joined and quoted
         )
     else:
-        fields.expand(through(found.fields[0], found.name), quoted=quoted)
+        fields.expand(_here(node, through(found.fields[0], found.name)), quoted=quoted)
+
+
+def _here(node: Node, pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """A value that stands nowhere in the container's strings (it is the environment's) stands where it is used."""
+    if not pieces or any(piece.source >= 0 or piece.unknown for piece in pieces):
+        return pieces
+    text = "".join(piece.text for piece in pieces)
+    if not text or any(letter.isspace() for letter in text):
+        return pieces  # the shell may make several words of it
+    return (Piece(text, *node.source.shadow.place(node.start, node.end), variables=pieces[0].variables),)
 
 
 def _emit_unknown(node: Node, name: str, fields: Fields, *, quoted: bool) -> None:
