@@ -160,7 +160,7 @@ def test_arguments_that_the_new_image_refuses_are_told_before_any_pod_runs(stage
     stage.apply(workload("llama", "--model=m", "--swap-space=4"), inference_instance())
     stage.until_reason("PlanCurrent", "PlanWritten")
     (plan,) = stage.plans()
-    assert plan["spec"]["summary"]["changes"] == "swap_space 4.0→removed"
+    assert plan["spec"]["summary"]["changes"] == "swap_space 4→removed"
     assert plan["spec"]["summary"]["impact"] == "critical"
     assert plan["spec"]["optimizations"][0]["configChanges"][0]["removesFlag"] is True
 

@@ -273,7 +273,7 @@ TWO_SCRIPTS = deployment(
     container(command=["sh", "/start.sh"], args=[]), container(name="second", command=["sh", "/start.sh"], args=[])
 )
 SIDECAR = deployment({"name": "web", "image": "nginx:1"})
-SGLANG = deployment({"name": "sglang", "image": "lmsysorg/sglang:v0.5.23"})
+SGLANG = deployment({"name": "sglang", "image": "lmsysorg/sglang:v0.5.23", "args": ["--model-path", "m"]})
 BY_NAME = instance(targetRef={"name": "llama", "container": "vllm"})
 OTHER = deployment(container(command=["sglang", "serve"]))
 IDLE = deployment(container(command=["sleep", "1"], args=[]))
