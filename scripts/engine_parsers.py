@@ -39,7 +39,7 @@ def put_first(tree: Path) -> None:
 
 
 def _tolerate_other_versions() -> None:
-    """Old releases meet newer dependencies than theirs: two things they import have changed since."""
+    """Old releases meet newer dependencies than theirs: three things they import have changed since."""
     # transformers refuses a model type that it knows itself by now
     config = importlib.import_module("transformers").AutoConfig
     register = config.register
@@ -49,6 +49,8 @@ def _tolerate_other_versions() -> None:
         register(model_type, model_config, exist_ok=True)
 
     config.register = staticmethod(register_again)
+    # vLLM 0.17.1 asks PyTorch for it before it loads compiled modules, which are not there anyway
+    vars(importlib.import_module("torch._C._cpu")).setdefault("_is_avx512_supported", bool)
     with contextlib.suppress(ImportError):  # SGLang up to 0.4.6 imports functions that triton has dropped
         cache = importlib.import_module("triton.runtime.cache")
         for name in ("default_cache_dir", "default_dump_dir", "default_override_dir"):

@@ -6,11 +6,13 @@ DUMPS is a folder with ``vllm_args/VERSION.json`` (``{"version", "args": [...]}`
 (a list), one entry for each action of that release's argparse parser: ``flags``, ``dest``, ``action``, ``type`` (the
 name of the function that reads a value), ``nargs``, ``choices`` (checked by argparse) or ``metavar_choices`` (only
 named in the help, checked later by the config), ``default`` (its repr); ``refused`` where the parser knows a retired
-flag only to refuse it. Written are ``vllm.json`` and ``sglang.json`` in operator/inferplan/dialects/data: each distinct
-flag once, one a line, and for each release the numbers of its flags. Releases without a dump in DUMPS stay as they are in the files. With ``--check`` nothing is
-written, and the exit code says whether the files are what the dumps give. The dumps are not needed to build or to test;
-run this again to add a release. dump_vllm_args.py and dump_sglang_args.py make them from the wheels vllm and sglang
-(not from another build: ROCm's 0.6.6 and 0.7.3 have other flags).
+flag only to refuse it. dump_vllm_args.py and dump_sglang_args.py make them from the wheels vllm and sglang (not from
+another build: ROCm's 0.6.6 and 0.7.3 have other flags).
+
+Written are ``vllm.json`` and ``sglang.json`` in operator/inferplan/dialects/data: each distinct flag once, one a line,
+and for each release the numbers of its flags. Releases without a dump in DUMPS stay as they are in the files. With
+``--check`` nothing is written, and the exit code says whether the files are what the dumps give. The dumps are not
+needed to build or to test; run this again to add a release.
 """
 
 import argparse
@@ -58,6 +60,32 @@ SERVE_ONLY = (
 )
 """Up to 0.9.2 the sub-command `vllm serve` added these two to the parser that was dumped (entrypoints/cli/serve.py,
 0.9.2; scripts.py, 0.6.6)."""
+
+_GRPC = {"dest": "grpc", "names": ["--grpc"], "kind": "true", "default": "False", "serve_only": True}
+SERVE_ONLY_IN = {
+    "0.9.2": (
+        {"dest": "headless", "names": ["--headless"], "kind": "true", "default": "False", "serve_only": True},
+        {
+            "dest": "data_parallel_start_rank",
+            "names": ["--data-parallel-start-rank", "-dpr"],
+            "kind": "value",
+            "type": "integer",
+            "default": "0",
+            "serve_only": True,
+        },
+        {
+            "dest": "api_server_count",
+            "names": ["--api-server-count", "-asc"],
+            "kind": "value",
+            "type": "integer",
+            "default": "1",
+            "serve_only": True,
+        },
+    ),
+    "0.18.1": (_GRPC,),
+    "0.19.1": (_GRPC,),
+}
+"""What the sub-command adds in one release (entrypoints/cli/serve.py of each)."""
 
 ATTENTION_VARIABLE = "VLLM_ATTENTION_BACKEND"
 LAST_WITH_ATTENTION_VARIABLE = (0, 14, 1)
@@ -172,6 +200,7 @@ def _vllm_extras(version: str, flags: list[dict[str, Any]]) -> Iterator[dict[str
         yield flag | variable if flag["dest"] == "attention_backend" else flag
     known = {flag["dest"] for flag in flags}
     yield from (flag for flag in SERVE_ONLY if flag["dest"] not in known)
+    yield from SERVE_ONLY_IN.get(version, ())
     if variable and "attention_backend" not in known:
         yield {"dest": "attention_backend", "names": [], "kind": "environment", "type": "text", **variable}
 
