@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from inferplan.cli.manifest_files import ManifestFile, parsed
-from inferplan.dialects.editing import edit
+from inferplan.dialects.container import Container
+from inferplan.dialects.editing import edit_reading
 from inferplan.dialects.manifest_edit import edit_manifest
 from inferplan.dialects.report import EngineContainer, Question, Report, report
 from inferplan.dialects.report_document import report_document
@@ -44,18 +45,26 @@ def best_ms(work: Callable[[], object]) -> float:
     return round(1000 * min(seconds), 2)
 
 
-def patched(file: ManifestFile, found: EngineContainer) -> tuple[str, str]:
-    """Whether the file can be edited and put back; and the edited text."""
+def patched(file: ManifestFile, found: EngineContainer) -> tuple[Container, str] | NotEditable:
+    """The edited container, and the edited file."""
     container = found.reading.container
-    edited = edit(container, CHANGE, found.reading.config.version)
+    edited = edit_reading(found.reading, CHANGE)
     if isinstance(edited, NotEditable):
-        return f"refused: {edited.reason}", file.text
-    place = next(entry.index for entry in file.documents if entry.source is found.source)
-    text = edit_manifest(file.text, place, found.site, container, edited)
-    if isinstance(text, NotEditable):
-        return f"refused: {text.reason}", file.text
-    back = edit_manifest(text, place, found.site, edited, container)
-    return ("edited and put back" if back == file.text else "edited, not put back"), text
+        return edited
+    text = edit_manifest(file.text, number_of(file, found), found.site, container, edited)
+    return text if isinstance(text, NotEditable) else (edited, text)
+
+
+def number_of(file: ManifestFile, found: EngineContainer) -> int:
+    return next(entry.index for entry in file.documents if entry.source is found.source)
+
+
+def there_and_back(file: ManifestFile, found: EngineContainer) -> str:
+    done = patched(file, found)
+    if isinstance(done, NotEditable):
+        return f"refused: {done.reason}"
+    back = edit_manifest(done[1], number_of(file, found), found.site, done[0], found.reading.container)
+    return "edited and put back" if back == file.text else "edited, not put back"
 
 
 def explicit(document: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +89,7 @@ def outcome(path: Path) -> dict[str, Any]:
         "read_ms": best_ms(lambda: read(parsed(path.name, text, named=True))),
     }
     if found.containers:
-        result["edit"] = patched(file, found.containers[0])[0]
+        result["edit"] = there_and_back(file, found.containers[0])
         result["patch_ms"] = best_ms(lambda: patched(file, found.containers[0]))
     return result
 

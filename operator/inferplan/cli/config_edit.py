@@ -1,6 +1,7 @@
 """`inferplan config --set`: a file with other settings in one of its containers."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
@@ -8,12 +9,13 @@ from pathlib import Path
 
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.manifest_files import FileDocument, ManifestFile
-from inferplan.dialects.editing import edit
+from inferplan.dialects.editing import edit_reading
 from inferplan.dialects.keys import flag_name, neutral_key
 from inferplan.dialects.manifest_edit import edit_manifest
 from inferplan.dialects.proof import Changes
 from inferplan.dialects.report import EngineContainer, Report
-from inferplan.dialects.setting_values import read_change
+from inferplan.dialects.setting_values import flag_of, read_change
+from inferplan.dialects.values import load_json
 from inferplan.dialects.words import NotEditable
 from inferplan.domain.serving import SettingValue
 
@@ -45,7 +47,7 @@ def edited_file(files: Sequence[ManifestFile], found: Report, wanted: Wanted) ->
     file, document = _document(files, target)
     changes = dict(_changes(target, wanted))
     container = target.reading.container
-    after = edit(container, changes, wanted.version)
+    after = edit_reading(target.reading, changes)
     if not isinstance(after, NotEditable):
         if document.index < 0:
             after = NotEditable("the file as a whole is no YAML")
@@ -102,7 +104,9 @@ def _by_hand(target: EngineContainer, changes: Changes) -> Iterator[str]:
         elif isinstance(value, bool):
             yield f"{flag or key}: {str(value).lower()}"
         else:
-            yield f"{flag or key} {value}"
+            found = flag_of(target.reading, key)
+            items = load_json(str(value)) if found is not None and found.nargs in {"+", "*"} else [value]
+            yield " ".join([flag or key, *(shlex.quote(str(item)) for item in items)])
 
 
 def unified(name: str, before: str, after: str) -> str:

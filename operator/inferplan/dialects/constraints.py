@@ -4,7 +4,7 @@ A version between known releases violates what those on both sides of it do not 
 no known release does. What is not known (a setting, the GPU, the model) violates nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from inferplan.api.values import Engine
 from inferplan.dialects.effective import speaking, speaking_sglang
@@ -56,7 +56,7 @@ def violations(
         Case(Situation(number, config, accelerator, model, unknown, environment), flags, given)
         for number, flags in _speaking(config)
     ]
-    found = (_agreed([_ask(rule, case) for case in cases]) for rule in RULES[config.engine])
+    found = (_agreed(rule, cases) for rule in RULES[config.engine])
     return tuple(violation for violation in found if violation is not None)
 
 
@@ -90,9 +90,10 @@ def _ask(rule: Rule, case: Case) -> Violation | None:
         return None
 
 
-def _agreed(answers: list[Violation | None]) -> Violation | None:
-    """What all releases answer with the same severity."""
-    first = answers[0] if answers else None
+def _agreed(rule: Rule, cases: Sequence[Case]) -> Violation | None:
+    """What all releases answer with the same severity; the first that does not settles it."""
+    first = _ask(rule, cases[0]) if cases else None
     if first is None:
         return None
+    answers = (_ask(rule, case) for case in cases[1:])
     return first if all(answer is not None and answer.severity is first.severity for answer in answers) else None

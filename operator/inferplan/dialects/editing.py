@@ -38,14 +38,19 @@ def edit(container: Container, changes: Changes, version: str | None = None) -> 
     before = read_engine(container, version)
     if not isinstance(before, Reading):
         return NotEditable(before.reason if before is not None else "the container starts no engine")
-    edited = container
+    return edit_reading(before, changes)
+
+
+def edit_reading(before: Reading, changes: Changes) -> Container | NotEditable:
+    """The container of a reading with changed settings."""
+    after = before
     try:
         for key, value in changes.items():
-            edited = _changed(_again(edited, before.config.version), key, value)
+            after = _again(_changed(after, key, value), before.config.version)
     except CannotEditError as error:
         return NotEditable(str(error))
-    doubt = unproven(before, read_engine(edited, before.config.version), changes)
-    return NotEditable(doubt) if doubt else edited
+    doubt = unproven(before, after, changes)
+    return NotEditable(doubt) if doubt else after.container
 
 
 def _again(container: Container, version: str | None) -> Reading:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from inferplan.dialects.grammar import Meaning
@@ -26,6 +27,7 @@ _SHORTEST_REPLACED = 6
 """Shorter secrets are only masked where they are the value; as parts of other text they would hide ordinary words."""
 
 
+@lru_cache(maxsize=4096)
 def is_secret(name: str) -> bool:
     """Whether a flag, setting or key of this name holds something that must not be shown."""
     plain = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("-", "_").strip("_.")

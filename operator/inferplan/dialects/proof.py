@@ -41,10 +41,8 @@ def said_behind(reading: Reading, argument: Argument) -> Argument | None:
     return Argument(words[index].text, None, (index,))
 
 
-def unproven(before: Reading, after: object, changes: Changes) -> str:
+def unproven(before: Reading, after: Reading, changes: Changes) -> str:
     """Why it is not certain that exactly the changes were made; empty where it is."""
-    if not isinstance(after, Reading):
-        return "after the edit the arguments could not be read any more"
     same = (before.launch.engine, before.launch.entry, _leftovers(before, changes)) == (
         after.launch.engine,
         after.launch.entry,

@@ -1,4 +1,4 @@
-"""A command line's words, each knowing where every stretch of it stands in the manifest, and what is not known. Pure."""
+"""A command line's words, each knowing where every stretch of it stands in the manifest. Pure."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -105,8 +105,10 @@ def known_word(text: str) -> Word:
 
 
 def cut(pieces: Iterable[Piece], start: int, end: int) -> tuple[Piece, ...]:
-    """The part of pieces from the word's character `start` up to `end`; a part of a piece that is not verbatim
-    loses its place."""
+    """The part of pieces from the word's character `start` up to `end`.
+
+    A part of a piece that is not verbatim loses its place.
+    """
     return tuple(_cut(pieces, start, end))
 
 

@@ -461,13 +461,13 @@ def test_a_change_that_is_none_ends_with_2(
 def test_what_cannot_be_edited_ends_with_2_and_says_what_to_write(
     written: Written, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["config", "-f", written(SCRIPT), "--set", "max_batch_size=64", "--unset", "dtype"]) == 2
+    assert main(["config", "-f", written(SCRIPT), "--set", "served_model_name=m", "--unset", "dtype"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     lines = captured.err.splitlines()
     assert lines[0].startswith("inferplan config: manifest.yaml: document 2: StatefulSet/mistral: ")
     assert lines[1:] == [
-        "inferplan config: by hand: --max-num-seqs 64",
+        "inferplan config: by hand: --served-model-name m",
         "inferplan config: by hand: take out --dtype",
     ]
 

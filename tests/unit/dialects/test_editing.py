@@ -120,7 +120,7 @@ def test_a_flag_out_of_a_variable_is_not_edited() -> None:
     both = Environment({"BOTH": Variable((Piece("--max-num-seqs=8"),), "env")})
     refusal = edit(a.container("M", "$(BOTH)", environment=both), {"max_batch_size": 64})
     assert isinstance(refusal, NotEditable)
-    assert "--max-num-seqs=8: it does not stand in the container's own words" in refusal.reason
+    assert "--max-num-seqs=8: it comes out of the variable BOTH" in refusal.reason
 
 
 def test_a_value_out_of_a_variable_is_replaced_by_the_new_one() -> None:
