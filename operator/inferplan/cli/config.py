@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 import yaml
 
+from inferplan.api.values import Engine
 from inferplan.cli.config_edit import Wanted, edited_file, unified
 from inferplan.cli.config_table import config_table
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.manifest_files import ManifestFile, parsed, read_manifests
 from inferplan.cli.output import one_line, write
 from inferplan.cli.parsers import command_parser
+from inferplan.dialects.drift import Severity
 from inferplan.dialects.report import Question, Report, report
 from inferplan.dialects.report_document import report_document
 from inferplan.dialects.version_order import version_number
@@ -52,16 +54,32 @@ def _edit(files: Sequence[ManifestFile], question: Question, options: argparse.N
     wanted = Wanted(options.set, options.unset, options.engine_version)
     file, text = edited_file(files, found, wanted)
     if text == file.text:
-        print(f"inferplan config: note: {file.name}: nothing changes", file=sys.stderr)
+        _note(f"{file.name}: nothing changes")
+    after = examined([parsed(file.name, text, named=True) if each is file else each for each in files], question)
+    for error in _errors(after) - _errors(found):
+        _note(f"{file.name}: with this change the server does not start: {error}")
     match options.output:
         case "json":
-            fresh = [parsed(file.name, text, named=True) if each is file else each for each in files]
-            _print(examined(fresh, question), "json")
+            _print(after, "json")
         case "diff":
             write(unified(file.name, file.text, text))
         case _:
             write(text)
     return 0
+
+
+def _errors(found: Report) -> set[str]:
+    """What keeps the containers' servers from starting."""
+    return {
+        remark.reason
+        for container in found.containers
+        for remark in container.remarks
+        if remark.severity is Severity.ERROR
+    }
+
+
+def _note(text: str) -> None:
+    print(f"inferplan config: note: {text}", file=sys.stderr)
 
 
 def examined(files: Sequence[ManifestFile], question: Question) -> Report:
@@ -98,7 +116,13 @@ def _line(entry: Unreadable) -> str:
 def _question(options: argparse.Namespace) -> Question:
     if options.engine_version is not None and version_number(options.engine_version) is None:
         raise BadInputError(f'--engine-version: "{options.engine_version}" is no version such as 0.33.0')
-    return Question(options.engine_version, options.gpu, options.container, every_default=options.all)
+    return Question(
+        options.engine_version,
+        options.gpu,
+        options.container,
+        unnamed=Engine(options.engine) if options.engine is not None else None,
+        every_default=options.all,
+    )
 
 
 def _print(found: Report, output: str) -> None:
@@ -128,6 +152,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--container", metavar="NAME", help="only this one: NAME or KIND/NAME/CONTAINER")
     parser.add_argument(
         "--engine-version", metavar="VERSION", help="version of the engine, where the image's tag does not say it"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=tuple(Engine),
+        help="engine of a container that has nothing but arguments, where its image's name does not say it",
     )
     parser.add_argument("--gpu", metavar="PRODUCT", help="GPU, where the pod's node selector does not say it")
     parser.add_argument("--all", action="store_true", help="defaults of all other flags of that release too")

@@ -46,6 +46,12 @@ _CHARTS = (
 _COMMON_VALUES = frozenset(
     {"image", "replicaCount", "resources", "nodeSelector", "extraArgs", "model", "models", "vllm"}
 )
+_MADE_ELSEWHERE = {
+    # Kinds whose controller writes the container itself, out of fields of its own.
+    "VLLMRuntime": "the production-stack operator",
+    "LLMInferenceService": "KServe",
+    "ModelServing": "Kthena",
+}
 _NOT_LOOKED_INTO = frozenset({"metadata", "status"})
 _CONTAINER_LISTS = {"containers": False, "initContainers": True}
 _SINGLE_CONTAINERS = frozenset({"mainContainer", "runner", "container"})
@@ -203,6 +209,12 @@ def _listed(values: list[Any], path: Path, pod_spec: Mapping[str, Any], *, init:
 
 def _is_single_container(value: object) -> bool:
     return isinstance(value, Mapping) and not _MARKS_OF_A_SINGLE_CONTAINER.isdisjoint(value)
+
+
+def why_no_container(kind: str) -> str:
+    """Why an object of a kind holds no container although an engine comes out of it; empty where nothing is known."""
+    maker = _MADE_ELSEWHERE.get(kind)
+    return f"{maker} makes the containers from it; give the workload that it makes" if maker is not None else ""
 
 
 def not_a_manifest(document: object) -> Unreadable | None:

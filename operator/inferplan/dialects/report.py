@@ -10,7 +10,7 @@ from inferplan.dialects.effective import effective
 from inferplan.dialects.every_default import every_default
 from inferplan.dialects.images import why_unknown
 from inferplan.dialects.keys import key_of
-from inferplan.dialects.manifests import Site, not_a_manifest, objects, sites
+from inferplan.dialects.manifests import Site, not_a_manifest, objects, sites, why_no_container
 from inferplan.dialects.masking import Masker
 from inferplan.dialects.placement import accelerator_of
 from inferplan.dialects.reading import Reading, read_engine
@@ -45,6 +45,7 @@ class Question:
         gpu: The GPU's product, where somebody knows better than the node selector.
         container: Only this container: "NAME" or "KIND/NAME/CONTAINER"; None for all.
         engine: Only containers of this engine; None for all.
+        unnamed: The engine of containers whose image does not say it and whose arguments are all there is.
         every_default: Whether the defaults of flags without an engine-neutral key are wanted too.
     """
 
@@ -52,6 +53,7 @@ class Question:
     gpu: str | None = None
     container: str | None = None
     engine: Engine | None = None
+    unnamed: Engine | None = None
     every_default: bool = False
 
 
@@ -180,6 +182,9 @@ def _is_asked(site: Site, question: Question) -> bool:
 def _read(source: Source, site: Site, maps: ConfigMaps, question: Question) -> EngineContainer | Unreadable | None:
     container = container_of(site, maps.of(site.namespace))
     reading = read_engine(container, question.version)
+    if not isinstance(reading, Reading) and _may_be(container, site, question):
+        container = replace(container, engine_hint=question.unnamed)
+        reading = read_engine(container, question.version)
     if isinstance(reading, Unreadable):
         return replace(reading, where=f"{source.place}: {label(site)}: {reading.where}")
     if reading is None or question.engine not in {None, reading.launch.engine}:
@@ -197,6 +202,13 @@ def _read(source: Source, site: Site, maps: ConfigMaps, question: Question) -> E
         version_reason=_why(container, reading) if known is VersionSource.UNKNOWN else "",
         remarks=tuple(map(Masker(reading).remark, remarks(reading, running, gpus, environment_of(reading)))),
     )
+
+
+def _may_be(container: Container, site: Site, question: Question) -> bool:
+    """Whether a container with nothing but arguments may be the engine that somebody names: no sidecar beside it."""
+    only_arguments = bool(container.args) and not container.command
+    alone = container.asks_for_gpus or len(site.pod_spec.get("containers") or ()) <= 1
+    return question.unnamed is not None and only_arguments and (alone or question.container is not None)
 
 
 def _version_source(reading: Reading, question: Question) -> VersionSource:
@@ -247,7 +259,9 @@ def _nothing(source: Source, known: Sequence[Unreadable], question: Question) ->
         item = next((item for _, item in objects(source.content)), {})
         name = text(mapping(item.get("metadata")).get("name"))
         what = "/".join(filter(None, (text(item.get("kind")), name))) or "the document"
-        yield Unreadable(UnreadableCode.NO_CONTAINERS, source.place, f"{what} holds no containers")
+        why = why_no_container(text(item.get("kind")))
+        told = f"{what} holds no containers{': ' if why else ''}{why}"
+        yield Unreadable(UnreadableCode.NO_CONTAINERS, source.place, told)
     elif any(_is_asked(site, question) for site in found):
         yield Unreadable(UnreadableCode.NO_ENGINE, source.place, _no_engine(found, question))
 
@@ -257,4 +271,5 @@ def _no_engine(found: Sequence[Site], question: Question) -> str:
     named = ", ".join(list(images)[:_IMAGES_NAMED_MAX]) + (", …" if len(images) > _IMAGES_NAMED_MAX else "")
     objects_named = ", ".join(dict.fromkeys(map(label, found)))
     engine = question.engine or "an engine that is known (vllm, sglang, tgi)"
-    return f"{objects_named}: no container runs {engine}; images: {named}"
+    told = "" if question.unnamed or question.engine else "; --engine says what an image of another name runs"
+    return f"{objects_named}: no container runs {engine}; images: {named}{told}"

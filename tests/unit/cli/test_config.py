@@ -484,3 +484,33 @@ def test_with_several_containers_one_has_to_be_chosen(written: Written, capsys: 
     assert "choose with --container: Deployment/llama/vllm, StatefulSet/mistral/server" in capsys.readouterr().err
     assert main(["config", "-f", name, "--set", "max_batch_size=64", "--container", "vllm"]) == 0
     assert capsys.readouterr().out == f"{DEPLOYMENT}---\n{SCRIPT}".replace("max-num-seqs=16", "max-num-seqs=64")
+
+
+def test_an_image_of_another_name_is_read_where_somebody_says_what_it_runs(
+    written: Written, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pod = (
+        'kind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: "corp/llm:7", args: [--max-num-seqs=8]}]}'
+    )
+    file = written(pod)
+    assert main(["config", "-f", file]) == 2
+    assert "--engine says what an image of another name runs" in capsys.readouterr().err
+    assert main(["config", "-f", file, "--engine", "vllm", "-o", "json"]) == 0
+    (container,) = json.loads(capsys.readouterr().out)["containers"]
+    assert container["settings"]["max_batch_size"]["value"] == 8
+
+
+def test_an_object_whose_controller_makes_the_containers_says_so(
+    written: Written, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "-f", written("kind: VLLMRuntime\nmetadata: {name: r}\nspec: {}\n")]) == 2
+    assert "VLLMRuntime/r holds no containers: the production-stack operator makes" in capsys.readouterr().err
+
+
+def test_a_change_with_which_the_server_would_not_start_is_told(
+    written: Written, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "-f", written(DEPLOYMENT), "--set", "max_num_batched_tokens=1", "-o", "diff"]) == 0
+    captured = capsys.readouterr()
+    assert "with this change the server does not start: " in captured.err
+    assert "+" in captured.out
