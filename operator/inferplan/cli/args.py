@@ -11,14 +11,14 @@ from inferplan.cli.lint_output import Located, printed
 from inferplan.cli.manifest_files import ManifestFile, read_manifests
 from inferplan.cli.output import one_line, write
 from inferplan.cli.parsers import command_parser
-from inferplan.dialects.drift import Severity
+from inferplan.dialects.drift import Finding, Severity
 from inferplan.dialects.effective import effective
 from inferplan.dialects.manifests import Path
 from inferplan.dialects.masking import Masker
 from inferplan.dialects.placement import accelerator_of
 from inferplan.dialects.reading import Reading
 from inferplan.dialects.registry import basis, releases
-from inferplan.dialects.remarks import Remark, remarks
+from inferplan.dialects.remarks import remarks
 from inferplan.dialects.report import EngineContainer, Question, VersionSource
 from inferplan.dialects.version_order import version_number
 from inferplan.dialects.word_list import read_words
@@ -122,7 +122,7 @@ def _fail_for_named_files(files: Sequence[ManifestFile], found: Sequence[Located
         raise BadInputError(*(one_line(f"{entry.where}: {entry.reason}") for entry in problems))
 
 
-def _located(container: EngineContainer, remark: Remark, name: str, document: tuple[Lines, int]) -> Located:
+def _located(container: EngineContainer, remark: Finding, name: str, document: tuple[Lines, int]) -> Located:
     """A remark with its line: that of the word, else that of the container."""
     lines, index = document
     paths = (*_paths(container, remark), (container.site.path, 0))
@@ -130,7 +130,7 @@ def _located(container: EngineContainer, remark: Remark, name: str, document: tu
     return Located(remark, name, next((number for number in numbers if number is not None), None), container)
 
 
-def _paths(container: EngineContainer, remark: Remark) -> Iterator[tuple[Path, int]]:
+def _paths(container: EngineContainer, remark: Finding) -> Iterator[tuple[Path, int]]:
     """Where in the document the word of a remark stands, and at which character of that string."""
     site, reading = container.site, container.reading
     border = len(reading.container.command)

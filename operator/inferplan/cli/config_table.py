@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from inferplan.cli.output import one_line
-from inferplan.dialects.remarks import Remark
+from inferplan.dialects.drift import Finding
 from inferplan.dialects.report import EngineContainer, Report, VersionSource
 from inferplan.dialects.report_document import setting_document
 from inferplan.dialects.words import Unreadable
@@ -125,7 +125,7 @@ def _inside_text(entry: Unreadable, prefix: str) -> str:
     return f"{entry.reason} ({entry.code})" if what in entry.reason else f"{what}: {entry.reason} ({entry.code})"
 
 
-def remark_text(entry: Remark) -> str:
+def remark_text(entry: Finding) -> str:
     """Severity, flag and reason; many reasons begin with the flag."""
     flag = "" if entry.reason.startswith(entry.flag) else f"{entry.flag}: "
     return one_line(f"{entry.severity}: {flag}{entry.reason}")

@@ -7,8 +7,8 @@ from typing import Any
 
 from inferplan.cli.config_table import remark_text
 from inferplan.cli.output import one_line
+from inferplan.dialects.drift import Finding
 from inferplan.dialects.reading import Reading
-from inferplan.dialects.remarks import Remark
 from inferplan.dialects.report import EngineContainer
 from inferplan.dialects.report_document import remark_document
 
@@ -25,7 +25,7 @@ class Located:
         reading: What was read of a command line; None for a file.
     """
 
-    remark: Remark
+    remark: Finding
     file: str = ""
     line: int | None = None
     container: EngineContainer | None = None

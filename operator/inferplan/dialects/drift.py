@@ -7,7 +7,7 @@ import difflib
 from dataclasses import replace
 
 from inferplan.api.values import Engine
-from inferplan.dialects.drift_finding import Drift, Finding, Severity, finding_of, release_name
+from inferplan.dialects.drift_finding import Drift, Finding, finding_of, release_name
 from inferplan.dialects.drift_values import dropped_key, refused_values, start_findings
 from inferplan.dialects.grammar import Ambiguous, Meaning
 from inferplan.dialects.keys import key_for, spelling_of
@@ -18,6 +18,7 @@ from inferplan.dialects.registry_history import Successor, history, renamed
 from inferplan.dialects.scan import Argument
 from inferplan.dialects.values import read_values
 from inferplan.dialects.version_order import version_number
+from inferplan.domain.drift import Severity
 from inferplan.domain.serving import SettingValue
 
 __all__ = ["Drift", "Finding", "Severity", "findings"]
@@ -34,12 +35,12 @@ def findings(reading: Reading) -> tuple[Finding, ...]:
         *start_findings(reading),
         *(dropped_key(key) for key in reading.dropped),
     ]
-    seen: set[tuple[int | None, Drift, str]] = set()
+    seen: set[tuple[int | None, str, str]] = set()
     unique = [one for one in found if one is not None and not (_mark(one) in seen or seen.add(_mark(one)))]  # type: ignore[func-returns-value]
     return tuple(sorted(unique, key=lambda one: len(reading.launch.words) if one.word is None else one.word))
 
 
-def _mark(finding: Finding) -> tuple[int | None, Drift, str]:
+def _mark(finding: Finding) -> tuple[int | None, str, str]:
     return finding.word, finding.code, finding.key
 
 

@@ -8,6 +8,7 @@ from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.keys import key_for
 from inferplan.dialects.reading import Reading
 from inferplan.dialects.scan import Argument
+from inferplan.domain.drift import Severity
 from inferplan.domain.serving import SettingValue
 
 
@@ -23,14 +24,6 @@ class Drift(StrEnum):
     AT_DEFAULT = "AtDefault"  # says what the release does anyway
     REMOVED_LATER = "RemovedLater"  # a newer release has it no more
     DEPRECATED = "Deprecated"  # still taken, with a warning
-
-
-class Severity(StrEnum):
-    """How bad a finding is: an error keeps the server from starting, a warning deceives, a notice is only said."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTICE = "notice"
 
 
 _SEVERITIES = {
@@ -51,7 +44,7 @@ class Finding:
     """One finding.
 
     Attributes:
-        code: What is wrong.
+        code: What is wrong: a Drift, or NotSupported, WithoutEffect, Risky (remarks.py).
         severity: How bad it is.
         flag: As its author wrote it.
         key: The setting.
@@ -60,7 +53,7 @@ class Finding:
         fix: Changes that mend it, by key; empty where a person has to decide.
     """
 
-    code: Drift
+    code: str
     severity: Severity
     flag: str
     key: str

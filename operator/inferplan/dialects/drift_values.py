@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from inferplan.api.values import Engine
-from inferplan.dialects.drift_finding import Drift, Finding, Severity, finding_of, release_name
+from inferplan.dialects.drift_finding import Drift, Finding, finding_of, release_name
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.keys import key_for
 from inferplan.dialects.programs import Entry
@@ -12,6 +12,7 @@ from inferplan.dialects.registry import FlagKind
 from inferplan.dialects.scan import Argument
 from inferplan.dialects.version_order import VersionNumber, version_number
 from inferplan.dialects.words import UnreadableCode
+from inferplan.domain.drift import Severity
 from inferplan.domain.serving import SettingValue
 
 _LAST_REFUSING_MODEL_FLAG = VersionNumber((0, 11))

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+from inferplan.dialects.drift import Finding
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.reading import Reading
-from inferplan.dialects.remarks import Remark
 from inferplan.dialects.values import load_json
 from inferplan.dialects.words import Unreadable
 from inferplan.domain.serving import SettingValue
@@ -85,7 +85,7 @@ class Masker:
         key = entry.key or ""
         return replace(entry, where=self.text(entry.where), reason=self.text(entry.reason, key))
 
-    def remark(self, entry: Remark) -> Remark:
+    def remark(self, entry: Finding) -> Finding:
         """The same without secrets."""
         fix = {key: masked(key, value) for key, value in entry.fix.items()}
         return replace(entry, flag=self.text(entry.flag), reason=self.text(entry.reason, entry.key), fix=fix)

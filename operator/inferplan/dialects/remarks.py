@@ -1,17 +1,17 @@
 """Everything that is wrong with a container's arguments in one list: drift, and what the release does not do. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from inferplan.dialects import constraints
 from inferplan.dialects.constraints import Violation, violations
-from inferplan.dialects.drift import Finding, Severity, findings
+from inferplan.dialects.drift import Finding, findings
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.keys import flag_name, key_for
 from inferplan.dialects.reading import Reading
+from inferplan.domain.drift import Severity
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.model_card import ModelCard
-from inferplan.domain.serving import ServingConfig, SettingValue
+from inferplan.domain.serving import ServingConfig
 
 _BROKEN = {
     constraints.Severity.REFUSED: (Severity.ERROR, "NotSupported"),
@@ -20,36 +20,13 @@ _BROKEN = {
 }
 
 
-@dataclass(frozen=True)
-class Remark:
-    """One thing that is wrong.
-
-    Attributes:
-        severity: How bad it is.
-        code: What is wrong: one of drift's codes, or NotSupported, WithoutEffect, Risky.
-        flag: As its author wrote it.
-        key: The setting.
-        reason: One sentence for people.
-        word: Its place among the engine's words; None where it stands in none of them.
-        fix: Changes that mend it, by key; empty where a person has to decide.
-    """
-
-    severity: Severity
-    code: str
-    flag: str
-    key: str
-    reason: str
-    word: int | None = None
-    fix: Mapping[str, SettingValue | None] = field(default_factory=dict)
-
-
 def remarks(
     reading: Reading,
     running: ServingConfig,
     accelerator: Accelerator,
     environment: Mapping[str, str | None],
     model: ModelCard | None = None,
-) -> tuple[Remark, ...]:
+) -> tuple[Finding, ...]:
     """What is wrong, in the order of the arguments.
 
     Args:
@@ -62,19 +39,15 @@ def remarks(
     broken: tuple[Violation, ...] = ()
     if reading.complete:  # an argument that cannot be seen may be the one that makes it right
         broken = violations(running, accelerator, model, unknown=reading.unknown, environment=environment)
-    found = [*map(_of_finding, findings(reading)), *(_of_violation(reading, entry) for entry in broken)]
+    found = [*findings(reading), *(_of_violation(reading, entry) for entry in broken)]
     last = len(reading.launch.words)
-    return tuple(sorted(found, key=lambda remark: last if remark.word is None else remark.word))
+    return tuple(sorted(found, key=lambda one: last if one.word is None else one.word))
 
 
-def _of_finding(entry: Finding) -> Remark:
-    return Remark(entry.severity, str(entry.code), entry.flag, entry.key, entry.reason, entry.word, entry.fix)
-
-
-def _of_violation(reading: Reading, entry: Violation) -> Remark:
+def _of_violation(reading: Reading, entry: Violation) -> Finding:
     severity, code = _BROKEN[entry.severity]
     key, flag, word = _place(reading, entry)
-    return Remark(severity, code, flag, key, entry.reason, word)
+    return Finding(code, severity, flag, key, entry.reason, word)
 
 
 def _place(reading: Reading, entry: Violation) -> tuple[str, str, int | None]:

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from inferplan.api.values import Engine
 from inferplan.dialects.container import Container, read_container
+from inferplan.dialects.drift import Finding
 from inferplan.dialects.effective import effective
 from inferplan.dialects.every_default import every_default
 from inferplan.dialects.images import why_unknown
@@ -14,7 +15,7 @@ from inferplan.dialects.manifests import Site, not_a_manifest, objects, sites, w
 from inferplan.dialects.masking import Masker
 from inferplan.dialects.placement import accelerator_of
 from inferplan.dialects.reading import Reading, read_engine
-from inferplan.dialects.remarks import Remark, remarks
+from inferplan.dialects.remarks import remarks
 from inferplan.dialects.untyped import mapping, text
 from inferplan.dialects.words import Unreadable, UnreadableCode
 from inferplan.domain.hardware import Accelerator
@@ -87,7 +88,7 @@ class EngineContainer:
     running: ServingConfig
     version_source: VersionSource
     version_reason: str
-    remarks: tuple[Remark, ...]
+    remarks: tuple[Finding, ...]
 
     @property
     def place(self) -> str:

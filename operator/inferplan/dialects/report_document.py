@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from inferplan.dialects.drift import Finding
 from inferplan.dialects.manifests import Path
 from inferplan.dialects.masking import MASK, is_secret, masked
 from inferplan.dialects.reading import Reading
-from inferplan.dialects.remarks import Remark
 from inferplan.dialects.report import EngineContainer, Report
 from inferplan.dialects.setting_values import json_value
 from inferplan.dialects.words import Unreadable
@@ -54,11 +54,11 @@ def unreadable_document(entry: Unreadable) -> dict[str, Any]:
     return {"where": entry.where, "code": str(entry.code), "reason": entry.reason, **key}
 
 
-def remark_document(entry: Remark) -> dict[str, Any]:
+def remark_document(entry: Finding) -> dict[str, Any]:
     """One finding."""
     return {
         "severity": str(entry.severity),
-        "code": entry.code,
+        "code": str(entry.code),
         "flag": entry.flag,
         "key": entry.key,
         "reason": entry.reason,

@@ -6,7 +6,7 @@ from enum import StrEnum
 from inferplan.domain.serving import SettingValue
 
 
-class DriftSeverity(StrEnum):
+class Severity(StrEnum):
     """How bad a finding is: an error keeps the server from starting, a warning deceives, a notice is only said."""
 
     ERROR = "error"
@@ -52,7 +52,7 @@ class DriftFinding:
     """
 
     code: str
-    severity: DriftSeverity
+    severity: Severity
     flag: str
     reason: str
     mends: tuple[Mend, ...] = ()

@@ -1,14 +1,15 @@
 """What a reading of the engine's arguments says of the release that runs: findings, and notes for people. Pure."""
 
 from inferplan.api.reasons import Reason
+from inferplan.dialects.drift import Finding
 from inferplan.dialects.effective import effective
 from inferplan.dialects.keys import flag_name
 from inferplan.dialects.masking import Masker, masked
 from inferplan.dialects.reading import Reading
-from inferplan.dialects.remarks import Remark, remarks
+from inferplan.dialects.remarks import remarks
 from inferplan.dialects.report import environment_of
 from inferplan.dialects.words import Unreadable
-from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
+from inferplan.domain.drift import Drift, DriftFinding, Mend, VersionSource
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
@@ -40,7 +41,7 @@ def drift_of(
     )
 
 
-def _finding(reading: Reading, found: Remark) -> DriftFinding:
+def _finding(reading: Reading, found: Finding) -> DriftFinding:
     mends = (
         Mend(
             key=key,
@@ -50,7 +51,7 @@ def _finding(reading: Reading, found: Remark) -> DriftFinding:
         )
         for key, value in found.fix.items()
     )
-    return DriftFinding(found.code, DriftSeverity(found.severity), found.flag, found.reason, tuple(mends))
+    return DriftFinding(str(found.code), found.severity, found.flag, found.reason, tuple(mends))
 
 
 def notes_on(reading: Reading) -> tuple[str, ...]:

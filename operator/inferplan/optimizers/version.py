@@ -22,7 +22,7 @@ from inferplan.api.values import (
     Source,
 )
 from inferplan.diagnose.bottlenecks import Diagnosis
-from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
+from inferplan.domain.drift import Drift, DriftFinding, Mend, Severity, VersionSource
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
@@ -35,7 +35,7 @@ _BY_HAND_MAX = 7
 """A plan holds eight prerequisites."""
 
 _NO_HURRY = "Nothing has to restart for it today: pods that run go on; it counts at their next start."
-_GRAVEST_FIRST = tuple(DriftSeverity)
+_GRAVEST_FIRST = tuple(Severity)
 
 
 class Version:
@@ -67,7 +67,7 @@ def _changes(observation: Observation, drift: Drift) -> dict[str, ConfigChange]:
 
 
 def _errors(findings: Iterable[DriftFinding]) -> list[DriftFinding]:
-    return [finding for finding in findings if finding.severity is DriftSeverity.ERROR]
+    return [finding for finding in findings if finding.severity is Severity.ERROR]
 
 
 def _change(observation: Observation, drift: Drift, finding: DriftFinding, mend: Mend) -> ConfigChange:

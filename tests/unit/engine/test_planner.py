@@ -7,7 +7,7 @@ from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Confidence, ImpactLevel
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
+from inferplan.domain.drift import Drift, DriftFinding, Mend, Severity, VersionSource
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.engine.planner import plan
@@ -76,7 +76,7 @@ def test_an_optimizer_that_is_left_out_says_so() -> None:
     ]
 
 
-GONE = DriftFinding("Refused", DriftSeverity.ERROR, "--x", "no --x", (Mend("x", "--x", 4, None),))
+GONE = DriftFinding("Refused", Severity.ERROR, "--x", "no --x", (Mend("x", "--x", 4, None),))
 
 
 def test_arguments_that_are_refused_come_before_everything_else() -> None:

@@ -7,7 +7,7 @@ from inferplan.api.reasons import Reason
 from inferplan.dialects.container import Container
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.words import Unreadable, UnreadableCode
-from inferplan.domain.drift import Drift, DriftSeverity, Mend, VersionSource
+from inferplan.domain.drift import Drift, Mend, Severity, VersionSource
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import NO_MODEL_CONFIG
 from inferplan.observe.drift import drift_of, notes_on
@@ -32,12 +32,12 @@ def test_refused_flags_come_with_the_change_that_mends_them() -> None:
         (Mend("swap_space", "--swap-space", 4.0, None),),
         (Mend("enable_prefix_caching", "--enable-prefix-caching", None, False),),
     ]
-    assert {entry.severity for entry in found.findings} == {DriftSeverity.ERROR}
+    assert {entry.severity for entry in found.findings} == {Severity.ERROR}
 
 
 def test_settings_that_contradict_each_other_are_found_too() -> None:
     (found,) = drift(a.container("M", "--max-num-seqs=1024", "--max-num-batched-tokens=512")).findings
-    assert (found.code, found.severity, found.mends) == ("NotSupported", DriftSeverity.ERROR, ())
+    assert (found.code, found.severity, found.mends) == ("NotSupported", Severity.ERROR, ())
 
 
 def test_what_depends_on_the_models_length_is_found() -> None:

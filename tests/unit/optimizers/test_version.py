@@ -8,7 +8,7 @@ from tests.support.build import a, an
 from inferplan.api.reasons import Reason
 from inferplan.api.values import CHANGES_MAX, Confidence, ConfigChange, Engine, ImpactLevel, Optimization
 from inferplan.diagnose.bottlenecks import diagnose
-from inferplan.domain.drift import Drift, DriftFinding, DriftSeverity, Mend, VersionSource
+from inferplan.domain.drift import Drift, DriftFinding, Mend, Severity, VersionSource
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
@@ -17,21 +17,21 @@ from inferplan.optimizers.version import Version
 
 GONE = DriftFinding(
     "Refused",
-    DriftSeverity.ERROR,
+    Severity.ERROR,
     "--swap-space",
     "vllm 0.33.0 has no --swap-space",
     (Mend("swap_space", "--swap-space", 4, None),),
 )
 STATED = DriftFinding(
     "ValueRefused",
-    DriftSeverity.ERROR,
+    Severity.ERROR,
     "--enable-prefix-caching",
     "--enable-prefix-caching takes no value",
     (Mend("enable_prefix_caching", "--enable-prefix-caching", None, False),),
 )
-UNKNOWN = DriftFinding("Unknown", DriftSeverity.ERROR, "--magic", "no known release has --magic")
-USELESS = DriftFinding("AtDefault", DriftSeverity.NOTICE, "--seed", "--seed says what vllm does anyway")
-IGNORED = DriftFinding("Ignored", DriftSeverity.WARNING, "--config", "--config=… is not read")
+UNKNOWN = DriftFinding("Unknown", Severity.ERROR, "--magic", "no known release has --magic")
+USELESS = DriftFinding("AtDefault", Severity.NOTICE, "--seed", "--seed says what vllm does anyway")
+IGNORED = DriftFinding("Ignored", Severity.WARNING, "--config", "--config=… is not read")
 
 
 def drift(*findings: DriftFinding, source: VersionSource = VersionSource.IMAGE) -> Drift:
