@@ -12,6 +12,7 @@ from inferplan.api.values import Engine
 from inferplan.dialects.container import Container
 from inferplan.dialects.grammar import Meaning
 from inferplan.dialects.keys import spelling_of
+from inferplan.dialects.programs import Entry
 from inferplan.dialects.proof import SWITCHES, Changes, arguments_of, said_behind, unproven
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.registry import FlagKind, FlagSpec, ValueType, proposable
@@ -121,6 +122,8 @@ def _flag(reading: Reading, key: str, dest: str, *, given: bool) -> FlagSpec:
         if flag is None:
             marked = "" if known.exact else f", the nearest known to {known.version},"
             raise CannotEditError(f"{engine} {known.release.version}{marked} has no flag that sets {key} for certain")
+        if flag.serve_only and reading.launch.entry is not Entry.SERVE:
+            raise CannotEditError(f"{key}: in {engine} {known.release.version} only `vllm serve` has {flag.names[0]}")
         return flag
     found = [flag for entry in reading.grammar.releases for flag in entry.flags if flag.dest == dest]
     everywhere = len(found) == len(reading.grammar.releases)

@@ -127,3 +127,12 @@ def test_a_value_out_of_a_variable_is_replaced_by_the_new_one() -> None:
     sequences = Environment({"SEQS": Variable((Piece("8"),), "configMap limits/SEQS")})
     container = a.container("M", "--max-num-seqs=$(SEQS)", environment=sequences)
     assert edited(container, max_batch_size=64).args == ("M", "--max-num-seqs=64")
+
+
+def test_a_flag_of_the_sub_command_alone_is_not_given_to_the_api_server_module() -> None:
+    """vLLM 0.18.1, entrypoints/cli/serve.py: only ServeSubcommand adds --grpc."""
+    served = Container("c", "vllm/vllm-openai:v0.18.1", command=("vllm", "serve", "M"))
+    assert edited(served, grpc=True).command == ("vllm", "serve", "M", "--grpc")
+    module = ("python3", "-m", "vllm.entrypoints.openai.api_server", "--model=M")
+    refusal = edit(Container("c", "vllm/vllm-openai:v0.18.1", command=module), {"grpc": True})
+    assert refusal == NotEditable("grpc: in vllm 0.18.1 only `vllm serve` has --grpc")
