@@ -90,7 +90,9 @@ def examined(files: Sequence[ManifestFile], question: Question) -> Report:
 
 
 def check(found: Report, files: Sequence[ManifestFile], question: Question) -> None:
-    """Ends the command where nothing was read, or not all of a file that was given by name.
+    """Ends the command where nothing was read, or nothing of a file that was given by name and has problems.
+
+    Parts of a file that are no YAML do not keep the rest of it from being read: they are told.
 
     Raises:
         BadInputError: One line for each reason.
@@ -100,9 +102,16 @@ def check(found: Report, files: Sequence[ManifestFile], question: Question) -> N
         raise BadInputError(f"--container {question.container}: there is no such container; there are: {known}")
     if not found.containers:
         raise BadInputError(*map(_line, found.unreadable))
-    broken = [problem for file in files if file.named for problem in file.problems]
+    read = {id(container.source) for container in found.containers}
+    useful = [any(id(document.source) in read for document in file.documents) for file in files]
+    broken = [
+        problem for file, use in zip(files, useful, strict=True) if file.named and not use for problem in file.problems
+    ]
     if broken:
         raise BadInputError(*map(_line, broken))
+    for file, use in zip(files, useful, strict=True):
+        for problem in file.problems if file.named and use else ():
+            _note(_line(problem))
 
 
 def _is_there(wanted: str, found: Report) -> bool:

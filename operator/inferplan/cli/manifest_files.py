@@ -163,6 +163,8 @@ def _problem(part: str, error: Exception, lines_before: int) -> Unreadable:
     what = yaml_problem(error, lines_before)
     if "{{" in part:
         return Unreadable(
-            UnreadableCode.HELM_TEMPLATE, "", f"a Helm template; render it first with `helm template` ({what})"
+            UnreadableCode.HELM_TEMPLATE,
+            "",
+            f"a template, of Helm or another tool; render it first, or fill it in ({what})",
         )
     return Unreadable(UnreadableCode.NOT_YAML, "", what)

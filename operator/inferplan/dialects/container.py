@@ -29,6 +29,7 @@ class Container:
         ports: Container ports by name ("" for unnamed).
         engine_hint: The engine that the object around it names.
         model_hint: The model that the object around it names.
+        completed_by: Whose controller adds arguments to those that stand here; empty where none does.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Container:
     ports: tuple[tuple[str, int], ...] = ()
     engine_hint: Engine | None = None
     model_hint: str | None = None
+    completed_by: str = ""
 
     @property
     def strings(self) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from itertools import groupby
 from typing import Any
 
 from inferplan.dialects.untyped import mappings, scalar, text
-from inferplan.dialects.words import Piece, Word
+from inferplan.dialects.words import Piece, Word, cut
 
 TEMPLATE = "template"
 """What the unknown stretch of a Go template is called; KServe's controller fills it in."""
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]*)\)|\{\{.*?\}\}", re.DOTALL)
 """kubernetes v1.34 third_party/forked/golang/expansion: any `$$` gives `$`, a `$(` runs to the next `)`."""
+_PLACEHOLDER = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 """What may be a variable's name; `$(hostname -I)` of a shell is not, and stays as it is."""
 _KEY_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
@@ -233,3 +234,18 @@ def _name_at(node: Mapping[str, Any], field: str) -> str:
     """The name that a reference holds."""
     reference = node.get(field)
     return text(reference.get("name")) if isinstance(reference, Mapping) else ""
+
+
+def with_placeholders(word: Word) -> Word:
+    """A word of a list, in which a tool such as envsubst fills `${NAME}` in: Kubernetes expands `$(NAME)` only."""
+    return Word(tuple(part for piece in word.pieces for part in _placeholders(piece)))
+
+
+def _placeholders(piece: Piece) -> Iterator[Piece]:
+    end = 0
+    for match in _PLACEHOLDER.finditer(piece.text) if not piece.unknown else ():
+        yield from cut((piece,), end, match.start())
+        (found,) = cut((piece,), match.start(), match.end())
+        yield replace(found, unknown=TEMPLATE)
+        end = match.end()
+    yield from cut((piece,), end, len(piece.text)) if end else (piece,)

@@ -75,7 +75,7 @@ _NO_ENGINE = re.compile(
     # Words in names of images that go with an engine and hold none.
     r"\b(?:adapter|agent|autoscaler|bench|benchmarks?|client|collector|controller|dashboard|docs|downloader|epp|eval|"
     r"exporter|extproc|frontend|gateway|init|lb|loadgen|metrics|mock|monitor|operator|planner|playground|profiler|proxy|"
-    r"router|scheduler|sidecar|sim|simulator|sr|syncer|tokenizer|ui|watcher|webui)\b"
+    r"ray\d*|router|scheduler|sidecar|sim|simulator|sr|syncer|tokenizer|ui|watcher|webui)\b"
 )
 _EXEC_IMAGES = re.compile(
     # nvidia/cuda's entrypoint, which lmsysorg/sglang (docker/Dockerfile) and NVIDIA's own images keep, executes its

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from inferplan.api.values import Engine
 from inferplan.dialects.container import Container
-from inferplan.dialects.environment import expand
+from inferplan.dialects.environment import expand, with_placeholders
 from inferplan.dialects.images import Args, args_of_image, engine_of_image
 from inferplan.dialects.programs import (
     SHELLS,
@@ -104,7 +104,8 @@ def _by_image(container: Container, words: tuple[Word, ...], context: _Context) 
         why = "the image starts nothing by itself, and the arguments name no start command of an engine"
         return Unreadable(UnreadableCode.UNKNOWN_START, _place(container, "args"), why)
     entry = {Engine.VLLM: Entry.IMAGE, Engine.SGLANG: Entry.SGLANG, Engine.TGI: Entry.TGI}[engine]
-    return Launch(engine, entry, words, context.variables, context.files)
+    own = tuple(map(with_placeholders, words))
+    return Launch(engine, entry, own, context.variables, context.files)
 
 
 def _other_start(container: Container, context: _Context) -> Unreadable | None:
@@ -178,7 +179,8 @@ def _direct(words: Sequence[Word], context: _Context) -> Launch | None:
     start, rest = direct_start(words)
     if start is None:
         return None
-    return Launch(*start, tuple(rest), context.variables, context.files, context.script, context.condition)
+    own = tuple(rest if context.script is not None else map(with_placeholders, rest))
+    return Launch(*start, own, context.variables, context.files, context.script, context.condition)
 
 
 def _in_shell(words: Sequence[Word], context: _Context) -> Iterator[Launch]:

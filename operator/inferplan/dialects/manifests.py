@@ -50,8 +50,9 @@ _MADE_ELSEWHERE = {
     # Kinds whose controller writes the container itself, out of fields of its own.
     "VLLMRuntime": "the production-stack operator",
     "LLMInferenceService": "KServe",
-    "ModelServing": "Kthena",
+    "ModelBooster": "Kthena",
 }
+_COMPLETED = {"InferenceService": "KServe's runtime", "LLMInferenceService": "KServe's LLMInferenceServiceConfig"}
 _NOT_LOOKED_INTO = frozenset({"metadata", "status"})
 _CONTAINER_LISTS = {"containers": False, "initContainers": True}
 _SINGLE_CONTAINERS = frozenset({"mainContainer", "runner", "container"})
@@ -215,6 +216,11 @@ def why_no_container(kind: str) -> str:
     """Why an object of a kind holds no container although an engine comes out of it; empty where nothing is known."""
     maker = _MADE_ELSEWHERE.get(kind)
     return f"{maker} makes the containers from it; give the workload that it makes" if maker is not None else ""
+
+
+def completed_by(kind: str) -> str:
+    """Whose controller adds arguments to a container of this kind that has no command; empty where none does."""
+    return _COMPLETED.get(kind, "")
 
 
 def not_a_manifest(document: object) -> Unreadable | None:

@@ -26,7 +26,7 @@ HARMLESS = _names(
     ray multi-node-serving.sh run_cluster.sh echo printf ulimit sleep tail wait true : mkdir ls cat cp mv ln chmod rm
     cd hostname date id env printenv nvidia-smi pip pip3 apt-get apt curl wget huggingface-cli hf git test [ [[ set
     trap exit find grep awk sed sort head tr touch du df nproc tee ldconfig source . export unset shift read kill ps
-    which
+    which mooncake_master
     """
 )
 """Programs of which it is known that they start no engine: Ray's nodes, helpers of vLLM's images, usual tools."""
@@ -34,6 +34,7 @@ HARMLESS = _names(
 _HARMLESS_MODULES = _names(
     """
     dynamo.frontend dynamo.router dynamo.planner vllm_router.app sglang_router.launch_router http.server pip
+    mooncake.mooncake_store_service
     """
 )
 """Python modules of which it is known that they start no engine: the front ends and routers before one."""
@@ -58,6 +59,7 @@ _MODULES = {
     "vllm.entrypoints.api_server": (Engine.VLLM, Entry.LEGACY),
     "sglang.launch_server": (Engine.SGLANG, Entry.SGLANG),
     "sglang.srt.server": (Engine.SGLANG, Entry.SGLANG),
+    "vllm.entrypoints.grpc_server": (Engine.VLLM, Entry.OTHER_FRONT),
     "dynamo.vllm": (Engine.VLLM, Entry.OTHER_FRONT),
     "dynamo.sglang": (Engine.SGLANG, Entry.OTHER_FRONT),
 }

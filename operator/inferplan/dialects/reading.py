@@ -16,7 +16,7 @@ from inferplan.dialects.launch import Launch, launch_of
 from inferplan.dialects.programs import Entry
 from inferplan.dialects.registry import FlagSpec
 from inferplan.dialects.scan import Argument, Scan, scan
-from inferplan.dialects.settings import Settings
+from inferplan.dialects.settings import Settings, unresolved
 from inferplan.dialects.values import read_values
 from inferplan.dialects.words import Unreadable, UnreadableCode, Word, known_word
 from inferplan.domain.serving import Origin, ServingConfig, Setting
@@ -88,6 +88,10 @@ def read_launch(container: Container, launch: Launch, version: str | None) -> Re
     settings.add(launch.words, scanned, Origin.ARGUMENT)
     _from_environment(launch, settings)
     model = _model(container, launch, scanned, settings)
+    if container.completed_by:
+        why = f"{container.completed_by} adds arguments of its own to these"
+        place = f"containers[{container.name}].args"
+        settings.problems["controller"] = Unreadable(UnreadableCode.CONTROLLER, place, why)
     keyed = {key: setting for key, setting in settings.keyed().items() if key not in {"model", "config"}}
     config = ServingConfig(launch.engine, version, model, MappingProxyType(keyed))
     return Reading(container, launch, scanned, known, config, settings.unreadable(), dropped)
@@ -115,8 +119,8 @@ def _positional(container: Container, word: Word, settings: Settings) -> str | N
     if not word.unknown:
         return word.text
     place = f"containers[{container.name}] {word.text}"
-    why = f"the model: the value of {', '.join(dict.fromkeys(word.unknown))} is not known"
-    settings.problems["model"] = Unreadable(UnreadableCode.VARIABLE, place, why, "model")
+    code, why = unresolved("the model", word.unknown)
+    settings.problems["model"] = Unreadable(code, place, why, "model")
     return None
 
 

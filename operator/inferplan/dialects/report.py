@@ -11,7 +11,7 @@ from inferplan.dialects.effective import effective
 from inferplan.dialects.every_default import every_default
 from inferplan.dialects.images import why_unknown
 from inferplan.dialects.keys import key_of
-from inferplan.dialects.manifests import Site, not_a_manifest, objects, sites, why_no_container
+from inferplan.dialects.manifests import Site, completed_by, not_a_manifest, objects, sites, why_no_container
 from inferplan.dialects.masking import Masker
 from inferplan.dialects.placement import accelerator_of
 from inferplan.dialects.reading import Reading, read_engine
@@ -119,7 +119,13 @@ def label(site: Site) -> str:
 def container_of(site: Site, config_maps: Mapping[str, Mapping[str, str]]) -> Container:
     """The container at a site, with what the object around it says."""
     container = read_container(site.container, site.pod_spec, config_maps)
-    return replace(container, name=site.container_name, engine_hint=site.engine_hint, model_hint=site.model_hint)
+    return replace(
+        container,
+        name=site.container_name,
+        engine_hint=site.engine_hint,
+        model_hint=site.model_hint,
+        completed_by="" if container.command else completed_by(site.kind),
+    )
 
 
 class ConfigMaps:

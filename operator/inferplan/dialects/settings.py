@@ -81,7 +81,7 @@ class Settings:
             self.problems.pop(flag.dest, None)
         unknown = argument.unknown(words)
         if unknown:
-            self._problem(flag.dest, argument.name, *_unresolved(argument.name, unknown))
+            self._problem(flag.dest, argument.name, *unresolved(argument.name, unknown))
             return
         try:
             value = self._value(argument.meaning, argument.values(words))
@@ -127,7 +127,7 @@ class Settings:
                 continue
             dest, unknown = argument.meaning.flag.dest, argument.unknown(words)
             if unknown:
-                self._problem(dest, argument.name, *_unresolved(argument.name, unknown))
+                self._problem(dest, argument.name, *unresolved(argument.name, unknown))
                 continue
             try:
                 _place(objects.setdefault(dest, {}), argument.path, next(iter(argument.values(words)), "true"))
@@ -147,7 +147,7 @@ class Settings:
         self._problem(name, argument.name, UnreadableCode.FLAG, why)
 
     def _hidden(self, word: Word) -> None:
-        code, why = _unresolved("", word.unknown)
+        code, why = unresolved("", word.unknown)
         place = f"containers[{self.container}] {word.text[:_SHOWN_MAX]}"
         self.problems[place] = Unreadable(code, place, f"{why}, and it stands where flags may stand")
 
@@ -166,7 +166,13 @@ def _sentinels(engine: Engine, dest: str) -> frozenset[str]:
     return frozenset(entry.off for entry in spellings(engine) if entry.dest == dest and entry.off)
 
 
-def _unresolved(name: str, unknown: Sequence[str]) -> tuple[UnreadableCode, str]:
+def unresolved(name: str, unknown: Sequence[str]) -> tuple[UnreadableCode, str]:
+    """Why a value is not known: its code, and a sentence.
+
+    Args:
+        name: What it is the value of; empty where that is not known either.
+        unknown: Names of what is not known in it.
+    """
     names = ", ".join(dict.fromkeys(unknown))
     before = f"{name}: " if name else ""
     if set(unknown) == {TEMPLATE}:

@@ -23,6 +23,7 @@ class UnreadableCode(StrEnum):
     VALUE = "UnreadableValue"
     FLAG = "UnknownFlag"
     CONFIG_FILE = "ConfigFile"
+    CONTROLLER = "AddedByController"
     NOT_EDITABLE = "NotEditable"
 
 

@@ -6,6 +6,7 @@ from inferplan.api.values import Engine
 from inferplan.dialects.container import Container, read_container
 from inferplan.dialects.launch import Launch, launch_of
 from inferplan.dialects.programs import Entry
+from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.words import Unreadable, UnreadableCode
 
 
@@ -125,3 +126,25 @@ def test_a_container_is_read_whatever_its_yaml_holds() -> None:
     assert read.limits == {"nvidia.com/gpu": "1"}
     assert read.ports == (("http", 8000),)
     assert read.asks_for_gpus
+
+
+def test_a_placeholder_in_a_list_is_filled_in_by_somebody_else() -> None:
+    reading = read_engine(Container("c", "x:1", ("vllm", "serve"), ("${MODEL}", "--port=${PORT}", "-tp", "2")))
+    assert isinstance(reading, Reading)
+    assert reading.config.model is None
+    assert {key: setting.value for key, setting in reading.config.items()} == {"tensor_parallel_size": 2}
+    assert [(entry.code, entry.key) for entry in reading.unreadable] == [
+        (UnreadableCode.TEMPLATE, "port"),
+        (UnreadableCode.TEMPLATE, "model"),
+    ]
+
+
+def test_arguments_that_a_controller_completes_leave_no_default_certain() -> None:
+    reading = read_engine(Container("c", "vllm/vllm-openai:v0.19.0", args=("-tp=2",), completed_by="KServe"))
+    assert isinstance(reading, Reading)
+    assert not reading.complete
+    assert reading.unreadable[0].code is UnreadableCode.CONTROLLER
+
+
+def test_a_ray_head_of_an_image_with_vllm_starts_no_engine_by_itself() -> None:
+    assert launch_of(Container("ray-head", "corp/ray-2.41.0-vllm0.7.0:latest")) is None
