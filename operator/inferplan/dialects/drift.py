@@ -55,6 +55,10 @@ def _argument(reading: Reading, number: int) -> Finding | None:
             return finding_of(reading, Drift.AMBIGUOUS, argument, why)
         case Meaning(refused=True):
             return _refused(reading, argument, argument.meaning.flag)
+        case Meaning(flag=flag) if flag.serve_only and reading.launch.entry is Entry.API_SERVER:
+            why = f"only `vllm serve` has {argument.name} in {release_name(reading)}: the server does not start"
+            fix = {key_for(reading.launch.engine, flag.dest): None}
+            return finding_of(reading, Drift.REFUSED, argument, why, fix)
         case Meaning(flag=flag) if _is_overridden(reading, number, flag):
             return finding_of(
                 reading, Drift.OVERRIDDEN, argument, f"{argument.name} is given again further on; that one counts"

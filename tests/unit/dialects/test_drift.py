@@ -49,6 +49,17 @@ def test_what_is_wrong_is_found(
     assert says in finding.reason
 
 
+def test_a_flag_of_the_sub_command_alone_is_refused_by_the_api_server_module() -> None:
+    """vLLM 0.9.2, entrypoints/cli/serve.py: only ServeSubcommand adds --headless."""
+    assert found("m", "--headless", version="0.9.2") == []
+    module = ("python3", "-m", "vllm.entrypoints.openai.api_server")
+    finding = only("--model=m", "--headless", version="0.9.2", command=module)
+    assert (finding.code, finding.severity) == (Drift.REFUSED, Severity.ERROR)
+    assert finding.reason == "only `vllm serve` has --headless in vllm 0.9.2: the server does not start"
+    assert dict(finding.fix) == {"headless": None}
+    assert found("--model=m", "--headless", version="0.10.0", command=module) == []
+
+
 def test_a_default_of_another_release_is_none() -> None:
     assert found("m", "--gpu-memory-utilization", "0.9") == []
 
