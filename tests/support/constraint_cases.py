@@ -20,6 +20,7 @@ A100 = Accelerator("NVIDIA-A100-SXM4-80GB", 8, 81_920, 80)
 T4 = Accelerator("Tesla-T4", 8, 15_360, 75)
 V100 = Accelerator("Tesla-V100-SXM2-16GB", 8, 16_160, 70)
 SHORT = a.model(max_position_embeddings=8192)
+MANY_PORTS = {"data_parallel_multi_port_external_lb": True}
 NGRAM = '{"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_max": 4}'
 
 
@@ -414,7 +415,41 @@ RULES: list[tuple[str, Severity, Try, Try]] = [
     (
         "external_balancing_of_one",
         REFUSED,
-        Try("0.24.0", {"data_parallel_multi_port_external_lb": True}),
-        Try("0.24.0", {"data_parallel_multi_port_external_lb": True, "data_parallel_size": 2}),
+        Try("0.24.0", MANY_PORTS | {"data_parallel_size": 2}),
+        Try("0.24.0", MANY_PORTS | {"data_parallel_size": 4, "data_parallel_size_local": 2}),
+    ),
+    (
+        "external_balancing_of_one",
+        REFUSED,
+        Try("0.33.0", MANY_PORTS | {"data_parallel_size": 3, "data_parallel_size_local": 2}),
+        Try("0.33.0", {"data_parallel_size": 3, "data_parallel_size_local": 2}),
+    ),
+    (
+        "grpc_port_of_the_other_front_end",
+        REFUSED,
+        Try("0.33.0", {"grpc_port": 50051}),
+        Try("0.33.0", {"grpc_port": 50051}, environment={"VLLM_USE_RUST_FRONTEND": "1"}),
+    ),
+    (
+        "config_of_no_online_method",
+        REFUSED,
+        Try("0.27.1", {"quantization": "mxfp4", "quantization_config": "{}"}),
+        Try("0.29.0", {"quantization": "mxfp4", "quantization_config": "{}"}),
+    ),
+    (
+        "config_of_no_online_method",
+        REFUSED,
+        Try("0.21.0", {"quantization_config": "{}"}),
+        Try(
+            "0.30.0",
+            {"quantization_config": "{}", "quantization": "compressed-tensors"},
+            model=quantized("compressed-tensors"),
+        ),
+    ),
+    (
+        "config_of_no_online_method",
+        REFUSED,
+        Try("0.24.0", {"quantization_config": "{}", "quantization": "modelopt"}, model=quantized("modelopt")),
+        Try("0.24.0", {"quantization_config": "{}"}),
     ),
 ]

@@ -80,11 +80,11 @@ _NO_ENGINE = re.compile(
 _EXEC_IMAGES = re.compile(
     # nvidia/cuda's entrypoint, which lmsysorg/sglang (docker/Dockerfile) and NVIDIA's own images keep, executes its
     # arguments; rocm/vllm, rocm/sglang and the vertex images have none.
-    r"nvcr\.io/.+|(?:.+/)?(?:lmsysorg|rocm)/.+|.*docker\.pkg\.dev/vertex-ai/.+"
+    r"nvcr\.io/.+|(?:.+/)?(?:ai-dynamo|lmsysorg|rocm)/.+|.*docker\.pkg\.dev/vertex-ai/.+"
 )
 _PROGRAMS = re.compile(
     r"(?:.*/)?(?:python[\d.]*|vllm|sglang|text-generation-launcher|(?:ba|da|a|z)?sh|env|exec|nohup|tini|numactl|ray|"
-    r"torchrun|mpirun|uv|[^/]+\.(?:sh|py))"
+    r"torchrun|mpirun|uv|dynamo|dynamo-run|[^/]+\.(?:sh|py))"
 )
 
 

@@ -35,6 +35,15 @@ NEEDING_CHECKPOINT = frozenset(
 EXPERTS_ONLY = frozenset({"int8_per_channel_weight_only", "nvfp4_per_token", "experts_int8"})
 """Online methods that quantize the experts of a mixture and nothing else (engine-facts section 2b)."""
 
+ONLINE_METHODS = frozenset(
+    {
+        *("online", "fp8_per_tensor", "fp8_per_block", "fp8_per_channel", "int8_per_channel_weight_only"),
+        *("mxfp8", "mxfp4", "nvfp4_per_token"),
+    }
+)
+"""Methods that --quantization-config describes: _ONLINE_SHORTHANDS of vllm/config/quantization.py, 0.22.1 to 0.33.0
+(mxfp4 from 0.28.0 on)."""
+
 _FAMILIES: tuple[frozenset[str], ...] = (
     # Names for the same kind of checkpoint: the engine takes one for another.
     frozenset({"awq", "awq_marlin", "auto_awq", "cpu_awq"}),

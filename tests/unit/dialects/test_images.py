@@ -140,6 +140,8 @@ def test_the_name_tells_the_engine_and_not_what_goes_with_one(image: str, engine
         ("vllm/vllm-openai:v0.11.0", ["acme/model"], Args.ENGINE_ARGUMENTS),
         ("vllm/vllm-openai:v0.11.0", [], Args.ENGINE_ARGUMENTS),
         ("vllm/vllm-openai:v0.11.0", ["vllm", "serve", "m"], Args.COMMAND_LINE),
+        ("acme/ai-dynamo/vllm-runtime:0.3", ["dynamo", "serve", "graphs.agg:Frontend"], Args.COMMAND_LINE),
+        ("acme/ai-dynamo/vllm-runtime:0.3", ["--model", "m"], Args.UNKNOWN),
         ("nvcr.io/nvidia/vllm:25.09-py3", ["/usr/bin/python3.12", "-m", "x"], Args.COMMAND_LINE),
         ("nvcr.io/nvidia/vllm:25.09-py3", ["--model", "m"], Args.UNKNOWN),
         ("lmsysorg/sglang:v0.5.5", ["python3", "-m", "sglang.launch_server"], Args.COMMAND_LINE),

@@ -7,6 +7,7 @@ giving the releases from 0.7.3 to 0.33.0 such a configuration.
 from inferplan.dialects.quantization_methods import (
     EXPERTS_ONLY,
     GONE_WITH_CHECKPOINTS,
+    ONLINE_METHODS,
     OVERRIDING_CHECKPOINTS,
     QuantizationMethod,
     contradict,
@@ -144,6 +145,22 @@ def _is_quantized(situation: Situation) -> bool:
     return situation.model is not None and situation.model.quantization_method is not None
 
 
+def config_of_no_online_method(case: Case) -> Violation | None:
+    """Before 0.30.0 --quantization-config belonged to the methods that quantize while loading, and to no other."""
+    situation = case.situation
+    named = situation.get("quantization") if case.explicit("quantization") else None
+    name = None if named == "none" else named  # a method that the checkpoint decides is not the flag's
+    online = ONLINE_METHODS - ({"mxfp4"} if situation.release < at(0, 28) else set())
+    needs_one = situation.release < at(0, 22)  # later, no method at all does as well as "online"
+    if situation.get("quantization_config") is None or situation.release >= at(0, 30):
+        return None
+    if name in online or (name is None and not needs_one):
+        return None
+    why = f"quantization_config needs a quantization that is done while loading, not {name or 'none'}"
+    source = "vllm/config/quantization.py resolve_quantization_config, 0.20.2 to 0.29.0"
+    return refused(("quantization_config", "quantization"), why, source)
+
+
 QUANTIZATION_RULES: tuple[Rule, ...] = (
     method_not_in_release,
     gpu_too_old,
@@ -155,4 +172,5 @@ QUANTIZATION_RULES: tuple[Rule, ...] = (
     rocm_only,
     experts_only,
     fp8_spelling,
+    config_of_no_online_method,
 )
