@@ -87,7 +87,7 @@ def variant(seed: int, engine: Engine, version: str) -> Variant:
         value = _value(flag, texts, negated=_is_negation(known, given[0]))
         if value is not None:
             expected[key_for(engine, flag.dest)] = value
-    line = _with_model(random, engine, model, words)
+    line = _with_model(random, engine, model, words, serve_only=any(flag.serve_only for flag in flags))
     shape, container = _written(random, line, _image(engine, version))
     return Variant(container, shape, version, model, _keyed(engine, expected, flags), line.words)
 
@@ -178,12 +178,11 @@ def _image(engine: Engine, version: str) -> str:
     return {Engine.VLLM: "vllm/vllm-openai", Engine.SGLANG: "lmsysorg/sglang"}[engine] + f":v{version}"
 
 
-def _with_model(random: Random, engine: Engine, model: str, words: Sequence[str]) -> _Line:
+def _with_model(random: Random, engine: Engine, model: str, words: Sequence[str], *, serve_only: bool) -> _Line:
     if engine is Engine.SGLANG:
         start = random.choice((("python3", "-m", "sglang.launch_server"), ("sglang", "serve")))
         return _Line(start, ("--model-path", model, *words))
-    serve = random.random() < 0.6
-    if serve:
+    if random.random() < 0.6 or serve_only:
         return _Line(("vllm", "serve"), (model, *words))
     return _Line(("python3", "-m", "vllm.entrypoints.openai.api_server"), (f"--model={model}", *words))
 
