@@ -54,6 +54,10 @@ OPPOSITES = {"--enable-": "--disable-", "--disable-": "--enable-"}
 PAIRS_TOO = frozenset({"0.8.5", "0.9.2"})
 """Releases whose optional JSON flags take key=number pairs too (vllm/engine/arg_utils.py optional_type, parse_type)."""
 
+BY_CHANCE = {("0.8.5", "guided_decoding_backend"): ("auto", "guidance", "xgrammar")}
+"""Choices that are accepted always, where the parser offers now these and now more: 0.8.5 takes the first of two
+Literals out of a set of types (vllm/engine/arg_utils.py get_kwargs), and which that is changes from start to start."""
+
 SERVE_ONLY = (
     {"dest": "model_tag", "names": [], "kind": "value", "type": "text", "nargs": "?", "serve_only": True},
     {"dest": "config", "names": ["--config"], "kind": "value", "type": "text", "default": "", "serve_only": True},
@@ -193,10 +197,16 @@ def _pairs_too(version: str, action: Mapping[str, Any]) -> dict[str, Any]:
     return flag | {"type": "json_or_pairs"} if version in PAIRS_TOO and wrapped and flag.get("type") == "json" else flag
 
 
+def _sure_choices(version: str, flag: dict[str, Any]) -> dict[str, Any]:
+    """A vLLM flag with the choices that every start of the release accepts."""
+    sure = BY_CHANCE.get((version, flag["dest"]))
+    return flag | {"choices": list(sure)} if sure else flag
+
+
 def _vllm_extras(version: str, flags: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The flags of a vLLM release with what its parser dump does not tell."""
     variable = {"environment": ATTENTION_VARIABLE} if numbers(version) <= LAST_WITH_ATTENTION_VARIABLE else {}
-    for flag in flags:
+    for flag in (_sure_choices(version, flag) for flag in flags):
         yield flag | variable if flag["dest"] == "attention_backend" else flag
     known = {flag["dest"] for flag in flags}
     yield from (flag for flag in SERVE_ONLY if flag["dest"] not in known)

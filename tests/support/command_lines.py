@@ -21,12 +21,13 @@ _LEFT_OUT = {
     *("config", "model", "model_path", "model_tag", "help", "version"),  # the model is given otherwise
     *("lora_modules", "lora_paths", "prompt_adapters", "default_mm_loras", "chat_template"),  # values of their own form
     "grpc_port",  # needs another front end
+    "reasoning_effort_map",  # maps to texts only
 }
 _NEED_ANOTHER = {
     *("enable_auto_tool_choice", "enable_reasoning", "enable_log_outputs", "enable_per_request_metrics"),
-    "data_parallel_multi_port_external_lb",
+    *("data_parallel_multi_port_external_lb", "quantization_config"),
 }
-"""Switches that the front end refuses without another flag (dialects/rules/front_end.py)."""
+"""Flags that are refused without another one (dialects/rules/front_end.py, quantization.py)."""
 _AWKWARD = (
     "a b",
     "it's",
