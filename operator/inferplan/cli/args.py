@@ -1,7 +1,6 @@
 """`inferplan args lint`: what an engine release makes of its arguments, before it is started with them."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 
 from inferplan.api.values import Engine
@@ -9,7 +8,7 @@ from inferplan.cli.config import check, examined
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.lint_output import Located, printed
 from inferplan.cli.manifest_files import ManifestFile, read_manifests
-from inferplan.cli.output import one_line, write
+from inferplan.cli.output import note, one_line, write
 from inferplan.cli.parsers import command_parser
 from inferplan.dialects.drift import Finding, Severity
 from inferplan.dialects.effective import effective
@@ -152,11 +151,13 @@ def _note_of_version(reading: Reading, place: str, option: str, reason: str = ""
     engine = reading.launch.engine
     if version is None:
         why = f" ({reason})" if reason else ""
-        _note(f"{place}the version is not known{why}: only flags that no release has are found; {option}")
+        note("args", f"{place}the version is not known{why}: only flags that no release has are found; {option}")
     elif known is None:
-        _note(f"{place}{engine} {version} is older than all releases that are known: read as all of them together")
+        note(
+            "args", f"{place}{engine} {version} is older than all releases that are known: read as all of them together"
+        )
     elif not known.exact:
-        _note(f"{place}{engine} {version} is not known exactly: checked as {known.release.version}, the nearest")
+        note("args", f"{place}{engine} {version} is not known exactly: checked as {known.release.version}, the nearest")
 
 
 def _note_of_unreadable(reading: Reading, place: str) -> None:
@@ -166,7 +167,7 @@ def _note_of_unreadable(reading: Reading, place: str) -> None:
         entry.where.rpartition(" ")[2] if entry.key is not None else "words that may be flags" for entry in unknown
     ]
     if named:
-        _note(f"{place}not checked, as the values are not known: {', '.join(dict.fromkeys(named))}")
+        note("args", f"{place}not checked, as the values are not known: {', '.join(dict.fromkeys(named))}")
 
 
 def _note_of_others(unreadable: Sequence[Unreadable], containers: Sequence[EngineContainer]) -> None:
@@ -174,11 +175,7 @@ def _note_of_others(unreadable: Sequence[Unreadable], containers: Sequence[Engin
     inside = tuple(f"{container.place}: containers[{container.site.container_name}] " for container in containers)
     for entry in unreadable:
         if not entry.where.startswith(inside):
-            _note(f"{entry.where}: not checked: {entry.reason}")
-
-
-def _note(text: str) -> None:
-    print(f"inferplan args: note: {one_line(text)}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+            note("args", f"{entry.where}: not checked: {entry.reason}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from inferplan.cli.config_edit import Wanted, edited_file, unified
 from inferplan.cli.config_table import config_table
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.manifest_files import ManifestFile, parsed, read_manifests
-from inferplan.cli.output import one_line, write
+from inferplan.cli.output import note, one_line, write
 from inferplan.cli.parsers import command_parser
 from inferplan.dialects.drift import Severity
 from inferplan.dialects.report import Question, Report, report
@@ -54,10 +54,10 @@ def _edit(files: Sequence[ManifestFile], question: Question, options: argparse.N
     wanted = Wanted(options.set, options.unset, options.engine_version)
     file, text = edited_file(files, found, wanted)
     if text == file.text:
-        _note(f"{file.name}: nothing changes")
+        note("config", f"{file.name}: nothing changes")
     after = examined([parsed(file.name, text, named=True) if each is file else each for each in files], question)
     for error in _errors(after) - _errors(found):
-        _note(f"{file.name}: with this change the server does not start: {error}")
+        note("config", f"{file.name}: with this change the server does not start: {error}")
     match options.output:
         case "json":
             _print(after, "json")
@@ -76,10 +76,6 @@ def _errors(found: Report) -> set[str]:
         for remark in container.remarks
         if remark.severity is Severity.ERROR
     }
-
-
-def _note(text: str) -> None:
-    print(f"inferplan config: note: {text}", file=sys.stderr)
 
 
 def examined(files: Sequence[ManifestFile], question: Question) -> Report:
@@ -111,7 +107,7 @@ def check(found: Report, files: Sequence[ManifestFile], question: Question) -> N
         raise BadInputError(*map(_line, broken))
     for file, use in zip(files, useful, strict=True):
         for problem in file.problems if file.named and use else ():
-            _note(_line(problem))
+            note("config", _line(problem))
 
 
 def _is_there(wanted: str, found: Report) -> bool:

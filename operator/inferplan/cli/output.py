@@ -14,3 +14,8 @@ def write(text: str) -> None:
 def one_line(text: str) -> str:
     """Text without line ends and control characters, which could move a terminal's cursor."""
     return _CONTROL.sub(" ", text).strip()
+
+
+def note(command: str, text: str) -> None:
+    """Prints one line beside a command's output: what a person should know, and no error."""
+    print(f"inferplan {command}: note: {one_line(text)}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)

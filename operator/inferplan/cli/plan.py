@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import yaml
 
@@ -15,6 +16,7 @@ from inferplan.cli.documents import read_documents
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.inputs import Inputs, read_inputs
 from inferplan.cli.measure import from_files, from_prometheus, nothing
+from inferplan.cli.output import note
 from inferplan.cli.parsers import command_parser
 from inferplan.cli.plan_document import Planned, patch_of, plan_document
 from inferplan.cli.render import heading_of, render
@@ -38,13 +40,13 @@ _GRAVE = frozenset({ImpactLevel.HIGH, ImpactLevel.CRITICAL})
 def run(words: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     options = _parser().parse_args(words)
-    inputs = read_inputs(read_documents(options.filename), _note)
+    inputs = read_inputs(read_documents(options.filename), partial(note, "plan"))
     metrics, observed_at = _measured(inputs, options)
     assembled = _assembled(inputs, metrics)
     for problem in assembled.unreadable:
-        _note(f"{problem.where}: {problem.reason}")
+        note("plan", f"{problem.where}: {problem.reason}")
     for remark in assembled.notes:
-        _note(remark)
+        note("plan", remark)
     policy = policy_of(inputs.spec, rules_of_thumb=inputs.spec.target_ref is None)
     outcome = decide(assembled.observation, policy)
     planned = Planned(inputs, assembled.observation, outcome.decision, timestamp(observed_at))
@@ -102,9 +104,9 @@ def _print_diff(planned: Planned) -> None:
         raise BadInputError("-o diff needs the workload: give its Deployment or StatefulSet, and spec.targetRef")
     patch = patch_of(planned)
     if patch is None:
-        _note("nothing to change")
+        note("plan", "nothing to change")
     elif patch.diff is None:
-        _note(f"the change has to be made by hand: {patch.reason}")
+        note("plan", f"the change has to be made by hand: {patch.reason}")
     else:
         sys.stdout.write(patch.diff)
 
@@ -118,10 +120,6 @@ def _is_finding(decision: Decision, level: str | None) -> bool:
             return any(impact in _GRAVE for impact in impacts)
         case _:
             return False
-
-
-def _note(text: str) -> None:
-    print(f"inferplan plan: note: {text}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -30,9 +30,6 @@ class Declared:
     nothing: bool = False
 
 
-PLAIN = Declared()
-
-
 def assignments(machine: Machine, groups: Sequence[Sequence[Node]]) -> Status:
     """Runs assignments that stand for themselves."""
     for group in groups:

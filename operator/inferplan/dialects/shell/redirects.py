@@ -14,7 +14,6 @@ _OUTPUT = frozenset({">", ">>", ">|", "&>", "&>>"})
 _APPENDING = frozenset({">>", "&>>"})
 _NUMBER = re.compile(r"(?:^|[\s;&|()<>])(\d+)$")
 _CHAINS = frozenset({"list", "pipeline", "negated_command", "redirected_statement"})
-_WORDLESS = frozenset({"<<", "<<-", "\n", "heredoc_start", "heredoc_body", "heredoc_end", "file_descriptor"})
 
 
 @dataclass(frozen=True, slots=True)
