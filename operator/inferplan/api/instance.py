@@ -115,12 +115,12 @@ class AcceleratorSpec(WireModel):
         Field(ge=1, le=1024, description="GPUs per replica. Default: the container's resource limits."),
     ] = None
     memory_gib: Annotated[
-        int | None,
+        float | None,
         Field(
             ge=1,
             le=4096,
             alias="memoryGiB",
-            description="Memory of one GPU in GiB; overrides what the product says.",
+            description="Memory of one GPU in GiB, a fraction too (39.56); overrides what the product says.",
         ),
     ] = None
 

@@ -225,7 +225,7 @@ def _stated(spec: AcceleratorSpec | None) -> Accelerator:
     if spec is None:
         return Accelerator()
     known = from_catalogue(spec.product, spec.count) if spec.product else Accelerator(count=spec.count, source="spec")
-    memory = spec.memory_gib * MIB_PER_GIB if spec.memory_gib is not None else known.memory_mib
+    memory = round(spec.memory_gib * MIB_PER_GIB) if spec.memory_gib is not None else known.memory_mib
     return Accelerator(known.product, known.count, memory, known.compute_capability, known.source)
 
 

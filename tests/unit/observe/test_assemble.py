@@ -158,6 +158,8 @@ def test_labels_and_limits_name_the_gpus() -> None:
         ({"product": "NVIDIA-B300"}, LABELS, Accelerator("NVIDIA-B300", None, None, None, "spec")),
         ({"count": 2}, LABELS, Accelerator("NVIDIA-H100-80GB-HBM3", 2, 81_559, 90, "nodeLabels")),
         ({"memory_gib": 40}, LABELS, Accelerator("NVIDIA-H100-80GB-HBM3", None, 40_960, 90, "spec")),
+        # as a log prints it: 39.56 x 1024 = 40,509.4
+        ({"memory_gib": 39.56}, LABELS, Accelerator("NVIDIA-H100-80GB-HBM3", None, 40_509, 90, "spec")),
     ],
 )
 def test_the_spec_overrides_labels(spec: dict[str, Any] | None, labels: dict[str, str], gpu: Accelerator) -> None:
