@@ -2,7 +2,7 @@
 
 The file is NVIDIA's silicon_sample.csv (aiconfigurator 0.12.0, Apache-2.0), most of it copied from InferenceMAX
 (github.com/SemiAnalysisAI/InferenceX). It is not one measurement a row. What was found, and what is done about it
-(counts are printed by `python benchmarks/accuracy/run.py`, and were 1,251 rows -> 898 measurements, 802 of them
+(counts are printed by `python benchmarks/accuracy/run.py`, and were 1,251 rows -> 898 measurements, 795 of them
 unmarked, when this was written):
 
 1. The same run appears up to four times, in several exports and under several labels (TTFT and TPOT equal to 0.1 %).
