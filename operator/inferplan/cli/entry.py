@@ -23,6 +23,7 @@ class Command:
 
 COMMANDS = {
     "plan": Command("plan", "plan from files: what limits an instance and what to change"),
+    "estimate": Command("estimate", "memory per GPU and speed of configurations, one or thousands"),
     "show": Command("show", "print an OptimizationPlan, or a file of one, for people"),
     "config": Command("config", "what manifests really run, setting by setting; edit them with --set"),
     "args": Command("args", "lint an engine's arguments: refused, renamed, without effect in a release"),

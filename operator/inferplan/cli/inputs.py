@@ -21,7 +21,8 @@ Note = Callable[[str], None]
 """Tells the user something that is no error, on standard error."""
 
 _WORKLOADS = frozenset({"Deployment", "StatefulSet"})
-_KNOWN = frozenset({INFERENCE_INSTANCE.kind, "ConfigMap", "Node", *_WORKLOADS})
+KNOWN_KINDS = frozenset({INFERENCE_INSTANCE.kind, "ConfigMap", "Node", *_WORKLOADS})
+"""Kinds of which something is read; others are left out."""
 _GPU_LABELS = "nvidia.com/gpu."
 _FIELDS = Fields(
     current_config="spec.currentConfig",
@@ -61,12 +62,20 @@ def read_inputs(documents: Sequence[Document], note: Note) -> Inputs:
         BadInputError: There is none or more than one, or a document that is needed cannot be used.
     """
     for document in documents:
-        if document.kind not in _KNOWN:
+        if document.kind not in KNOWN_KINDS:
             note(f"{document.place}: {document.kind or 'an object without kind'} is not needed and left out")
-    instance = _the_instance(documents)
+    return inputs_of(_the_instance(documents), documents, note)
+
+
+def inputs_of(instance: Document, documents: Sequence[Document], note: Note) -> Inputs:
+    """What the documents say of one instance.
+
+    Raises:
+        BadInputError: A document that is needed cannot be used.
+    """
     spec = _spec(instance)
     namespace = str(instance.metadata.get("namespace") or "default")
-    own = [entry for entry in documents if entry.metadata.get("namespace") in {None, "", namespace}]
+    own = [entry for entry in documents if (entry.metadata.get("namespace") or namespace) == namespace]
     found = _target(spec, own, note)
     return Inputs(
         name=_name(instance),

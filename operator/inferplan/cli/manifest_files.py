@@ -107,7 +107,7 @@ def parsed(name: str, text: str, *, named: bool) -> ManifestFile:
         named: Whether it was given by name.
     """
     file = ManifestFile(name, text, named)
-    found = list(_contents(text))
+    found = list(contents_of(text))
     contents = [(index, content) for index, content in found if not isinstance(content, Unreadable)]
     problems = _distinct(replace(content, where=name) for _, content in found if isinstance(content, Unreadable))
     documents = []
@@ -128,7 +128,7 @@ def _distinct(problems: Iterable[Unreadable]) -> list[Unreadable]:
     return found
 
 
-def _contents(text: str) -> Iterator[tuple[int, Any]]:
+def contents_of(text: str) -> Iterator[tuple[int, Any]]:
     """Number and content of every document; where the text as a whole is no YAML, of those that are.
 
     What is no YAML comes as Unreadable, so that it counts among the documents.

@@ -1,0 +1,197 @@
+"""One instance's document → what the model says of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from inferplan.api.estimate import EstimatedInstance
+from inferplan.api.reasons import Reason
+from inferplan.api.values import Engine
+from inferplan.cli.documents import Document
+from inferplan.cli.errors import BadInputError
+from inferplan.cli.estimate_document import Answer
+from inferplan.cli.estimate_load import Flags, load_of
+from inferplan.cli.estimate_spec import strict
+from inferplan.cli.inputs import Inputs, inputs_of
+from inferplan.dialects.registry import releases
+from inferplan.domain.hardware import Accelerator
+from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.observation import Observation
+from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.estimate.load import Load
+from inferplan.estimate.memory_estimate import MemoryEstimate
+from inferplan.estimate.port import EstimateInput, Estimator
+from inferplan.estimate.result import Performance
+from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
+
+Sizer = Callable[[ServingConfig, Accelerator, ModelCard], MemoryEstimate | Missing]
+"""Sizes the memory of one GPU."""
+
+_FIELDS = {
+    Reason.MODEL_CONFIG_MISSING: "spec.model",
+    Reason.ACCELERATOR_UNKNOWN: "spec.accelerator",
+    Reason.SETTING_UNKNOWN: "spec.currentConfig",
+    Reason.ENGINE_VERSION_UNKNOWN: "spec.engineVersion",
+    Reason.ENGINE_END_OF_LIFE: "spec.engine",
+}
+"""The field that is meant where a part has no basis."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of every document.
+
+    Attributes:
+        flags: The load, where the command line fixes it.
+        size: Sizes memory.
+        estimator: Estimates speed.
+    """
+
+    flags: Flags
+    size: Sizer
+    estimator: Estimator
+
+
+def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answer:
+    """What the model says of one instance.
+
+    Args:
+        instance: Its document.
+        beside: Documents that may belong to it.
+        asked: What is asked.
+
+    Raises:
+        BadInputError: The document cannot be used, or nothing can be told of it.
+    """
+    loose, notes = strict(instance), list[str]()
+    inputs = inputs_of(loose.document, beside, notes.append)
+    assembled, about_version = _assembled(inputs, instance.place)
+    seen = assembled.observation
+    _check_count(inputs, seen.config, instance.place)
+    stated = load_of(inputs.spec.workload, asked.flags, _replicas(inputs, beside))
+    memory = _memory(seen, asked)
+    performance = _performance(seen, stated.load, memory, asked)
+    if isinstance(memory, Missing) and isinstance(performance, Missing):
+        raise BadInputError(f"{instance.place}: {_field(memory, inputs)}: {memory.reason}")
+    return Answer(
+        instance=_which(instance),
+        config=seen.config,
+        accelerator=seen.accelerator,
+        load=stated.load,
+        memory=memory,
+        performance=performance,
+        assumptions=_once(*loose.assumptions, *about_version, *_assumed(seen, memory), *stated.assumptions),
+        notes=_once(*notes, *_unread(assembled), *stated.notes, *_noted(memory, performance)),
+    )
+
+
+def _assembled(inputs: Inputs, place: str) -> tuple[Assembled, tuple[str, ...]]:
+    """The observation; of a version that nobody states, that of the newest known release."""
+    found = _observed(inputs, None, place)
+    engine = inputs.spec.engine
+    if found.observation.config.version is not None or engine is Engine.TGI:
+        return found, ()
+    newest = releases(engine)[-1]
+    told = f"the engine's version is not known: {engine} {newest}, the newest release that is known, is assumed"
+    return _observed(inputs, newest, place), (told,)
+
+
+def _observed(inputs: Inputs, version: str | None, place: str) -> Assembled:
+    workload = inputs.workload
+    try:
+        return assemble(
+            Sources(
+                spec=inputs.spec,
+                container=workload.container if workload is not None else None,
+                node_labels=inputs.node_labels,
+                running_version=version,
+                model_config=inputs.model_config,
+            )
+        )
+    except SpecError as error:
+        raise BadInputError(f"{place}: {error}") from None
+
+
+def _check_count(inputs: Inputs, config: ServingConfig, place: str) -> None:
+    """The GPUs that the spec states must hold the ranks that its settings want."""
+    count = inputs.spec.accelerator.count if inputs.spec.accelerator is not None else None
+    tensor, pipeline = config.integer("tensor_parallel_size") or 1, config.integer("pipeline_parallel_size") or 1
+    if count is not None and count < tensor * pipeline:
+        ranks = f"tensor_parallel_size {tensor} x pipeline_parallel_size {pipeline}"
+        raise BadInputError(
+            f"{place}: spec.accelerator.count: {count} is less than {ranks}; it must be {tensor * pipeline} or more"
+        )
+
+
+def _replicas(inputs: Inputs, beside: Sequence[Document]) -> int | None:
+    """spec.replicas of the workload, 1 where that is left to Kubernetes; None without a workload."""
+    workload = inputs.workload
+    if workload is None:
+        return None
+    found = next(entry for entry in beside if (entry.kind, entry.name) == (workload.kind, workload.name))
+    replicas = found.content["spec"].get("replicas", 1)
+    return replicas if type(replicas) is int and replicas >= 1 else None
+
+
+def _memory(seen: Observation, asked: Asked) -> MemoryEstimate | Missing:
+    if isinstance(seen.model, Missing):
+        return seen.model
+    return asked.size(seen.config, seen.accelerator, seen.model)
+
+
+def _performance(
+    seen: Observation, load: Load | Missing, memory: MemoryEstimate | Missing, asked: Asked
+) -> Performance | Missing:
+    if isinstance(seen.model, Missing):
+        return seen.model
+    if isinstance(load, Missing):
+        return load
+    refused = _too_long(seen.config, load) or _does_not_fit(memory)
+    return refused or asked.estimator.performance(EstimateInput(seen.config, seen.accelerator, seen.model), load)
+
+
+def _too_long(config: ServingConfig, load: Load) -> Missing | None:
+    """An engine refuses requests longer than the max_model_len that somebody set."""
+    setting, length = config.settings.get("max_model_len"), load.input_tokens + load.output_tokens
+    longest = config.integer("max_model_len")
+    if setting is None or longest is None or setting.origin is Origin.VERSION_DEFAULT or length <= longest:
+        return None
+    why = f"a request of {load.input_tokens:,.0f} + {load.output_tokens:,.0f} tokens is longer than max_model_len"
+    return Missing(Reason.DOES_NOT_FIT, f"{why} {longest:,}, so the engine refuses it")
+
+
+def _does_not_fit(memory: MemoryEstimate | Missing) -> Missing | None:
+    if isinstance(memory, Missing) or memory.fits:
+        return None
+    return Missing(Reason.DOES_NOT_FIT, memory.why_not or "the engine would not start")
+
+
+def _field(missing: Missing, inputs: Inputs) -> str:
+    model = inputs.spec.model
+    if missing.code is not Reason.MODEL_UNSUPPORTED or model is None:
+        return _FIELDS.get(missing.code, "spec")
+    if model.config is not None:
+        return "spec.model.config"
+    return "spec.model.configMapRef" if model.config_map_ref is not None else "spec.model.id"
+
+
+def _assumed(seen: Observation, memory: MemoryEstimate | Missing) -> tuple[str, ...]:
+    model = () if isinstance(seen.model, Missing) else seen.model.assumptions
+    return (*model, *(() if isinstance(memory, Missing) else memory.assumptions))
+
+
+def _unread(assembled: Assembled) -> tuple[str, ...]:
+    return (*(f"{problem.where}: {problem.reason}" for problem in assembled.unreadable), *assembled.notes)
+
+
+def _noted(memory: MemoryEstimate | Missing, performance: Performance | Missing) -> tuple[str, ...]:
+    return tuple(note for part in (memory, performance) if not isinstance(part, Missing) for note in part.notes)
+
+
+def _which(instance: Document) -> EstimatedInstance:
+    namespace = str(instance.metadata.get("namespace") or "default")
+    return EstimatedInstance(namespace=namespace, name=instance.name or None, place=instance.place)
+
+
+def _once(*sentences: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(sentences))
