@@ -26,7 +26,8 @@ from inferplan.dialects.effective import effective
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.registry import FlagKind, release, releases
 from inferplan.domain.hardware import Accelerator
-from inferplan.domain.model_card import ModelCard, read_model_config
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.model_config import read_model_config
 from inferplan.domain.serving import Origin
 
 HERE = Path(__file__).resolve().parent

@@ -11,7 +11,7 @@ from inferplan.api.instance import Objective, OptimizerName, SLOMetric
 from inferplan.api.values import Engine
 from inferplan.dialects.effective import effective
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
-from inferplan.domain.model_card import ModelCard, read_model_config
+from inferplan.domain.model_config import read_model_config
 from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import ServingConfig
@@ -26,7 +26,13 @@ GPUS = (
     Accelerator("NVIDIA-H200", 2, 143_771, None),
     UNKNOWN_ACCELERATOR,
 )
-_QWEN3 = ModelCard("Qwen3ForCausalLM", 36, 4096, 12_288, 32, 8, 128, 151_936, False, 16, 40_960, None)
+_QWEN3 = a.model(
+    architecture="Qwen3ForCausalLM",
+    num_layers=36,
+    intermediate_size=12_288,
+    vocab_size=151_936,
+    max_position_embeddings=40_960,
+)
 MODELS = (
     LLAMA,
     _QWEN3,

@@ -13,10 +13,12 @@ from inferplan.api.instance import SLO, InstanceSpec, SLOMetric
 from inferplan.api.values import Engine
 from inferplan.dialects.container import Container
 from inferplan.dialects.effective import effective
+from inferplan.domain.architecture import Attention, DenseMLP, Layer
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Measured, Measurement
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import NOT_MEASURED, Metrics, Observation
+from inferplan.domain.quantization_scheme import NumberFormat, Quantization, Scheme
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 
 LLAMA_CONFIG: Mapping[str, Any] = MappingProxyType(
@@ -37,17 +39,12 @@ LLAMA_CONFIG: Mapping[str, Any] = MappingProxyType(
 )
 LLAMA = ModelCard(
     architecture="LlamaForCausalLM",
-    layers=32,
     hidden_size=4096,
-    intermediate_size=14_336,
-    heads=32,
-    kv_heads=8,
-    head_dim=128,
     vocab_size=128_256,
     tied_embeddings=False,
+    layers=(Layer(Attention(heads=32, kv_heads=8, head_dim=128, v_head_dim=128), DenseMLP(14_336)),) * 32,
     weight_bits=16,
     max_position_embeddings=131_072,
-    quantization_method=None,
 )
 H100 = Accelerator("NVIDIA-H100-80GB-HBM3", 1, 81_559, 90, "nodeLabels")
 UNITS = {"num_requests_running": "requests", "num_requests_waiting": "requests", "kv_cache_tokens": "tokens"}
@@ -85,8 +82,16 @@ class _A:
         return InstanceSpec.model_validate(base | fields_of_spec)
 
     def model(self, **changes: Any) -> ModelCard:
-        """Llama-3.1-8B, with changes."""
-        return replace(LLAMA, **changes)
+        """Llama-3.1-8B, with changes: fields of the card, num_layers, heads, kv_heads, head_dim, intermediate_size,
+        quantization_method (4-bit weights of that name)."""
+        mixer = Attention(32, changes.pop("kv_heads", 8), 128, 128)
+        width = changes.pop("head_dim", 128)
+        mixer = replace(mixer, heads=changes.pop("heads", 32), head_dim=width, v_head_dim=width)
+        layer = Layer(mixer, DenseMLP(changes.pop("intermediate_size", 14_336)))
+        method = changes.pop("quantization_method", None)
+        quantization = Quantization(method, Scheme(NumberFormat.INT4)) if method is not None else None
+        made = replace(LLAMA, layers=(layer,) * changes.pop("num_layers", 32), quantization=quantization)
+        return replace(made, **changes)
 
     def container(self, *args: str, **changes: Any) -> Container:
         """A container that starts vLLM with these arguments behind `vllm serve`."""

@@ -75,8 +75,10 @@ def _model_length(situation: Situation, _release: Release) -> Values:
 
 
 def _caching(situation: Situation, _release: Release) -> Values:
-    """Prefix caching: off on V0, on on V1."""
+    """Prefix caching: off on V0, on on V1; with states of constant size releases differ."""
     situation.generates()
+    if situation.model is not None and situation.model.has_states:
+        raise NotKnownError("model")
     if situation.release < at(0, 11, 1) and situation.any_set(("enable_prompt_embeds",)):
         raise NotKnownError("enable_prompt_embeds")
     _no_context_parallelism(situation)
@@ -101,7 +103,9 @@ def chunks_on_v0(situation: Situation) -> bool:
         return False
     if situation.any_set(("speculative_config", "speculative_model", "enable_lora", "enable_prompt_adapter")):
         raise NotKnownError("speculative_config")
-    return situation.card.layers > 0 and situation.capability > 0  # known: no multimodal model, MLA or ROCm
+    if not situation.card.is_plain:  # multimodal models, MLA and sliding windows decide otherwise
+        raise NotKnownError("model")
+    return situation.capability > 0  # known: no ROCm
 
 
 def model_length(situation: Situation) -> int:
@@ -158,7 +162,8 @@ def _fits_the_pod(situation: Situation) -> None:
 
 def _block_size(situation: Situation, _release: Release) -> Values:
     """16 tokens on NVIDIA, where no other attention backend than the usual one for full attention may be chosen."""
-    plain = situation.card.head_dim in _PLAIN_HEADS and situation.capability >= _TURING
+    card = situation.card
+    plain = card.is_plain and card.head_dim in _PLAIN_HEADS and situation.capability >= _TURING
     chosen = situation.any_set(("attention_backend", "attention_config", "speculative_config", "kv_transfer_config"))
     cache = situation.get("kv_cache_dtype")
     if not plain or chosen or cache not in {None, "auto"} or "VLLM_ATTENTION_BACKEND" in situation.environment:
@@ -185,7 +190,7 @@ def _batch(situation: Situation, _release: Release) -> Values:
 def _v0_tokens(situation: Situation) -> Values:
     """2048 tokens with chunked prefill, else the model's length and at least 2048 (SchedulerConfig of V0)."""
     try:
-        if situation.any_set(("num_scheduler_steps",)) or situation.card.layers < 1:
+        if situation.any_set(("num_scheduler_steps",)) or not situation.card.is_plain:
             return {}
         stated = situation.get("enable_chunked_prefill")
         chunked = chunks_on_v0(situation) if stated is None else stated is True

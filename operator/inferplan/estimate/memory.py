@@ -81,9 +81,11 @@ def kv_bytes_per_token(card: ModelCard, kv_cache_dtype: str, tensor_parallel_siz
     return None if width is None else _kv_bytes(card, width, tensor_parallel_size)
 
 
-def _kv_bytes(card: ModelCard, width_bytes: int, tensor_parallel_size: int) -> int:
+def _kv_bytes(card: ModelCard, width_bytes: int, tensor_parallel_size: int) -> int | None:
+    if not card.is_plain or card.kv_heads is None or card.head_dim is None:
+        return None
     heads = max(1, card.kv_heads // tensor_parallel_size)
-    return card.layers * 2 * heads * card.head_dim * width_bytes
+    return card.num_layers * 2 * heads * card.head_dim * width_bytes
 
 
 def parameter_count(card: ModelCard) -> tuple[int, int]:
@@ -91,10 +93,11 @@ def parameter_count(card: ModelCard) -> tuple[int, int]:
 
     Llama-3.1-8B: 32 x (4096 x 6144 + 4096 x 4096 + 3 x 4096 x 14336) = 6,979,321,856 and 1,050,939,392.
     """
-    attention = card.hidden_size * card.head_dim * (2 * card.heads + 2 * card.kv_heads)
-    linear = card.layers * (attention + 3 * card.hidden_size * card.intermediate_size)
+    heads, width = (card.heads or 0) + (card.kv_heads or 0), card.head_dim or 0
+    attention = 2 * card.hidden_size * width * heads
+    linear = card.num_layers * (attention + 3 * card.hidden_size * (card.intermediate_size or 0))
     embeddings = card.vocab_size * card.hidden_size * (1 if card.tied_embeddings else 2)
-    return linear, embeddings + card.hidden_size * (2 * card.layers + 1)
+    return linear, embeddings + card.hidden_size * (2 * card.num_layers + 1)
 
 
 def weight_bytes(card: ModelCard, tensor_parallel_size: int) -> int:

@@ -19,7 +19,8 @@ from inferplan.dialects.words import Unreadable, UnreadableCode
 from inferplan.domain.drift import VersionSource
 from inferplan.domain.hardware import Accelerator, from_catalogue, merge
 from inferplan.domain.measurement import Missing
-from inferplan.domain.model_card import ModelCard, read_model_config
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.model_config import read_model_config
 from inferplan.domain.observation import NO_ARGUMENTS, NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue

@@ -88,8 +88,9 @@ def _model_unfit(name: OptimizerName, observation: Observation) -> Abstention | 
         return Abstention(name, Reason.SETTING_UNKNOWN, why)
     if running_bits(observation.config, model) != _BITS_HALVED:
         return Abstention(name, Reason.FORMAT_UNSUPPORTED, "the KV cache does not hold 16-bit values today")
-    if model.head_dim != HEAD_DIM_READ:
-        why = f"fp8 KV kernels were read for heads of {HEAD_DIM_READ}, the model's are {model.head_dim}"
+    if model.head_dim != HEAD_DIM_READ or not model.is_plain:
+        found = f"of {model.head_dim}" if model.is_plain else "of several kinds"
+        why = f"fp8 KV kernels were read for full attention with heads of {HEAD_DIM_READ}, the model's are {found}"
         return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)
     return None
 

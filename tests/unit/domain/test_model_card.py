@@ -7,7 +7,8 @@ from tests.support.build import LLAMA, LLAMA_CONFIG
 
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
-from inferplan.domain.model_card import ModelCard, read_model_config
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.model_config import read_model_config
 
 
 def read(**changes: Any) -> ModelCard | Missing:
@@ -57,7 +58,7 @@ def test_a_stretched_context_is_not_known(scaling: object, longest: int | None) 
 
 @pytest.mark.parametrize(
     ("quantization", "method"),
-    [(None, None), ({"quant_method": "awq"}, "awq"), ({}, "unknown"), ("odd", "unknown")],
+    [(None, None), ({"quant_method": "awq", "bits": 4, "group_size": 128}, "awq"), ({}, None)],
 )
 def test_a_quantized_checkpoint_says_so(quantization: object, method: str | None) -> None:
     assert card(quantization_config=quantization).quantization_method == method
@@ -74,7 +75,7 @@ def test_a_quantized_checkpoint_says_so(quantization: object, method: str | None
         ({"sliding_window": 4096, "use_sliding_window": True}, "sliding-window attention"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window attention"),
         ({"layer_types": 3}, "sliding-window attention"),
-        ({"num_hidden_layers": 10**12}, "num_hidden_layers must be a whole number from 1 to 10000000"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers must be a whole number from 1 to 2048"),
         ({"num_hidden_layers": -1}, "num_hidden_layers must"),
         ({"num_hidden_layers": True}, "num_hidden_layers must"),
         ({"num_hidden_layers": "32"}, "num_hidden_layers must"),
@@ -86,6 +87,8 @@ def test_a_quantized_checkpoint_says_so(quantization: object, method: str | None
         ({"torch_dtype": "int8"}, "torch_dtype 'int8' is none of"),
         ({"torch_dtype": ["bfloat16"]}, "torch_dtype"),
         ({"torch_dtype": None}, "torch_dtype None"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
+        ({"quantization_config": "odd"}, "quantization_config must be an object"),
     ],
 )
 def test_what_cannot_be_sized_with_confidence_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -93,8 +96,8 @@ def test_what_cannot_be_sized_with_confidence_is_refused(changes: dict[str, Any]
 
 
 def test_a_window_that_is_switched_off_and_full_layers_are_fine() -> None:
-    assert card(sliding_window=4096, use_sliding_window=False).layers == 32
-    assert card(layer_types=["full_attention"] * 32).layers == 32
+    assert card(sliding_window=4096, use_sliding_window=False).num_layers == 32
+    assert card(layer_types=["full_attention"] * 32).num_layers == 32
 
 
 def test_a_refusal_quotes_little_of_what_others_wrote() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from tests.support.build import LLAMA, a
 
-from inferplan.domain.model_card import ModelCard
 from inferplan.estimate.memory import (
     batch_cost,
     fixing_key,
@@ -21,7 +20,13 @@ from inferplan.estimate.memory import (
     weight_bytes,
 )
 
-QWEN3_8B = ModelCard("Qwen3ForCausalLM", 36, 4096, 12_288, 32, 8, 128, 151_936, False, 16, 40_960, None)
+QWEN3_8B = a.model(
+    architecture="Qwen3ForCausalLM",
+    num_layers=36,
+    intermediate_size=12_288,
+    vocab_size=151_936,
+    max_position_embeddings=40_960,
+)
 SINGLE: dict[str, Any] = {"tensor_parallel_size": 1, "pipeline_parallel_size": 1, "kv_cache_dtype": "auto"}
 
 

@@ -12,7 +12,7 @@ _FIRST_WITHOUT_RAY = at(0, 11, 1)
 
 def heads_divide(case: Case) -> Violation | None:
     """Each rank has the same number of query heads."""
-    ranks, heads = _attention_ranks(case.situation), case.situation.card.heads
+    ranks, heads = _attention_ranks(case.situation), _agreed(case.situation.card.heads)
     if heads % ranks == 0:
         return None
     why = f"the model's {heads} attention heads cannot be divided by tensor_parallel_size {ranks}"
@@ -23,7 +23,7 @@ def heads_divide(case: Case) -> Violation | None:
 
 def kv_heads_divide(case: Case) -> Violation | None:
     """Each rank has as many KV heads as the next, or each KV head has as many ranks; then it is stored in each."""
-    ranks, heads = _attention_ranks(case.situation), case.situation.card.kv_heads
+    ranks, heads = _attention_ranks(case.situation), _agreed(case.situation.card.kv_heads)
     source = "vllm/model_executor/models/llama.py, qwen2.py, qwen3.py; sglang/srt/models, the same files"
     if heads % ranks and ranks % heads:
         why = f"the model's {heads} KV heads and tensor_parallel_size {ranks} do not divide each other"
@@ -32,6 +32,17 @@ def kv_heads_divide(case: Case) -> Violation | None:
         return None
     why = f"tensor_parallel_size {ranks} exceeds the model's {heads} KV heads: each is stored {ranks // heads} times"
     return risky(("tensor_parallel_size",), why, source)
+
+
+def _agreed(heads: int | None) -> int:
+    """The number of heads that all layers have.
+
+    Raises:
+        NotKnownError: Layers differ, or keep no keys and values by head.
+    """
+    if heads is None:
+        raise NotKnownError("model")
+    return heads
 
 
 def _attention_ranks(situation: Situation) -> int:
@@ -84,8 +95,8 @@ def _own_gpus(situation: Situation) -> int:
 
 
 def experts_need_a_mixture(case: Case) -> Violation | None:
-    """All models whose geometry is read here are dense."""
-    if case.situation.get("enable_expert_parallel") is not True:
+    """A dense model has nothing to spread."""
+    if case.situation.get("enable_expert_parallel") is not True or not case.situation.card.is_dense:
         return None
     why = f"enable_expert_parallel: {case.situation.card.architecture} has no experts"
     source = "vllm/config/model.py _verify_with_expert_parallelism, 0.8.5 to 0.33.0"

@@ -101,9 +101,10 @@ def rocm_only(case: Case) -> Violation | None:
 def experts_only(case: Case) -> Violation | None:
     """The method leaves all layers of a dense model as they are."""
     name = _method(case).name
-    if name not in EXPERTS_ONLY or case.situation.card.quantization_method is not None:
+    card = case.situation.card
+    if name not in EXPERTS_ONLY or card.quantization_method is not None or not card.is_dense:
         return None
-    why = f"quantization {name} quantizes experts only, and {case.situation.card.architecture} has none"
+    why = f"quantization {name} quantizes experts only, and {card.architecture} has none"
     return ignored(_KEYS, why, "engine-facts section 2b: vllm/model_executor/layers/quantization, 0.33.0")
 
 
