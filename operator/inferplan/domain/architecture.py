@@ -78,6 +78,7 @@ class LinearAttention:
         value_head_dim: Width of a value head.
         conv_kernel: Width of the causal convolution; its last conv_kernel - 1 inputs are kept per request.
         kind: gdn or kda.
+        state_bits: Bits that the config asks for in the state (mamba_ssm_dtype); None where it is silent.
     """
 
     key_heads: int
@@ -86,6 +87,7 @@ class LinearAttention:
     value_head_dim: int
     conv_kernel: int
     kind: str = "gdn"
+    state_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class Mamba:
         state_size: Width of the state per channel.
         groups: Groups that share B and C.
         conv_kernel: Width of the causal convolution.
+        state_bits: Bits that the config asks for in the state (mamba_ssm_cache_dtype); None where it is silent.
     """
 
     heads: int
@@ -105,6 +108,7 @@ class Mamba:
     state_size: int
     groups: int
     conv_kernel: int
+    state_bits: int | None = None
 
 
 Mixer = Attention | LatentAttention | LinearAttention | Mamba
