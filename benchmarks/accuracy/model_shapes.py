@@ -1,4 +1,4 @@
-"""Geometry of public models that improvement_pairs.json names and model_configs/ has not, as their config.json files have it.
+"""Geometry of public models that improvement_pairs.json names and model_configs/ has not, out of their config.json.
 
 The parameters that follow agree with the model cards: Qwen2.5-0.5B 0.494e9, 1.5B 1.54e9, 7B 7.62e9, 72B 72.7e9;
 Qwen3-0.6B 0.6e9, 14B 14.8e9, 32B 32.8e9; Llama-2-7b 6.74e9, 13b 13.02e9; Mistral-7B 7.24e9; Yi-34B 34.4e9.

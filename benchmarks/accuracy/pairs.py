@@ -172,7 +172,7 @@ def _common(record: Mapping[str, Any], side: str) -> Settings:
     longest = record["workload"].get("max_model_len") or _number(r"max_model_len[= ]+(\d+)", record)
     utilization = _number(r"gpu_memory_utilization[= ]+(0?\.\d+)", record)
     settings |= {"max_model_len": longest and int(longest), "gpu_memory_utilization": utilization}
-    batch = _number(r"max_num_seqs (\d+)", record)
+    batch = None if record["setting_category"] == "max_num_seqs" else _number(r"max_num_seqs (\d+)", record)
     settings["max_batch_size"] = batch and int(batch)
     if any(name in record["gpu"] for name in _FP16_ONLY):
         settings["dtype"] = "float16"
@@ -222,7 +222,7 @@ def _valued(record: Mapping[str, Any], category: str, value: object) -> Settings
 
 
 def _chunked(value: str) -> Settings:
-    """ "on (512)": chunked, in steps of 512 tokens."""
+    """Whether prefill is chunked, and in what steps. "on (512)": in steps of 512 tokens."""
     size = re.search(r"\d+", value)
     on = value.startswith("on")
     tokens = {"max_num_batched_tokens": int(size[0])} if size else {}

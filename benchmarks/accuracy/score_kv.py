@@ -1,0 +1,96 @@
+"""Scores of KV capacity: from the arguments alone, and of another setting after one was seen."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.accuracy.kv_cases import Case
+from benchmarks.accuracy.lines import Line, Target
+from benchmarks.accuracy.model import Measured, Model, Output, memory_of, reason_of
+from benchmarks.accuracy.scores import median, percentile, relative_error, share
+
+_NAMES = {"tokens": "kvCacheTokens", "concurrency": "maxConcurrency", "bytes": "kvCacheBytes"}
+_MEASURED = {"tokens": "kv_cache_tokens", "concurrency": "max_concurrency", "bytes": "kv_cache_bytes"}
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A case with what was estimated; None, and why, where nothing was."""
+
+    case: Case
+    expected: float | None
+    covered: bool
+    fits: bool | None
+    reason: str
+
+    @property
+    def error(self) -> float | None:
+        """How far off, as a share of what the log said."""
+        return None if self.expected is None else relative_error(self.expected, self.case.measured)
+
+
+def sized(cases: Sequence[Case], outputs: Sequence[Output]) -> list[Sized]:
+    """Cases beside what was said of them."""
+    return [_one(case, output) for case, output in zip(cases, outputs, strict=True)]
+
+
+def _one(case: Case, output: Output) -> Sized:
+    value = memory_of(output, _NAMES[case.quantity])
+    fits = (output.get("memory") or {}).get("fits")
+    if value is None:
+        return Sized(case, None, covered=False, fits=fits, reason=reason_of(output))
+    covered = value.low <= case.measured <= value.high
+    return Sized(case, value.expected, covered=covered, fits=fits, reason="")
+
+
+def capacity_lines(found: Sequence[Sized]) -> Iterator[Line]:
+    """Capacity from the arguments alone."""
+    holding = [one for one in found if one.case.fits]
+    known = [one for one in holding if one.case.known]
+    assumed = [one for one in holding if not one.case.known]
+    yield _line("kv.args.median", "KV capacity from args, median error, utilization stated", known, 0.5, 0.03)
+    yield _line("kv.args.p90", "the same, 90th percentile", known, 0.9, 0.10)
+    yield _line("kv.assumed.median", "utilization not stated (default assumed), median error", assumed, 0.5, None)
+    yield _line("kv.assumed.p90", "the same, 90th percentile", assumed, 0.9, None)
+    covered = [one.covered for one in known if one.expected is not None]
+    yield Line("kv.args.coverage", "its 80 % intervals cover", share(covered), len(covered), len(known), _COVERAGE)
+    refused = [one for one in found if not one.case.fits]
+    told = [one.fits is False or one.expected == 0 for one in refused]
+    yield Line("kv.does_not_fit", "told that the model does not fit", share(told), len(told), len(told))
+
+
+_COVERAGE = Target(least=0.75, most=0.90)
+
+
+def _line(key: str, what: str, found: Sequence[Sized], place: float, most: float | None) -> Line:
+    errors = _errors(found)
+    target = None if most is None else Target(most=most)
+    return Line(key, what, percentile(errors, place), len(errors), len(found), target)
+
+
+def _errors(found: Iterable[Sized]) -> list[float]:
+    return [one.error for one in found if one.error is not None]
+
+
+def after_seeing_lines(model: Model, cases: Sequence[Case]) -> Iterator[Line]:
+    """Capacity of another setting of the same model, GPU and engine, each case in turn as the seen one."""
+    ways = list(_ways(cases))
+    errors, naive = [], []
+    for seen, asked in ways:
+        measured = Measured(**{_MEASURED[seen.quantity]: seen.measured})
+        output = model.after_seeing((seen.document, measured), [asked.document])[0]
+        answer = _one(asked, output)
+        if answer.error is not None:
+            errors.append(answer.error)
+            naive.append(relative_error(seen.measured, asked.measured))
+    what = "KV capacity of another setting after seeing one, median error"
+    beside = {"last value": median(naive)}
+    yield Line("kv.seen.median", what, median(errors), len(errors), len(ways), Target(most=0.01), beside=beside)
+
+
+def _ways(cases: Sequence[Case]) -> Iterator[tuple[Case, Case]]:
+    """Pairs whose numbers are of one kind, both of servers that started."""
+    for seen in cases:
+        for asked in cases:
+            alike = (seen.same, seen.quantity) == (asked.same, asked.quantity)
+            if alike and seen.key != asked.key and seen.fits and asked.fits:
+                yield seen, asked
