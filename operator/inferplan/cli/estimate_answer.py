@@ -12,6 +12,7 @@ from inferplan.cli.estimate_document import Answer
 from inferplan.cli.estimate_load import Flags, load_of
 from inferplan.cli.estimate_spec import strict
 from inferplan.cli.inputs import Inputs, inputs_of
+from inferplan.cli.output import encodable
 from inferplan.dialects.registry import releases
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
@@ -190,7 +191,8 @@ def _noted(memory: MemoryEstimate | Missing, performance: Performance | Missing)
 
 def _which(instance: Document) -> EstimatedInstance:
     namespace = str(instance.metadata.get("namespace") or "default")
-    return EstimatedInstance(namespace=namespace, name=instance.name or None, place=instance.place)
+    name, place = encodable(instance.name) or None, encodable(instance.place)
+    return EstimatedInstance(namespace=encodable(namespace), name=name, place=place)
 
 
 def _once(*sentences: str) -> tuple[str, ...]:

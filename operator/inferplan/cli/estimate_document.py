@@ -16,6 +16,7 @@ from inferplan.api.estimate import (
     Unavailable,
 )
 from inferplan.api.values import Confidence, Source
+from inferplan.cli.output import encodable
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import ServingConfig
@@ -25,6 +26,7 @@ from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.result import Interval, Performance
 
 _DIGITS = 6
+_SENTENCE_MAX = 4096  # as api.base.Sentence
 _SURE = frozenset({Source.MEASURED_HERE, Source.CALIBRATED_HERE})
 _LADDER = tuple(Source)  # best first
 _WEIGHTS, _ACTIVATIONS, _CACHE = "weights", "activations", "kv_cache"
@@ -68,14 +70,14 @@ def estimate_document(answer: Answer) -> Estimate:
         source=source,
         confidence=_confidence(source, answer.assumptions),
         unavailable=_unavailable(answer),
-        assumptions=answer.assumptions,
-        notes=answer.notes,
+        assumptions=tuple(map(_sentence, answer.assumptions)),
+        notes=tuple(map(_sentence, answer.notes)),
         instance=answer.instance,
         engine=answer.config.engine,
-        engine_version=answer.config.version,
-        model=answer.config.model,
+        engine_version=_text(answer.config.version),
+        model=_text(answer.config.model),
         accelerator=EstimatedGPUs(
-            product=answer.accelerator.product,
+            product=_text(answer.accelerator.product),
             count=answer.accelerator.count,
             memory_mib=answer.accelerator.memory_mib,
         ),
@@ -120,7 +122,12 @@ def _memory(memory: MemoryEstimate) -> EstimatedMemory:
         ),
         terms=tuple(
             EstimatedTerm(
-                name=term.name, bytes=term.bytes, low=term.low, high=term.high, source=term.source, basis=term.basis
+                name=term.name,
+                bytes=term.bytes,
+                low=term.low,
+                high=term.high,
+                source=term.source,
+                basis=_sentence(term.basis),
             )
             for term in memory.terms
         ),
@@ -150,11 +157,20 @@ def _rounded(value: float) -> float:
     return significant(float(value), _DIGITS)
 
 
+def _text(text: str | None) -> str | None:
+    """What a manifest holds, as any output can hold it."""
+    return None if text is None else encodable(text)
+
+
+def _sentence(text: str) -> str:
+    return encodable(text)[:_SENTENCE_MAX]
+
+
 def _unavailable(answer: Answer) -> dict[str, Unavailable]:
     """Every value that is null, by its path in the printed object."""
     missing = {"memory": answer.memory, "performance": answer.performance, **_parts(answer)}
     return {
-        path: Unavailable(code=value.code, reason=value.reason)
+        path: Unavailable(code=value.code, reason=_sentence(value.reason))
         for path, value in missing.items()
         if isinstance(value, Missing)
     }

@@ -8,6 +8,7 @@ from inferplan.api.instance import WorkloadSpec
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.estimate.load import Load
+from inferplan.web.problems import shown
 
 REQUESTS_MAX = 1_000_000  # as spec.workload.concurrency
 TOKENS_MAX = 100_000_000  # as spec.workload.inputTokens
@@ -43,7 +44,7 @@ def whole_number(most: int) -> Callable[[str], int]:
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdecimal() and 1 <= int(text[: len(str(most)) + 1]) <= most):
-            raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1 to {most}")
+            raise argparse.ArgumentTypeError(f"{shown(text)} must be a whole number from 1 to {most}")
         return int(text)
 
     return read
@@ -65,10 +66,15 @@ def load_of(workload: WorkloadSpec | None, flags: Flags, replicas: int | None) -
     if missing is not None or prompt is None or answer is None:
         return Stated(Missing(Reason.LOAD_UNKNOWN, missing or _NONE))
     if rate is not None:
-        load = Load(None, rate / (replicas or 1), prompt, answer, stated.prefix_share or 0.0)
-        return Stated(load, assumptions=_of_rate(replicas))
-    load = Load(concurrency, None, prompt, answer, stated.prefix_share or 0.0)
-    return Stated(load, notes=_of_both(stated, flags))
+        return Stated(_load(None, rate / (replicas or 1), (prompt, answer), stated), assumptions=_of_rate(replicas))
+    return Stated(_load(concurrency, None, (prompt, answer), stated), notes=_of_both(stated, flags))
+
+
+def _load(concurrency: int | None, rate: float | None, tokens: tuple[int, int], stated: WorkloadSpec) -> Load | Missing:
+    try:
+        return Load(concurrency, rate, *tokens, stated.prefix_share or 0.0)
+    except ValueError as error:  # a rate of 5e-324 shared by two replicas is 0
+        return Missing(Reason.LOAD_UNKNOWN, f"spec.workload: {error}")
 
 
 def _missing(prompt: int | None, answer: int | None, concurrency: int | None, rate: float | None) -> str | None:

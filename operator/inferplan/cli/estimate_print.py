@@ -10,7 +10,7 @@ import yaml
 from inferplan.api.estimate import Estimate
 from inferplan.cli.estimate_files import Refused
 from inferplan.cli.estimate_table import estimate_table
-from inferplan.cli.output import one_line, write
+from inferplan.cli.output import encodable, one_line, write
 
 Answers = Iterable[Estimate | Refused]
 
@@ -67,7 +67,7 @@ PRINTERS: dict[str, Callable[..., int]] = {
 
 def _object(answer: Estimate | Refused) -> dict[str, Any]:
     if isinstance(answer, Refused):
-        return {"error": one_line(answer.reason)}
+        return {"error": encodable(one_line(answer.reason))}
     return answer.model_dump(mode="json", by_alias=True)
 
 
@@ -75,6 +75,5 @@ def _complained(answer: Estimate | Refused) -> bool:
     """Whether it is an error; then it is told on standard error."""
     if isinstance(answer, Estimate):
         return False
-    told = f"inferplan estimate: {one_line(answer.reason)}"
-    print(told.encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    print(encodable(f"inferplan estimate: {one_line(answer.reason)}"), file=sys.stderr)
     return True

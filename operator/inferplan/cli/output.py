@@ -6,9 +6,14 @@ import sys
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
+def encodable(text: str) -> str:
+    """Text as it is; half of a surrogate pair, which no encoding has, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write(text: str) -> None:
-    """Prints text as it is; half of a surrogate pair, which no encoding has, as its escape."""
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    """Prints text, whatever is in it."""
+    sys.stdout.write(encodable(text))
 
 
 def one_line(text: str) -> str:
@@ -18,4 +23,4 @@ def one_line(text: str) -> str:
 
 def note(command: str, text: str) -> None:
     """Prints one line beside a command's output: what a person should know, and no error."""
-    print(f"inferplan {command}: note: {one_line(text)}".encode("utf-8", "backslashreplace").decode(), file=sys.stderr)
+    print(encodable(f"inferplan {command}: note: {one_line(text)}"), file=sys.stderr)
