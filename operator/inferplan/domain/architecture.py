@@ -7,6 +7,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Indexer:
+    """Sparse attention's lightning indexer: a small cache of keys of its own, and the tokens that it lets through.
+
+    Attributes:
+        heads: Query heads.
+        head_dim: Width of a query head, and of the one key per token (and compressed token) that it caches.
+        top_k: Tokens that it lets through.
+        shared: The layer takes over an earlier layer's choice and has neither weights nor cache of its own (GLM-5.2).
+    """
+
+    heads: int
+    head_dim: int
+    top_k: int
+    shared: bool = False
+
+
+@dataclass(frozen=True)
 class Attention:
     """Softmax attention with a cache of keys and values (MHA, GQA, MQA).
 
@@ -20,7 +37,9 @@ class Attention:
         output_gate: The query projection is twice as wide and half of it gates the output (Qwen3-Next, Qwen3.5).
         bias: Biases on q, k and v.
         shares_kv: It reads the cache of an earlier layer and has no key/value projections of its own (Gemma 3n).
-        keys_are_values: It has no value projection; the cache still holds both (Gemma 4, attention_k_eq_v).
+        keys_are_values: The checkpoint has no value projection; the cache still holds both (Gemma 4,
+            attention_k_eq_v). vLLM loads the keys' projection a second time as the values'.
+        indexer: Which blocks of the cache are looked at, None where all are (MiniMax M3).
     """
 
     heads: int
@@ -33,15 +52,7 @@ class Attention:
     bias: bool = False
     shares_kv: bool = False
     keys_are_values: bool = False
-
-
-@dataclass(frozen=True)
-class Indexer:
-    """DeepSeek sparse attention's lightning indexer: a small cache of its own, and the tokens that it lets through."""
-
-    heads: int
-    head_dim: int
-    top_k: int
+    indexer: Indexer | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,7 @@ class LatentAttention:
         qk_rope_head_dim: Width of the part with position, cached once for all heads.
         v_head_dim: Width of a value head.
         indexer: Sparse attention's indexer, None where attention is dense.
+        output_gate: A projection of the input, as wide as all value heads, gates the output (Kimi K3).
     """
 
     heads: int
@@ -64,6 +76,34 @@ class LatentAttention:
     qk_nope_head_dim: int
     qk_rope_head_dim: int
     v_head_dim: int
+    indexer: Indexer | None = None
+    output_gate: bool = False
+
+
+@dataclass(frozen=True)
+class CompressedAttention:
+    """DeepSeek V4's attention: one shared key/value vector per token, of which only a window and compressed ones stay.
+
+    Attributes:
+        heads: Query heads.
+        head_dim: Width of a query head and of the one vector that is key and value.
+        rope_head_dim: Part of it with position.
+        q_lora_rank: Rank of the query's compression.
+        output_groups: Groups of heads that the output projection starts with.
+        output_lora_rank: Width that each group is projected to.
+        window: Tokens that are kept as they are.
+        compress_ratio: Tokens that one compressed vector stands for; 1 where the layer has its window only.
+        indexer: Chooses among the compressed vectors (ratio 4); None where all are looked at.
+    """
+
+    heads: int
+    head_dim: int
+    rope_head_dim: int
+    q_lora_rank: int
+    output_groups: int
+    output_lora_rank: int
+    window: int
+    compress_ratio: int
     indexer: Indexer | None = None
 
 
@@ -87,6 +127,7 @@ class LinearAttention:
     value_head_dim: int
     conv_kernel: int
     kind: str = "gdn"
+    full_rank_gate: bool = False
     state_bits: int | None = None
 
 
@@ -111,7 +152,7 @@ class Mamba:
     state_bits: int | None = None
 
 
-Mixer = Attention | LatentAttention | LinearAttention | Mamba
+Mixer = Attention | LatentAttention | CompressedAttention | LinearAttention | Mamba
 
 
 @dataclass(frozen=True)
