@@ -97,6 +97,6 @@ def _number(value: float) -> str:
 
 
 def _natural(text: str) -> tuple[object, ...]:
-    """ "TP2" before "TP16", "to 8" before "above 128"."""
+    """Sorts numbers as numbers: "to 8" before "to 32" before "above 128"."""
     words = text.replace(",", " ").split()
     return ("above" in words, [int(word) if word.isdigit() else 0 for word in words], text)
