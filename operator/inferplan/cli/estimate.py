@@ -52,7 +52,8 @@ def _answer(instance: Document, files: Files, asked: Asked) -> Estimate | Refuse
     try:
         return estimate_document(answer(instance, files.beside(instance), asked))
     except BadInputError as error:
-        return Refused("; ".join(error.lines))
+        place = f"{instance.place}: "
+        return Refused(place + "; ".join(line.removeprefix(place) for line in error.lines))
     except Exception as error:  # noqa: BLE001  a fault in one document's arithmetic must not lose the other answers
         return Refused(f"{instance.place}: a fault of inferplan, please report it: {type(error).__name__}: {error}")
 

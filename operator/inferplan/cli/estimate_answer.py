@@ -73,7 +73,8 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
     memory = _memory(seen, asked)
     performance = _performance(seen, stated.load, memory, asked)
     if isinstance(memory, Missing) and isinstance(performance, Missing):
-        raise BadInputError(f"{instance.place}: {_field(memory, inputs)}: {memory.reason}")
+        why = memory.reason.removeprefix("model config: ")
+        raise BadInputError(f"{instance.place}: {_field(memory, inputs)}: {why}")
     return Answer(
         instance=_which(instance),
         config=seen.config,

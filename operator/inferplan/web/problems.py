@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 _VALUE_LENGTH_MAX = 60
 _SCALARS = frozenset({"bool", "int", "float", "str"})  # how pydantic names the members of a union of plain values
 _PLAIN = "text, a number, true, false or null"
+_NOT_FINITE = "finite_number"
 
 
 class Spelling(Enum):
@@ -85,12 +86,17 @@ def _follows_from_another(entry: ErrorDetails, entries: Sequence[ErrorDetails]) 
 
 def _problem(entry: ErrorDetails, model: type[BaseModel], spelling: Spelling, prefix: str) -> Problem:
     place = entry["loc"]
-    union = len(place) > 1 and place[-1] in _SCALARS and str(entry["type"]).endswith(("_type", "_parsing"))
-    if union and not _is_field(model, place):
-        message = f"{shown(entry['input'])} must be {_PLAIN}"
-        return Problem(_path(model, place[:-1], spelling, prefix), message)
+    if _is_member(entry) and not _is_field(model, place):
+        wanted = "a finite number" if entry["type"] == _NOT_FINITE else _PLAIN
+        return Problem(_path(model, place[:-1], spelling, prefix), f"{shown(entry['input'])} must be {wanted}")
     message, allowed = _message(entry, model, spelling)
     return Problem(_path(model, place, spelling, prefix), message, allowed)
+
+
+def _is_member(entry: ErrorDetails) -> bool:
+    """Whether the value is none of one member of a union of plain values, which the path then ends with."""
+    place, kind = entry["loc"], str(entry["type"])
+    return len(place) > 1 and place[-1] in _SCALARS and (kind.endswith(("_type", "_parsing")) or kind == _NOT_FINITE)
 
 
 def _message(entry: ErrorDetails, model: type[BaseModel], spelling: Spelling) -> tuple[str, tuple[str, ...] | None]:
