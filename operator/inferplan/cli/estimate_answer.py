@@ -82,7 +82,9 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
         load=stated.load,
         memory=memory,
         performance=performance,
-        assumptions=_once(*loose.assumptions, *about_version, *_assumed(seen, memory), *stated.assumptions),
+        assumptions=_once(
+            *loose.assumptions, *about_version, *_assumed(seen.model, memory, performance), *stated.assumptions
+        ),
         notes=_once(*notes, *_unread(assembled), *stated.notes, *_noted(memory, performance)),
     )
 
@@ -149,7 +151,15 @@ def _performance(
     if isinstance(load, Missing):
         return load
     refused = _too_long(seen.config, load) or _does_not_fit(memory)
-    return refused or asked.estimator.performance(EstimateInput(seen.config, seen.accelerator, seen.model), load)
+    if refused is not None:
+        return refused
+    situation = EstimateInput(seen.config, seen.accelerator, seen.model, _cache_tokens(memory))
+    return asked.estimator.performance(situation, load)
+
+
+def _cache_tokens(memory: MemoryEstimate | Missing) -> float | None:
+    tokens = None if isinstance(memory, Missing) else memory.kv_cache_tokens
+    return None if tokens is None or isinstance(tokens, Missing) else tokens.expected
 
 
 def _too_long(config: ServingConfig, load: Load) -> Missing | None:
@@ -177,9 +187,8 @@ def _field(missing: Missing, inputs: Inputs) -> str:
     return "spec.model.configMapRef" if model.config_map_ref is not None else "spec.model.id"
 
 
-def _assumed(seen: Observation, memory: MemoryEstimate | Missing) -> tuple[str, ...]:
-    model = () if isinstance(seen.model, Missing) else seen.model.assumptions
-    return (*model, *(() if isinstance(memory, Missing) else memory.assumptions))
+def _assumed(*parts: ModelCard | MemoryEstimate | Performance | Missing) -> tuple[str, ...]:
+    return tuple(told for part in parts if not isinstance(part, Missing) for told in part.assumptions)
 
 
 def _unread(assembled: Assembled) -> tuple[str, ...]:

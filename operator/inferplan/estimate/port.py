@@ -19,11 +19,13 @@ class EstimateInput:
         config: Engine, version, and settings with the version's defaults filled in.
         accelerator: GPUs of one replica.
         model: The model's geometry.
+        cache_tokens: Tokens that the replica's KV cache holds, None where that is not known.
     """
 
     config: ServingConfig
     accelerator: Accelerator
     model: ModelCard
+    cache_tokens: float | None = None
 
 
 class Estimator(Protocol):

@@ -40,6 +40,7 @@ class Performance:
         requests_per_second: Requests that the replica finishes per second.
         source: The weakest basis that the values rest on.
         saturated: Requests arrive faster than they are served: throughput has a value, latency has none.
+        assumptions: What was assumed where nothing is known, each a sentence.
         notes: What a reader of the values should know, each a sentence.
     """
 
@@ -49,4 +50,5 @@ class Performance:
     requests_per_second: Interval | Missing
     source: Source
     saturated: bool = False
+    assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
