@@ -45,6 +45,18 @@ _MODELOPT: Mapping[str, Scheme] = MappingProxyType(
         "W8A16": Scheme(NumberFormat.INT8, None, Scaling.CHANNEL),
     }
 )
+_FORMATS: Mapping[str, Scheme] = MappingProxyType(
+    # What llm-compressor writes by `format` (compressed-tensors, CompressionFormat)
+    {
+        "float-quantized": FP8_PER_CHANNEL,
+        "naive-quantized": FP8_PER_CHANNEL,
+        "int-quantized": _INT8_PER_CHANNEL,
+        "pack-quantized": grouped(NumberFormat.INT4, 128, zero_points=False),
+        "nvfp4-pack-quantized": NVFP4,
+        "mxfp4-pack-quantized": MXFP4,
+    }
+)
+_FORMAT_SPREAD = 0.04
 _KV_FORMATS: Mapping[str, NumberFormat] = MappingProxyType(
     {"FP8": NumberFormat.FP8, "NVFP4": NumberFormat.NVFP4, "INT8": NumberFormat.INT8}
 )
@@ -58,7 +70,7 @@ def read_compressed_tensors(config: QuantizationConfig) -> Quantization:
     """
     groups = config.fields.get("config_groups")
     if not isinstance(groups, Mapping) or not groups:
-        raise ValueError("quantization_config.config_groups must describe a group at least")
+        return _by_format(config)
     found: list[tuple[tuple[str, ...], Scheme]] = []
     for name, group in groups.items():
         found += [_group(f"quantization_config.config_groups.{name}", group)]
@@ -118,6 +130,26 @@ def _assembled(config: QuantizationConfig, found: list[tuple[tuple[str, ...], Sc
         _kv_format(config),
         parts=parts,
         assumptions=(*config.cut_lists(), *assumed),
+    )
+
+
+def _by_format(config: QuantizationConfig) -> Quantization:
+    """A compressed-tensors config without its groups: `format` tells the formats, not their scales."""
+    name = str(config.fields.get("format") or "")
+    scheme = _FORMATS.get(name)
+    if scheme is None:
+        known = ", ".join(_FORMATS)
+        raise ValueError(
+            f"quantization_config.config_groups must describe a group, or format be one of {known}, not {short(name)}"
+        )
+    sentence = f"quantization_config has no config_groups: the usual shape of {name} assumed"
+    return Quantization(
+        config.method,
+        scheme,
+        config.kept("lm_head"),
+        _kv_format(config),
+        assumptions=(*config.cut_lists(), sentence),
+        spread=_FORMAT_SPREAD,
     )
 
 

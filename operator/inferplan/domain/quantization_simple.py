@@ -57,22 +57,23 @@ def read_awq(config: QuantizationConfig) -> Quantization:
     group = _group(config, "group_size" if "group_size" in config.fields else "q_group_size")
     scheme = grouped(bits, group, zero_points=config.fields.get("zero_point", True) is not False)
     head = () if config.fields.get("lm_head") is True else ("lm_head",)
-    return Quantization(config.method, scheme, config.kept(*head), assumptions=config.cut_lists())
+    named = {"w_bit", "q_group_size"} & {*config.fields}
+    assumptions = (*config.cut_lists(), *(() if named else _unstated(config, bits=4, group_size=128)))
+    return Quantization(config.method, scheme, config.kept(*head), assumptions=assumptions)
 
 
 def read_gptq(config: QuantizationConfig) -> Quantization:
     """Integer weights in groups. Zero points are stored for symmetric ones too; `dynamic` has rules per module."""
-    scheme = grouped(config.integer_format("bits"), _group(config, "group_size"), zero_points=True)
+    scheme = grouped(config.integer_format("bits", 4), _group(config, "group_size"), zero_points=True)
     head = () if config.fields.get("lm_head") is True else ("lm_head",)
     kept, parts = _dynamic(config, scheme)
-    return Quantization(
-        config.method, scheme, (*config.kept(*head), *kept), parts=parts, assumptions=config.cut_lists()
-    )
+    assumptions = (*config.cut_lists(), *_unstated(config, bits=4, group_size=128))
+    return Quantization(config.method, scheme, (*config.kept(*head), *kept), parts=parts, assumptions=assumptions)
 
 
 def read_auto_round(config: QuantizationConfig) -> Quantization:
     """AutoRound: as GPTQ, with `extra_config` per module."""
-    scheme = grouped(config.integer_format("bits"), _group(config, "group_size"), zero_points=True)
+    scheme = grouped(config.integer_format("bits", 4), _group(config, "group_size"), zero_points=True)
     extra = _object(config, "extra_config")
     kept = [name for name, rule in extra.items() if _bits_of(rule, scheme.weights.bits) >= NumberFormat.BF16.bits]
     parts = tuple(
@@ -80,7 +81,10 @@ def read_auto_round(config: QuantizationConfig) -> Quantization:
         for name, rule in extra.items()
         if _bits_of(rule, scheme.weights.bits) == NumberFormat.INT8.bits
     )
-    return Quantization(config.method, scheme, (*config.kept("lm_head"), *read_patterns(kept)), parts=parts)
+    assumptions = (*config.cut_lists(), *_unstated(config, bits=4, group_size=128))
+    return Quantization(
+        config.method, scheme, (*config.kept("lm_head"), *read_patterns(kept)), parts=parts, assumptions=assumptions
+    )
 
 
 def read_bitsandbytes(config: QuantizationConfig) -> Quantization:
@@ -146,6 +150,13 @@ def _fp8_scheme(config: QuantizationConfig) -> Scheme:
     if not isinstance(block, list | tuple) or not all(type(side) is int and side > 0 for side in block):
         raise ValueError(f"quantization_config.weight_block_size must hold two whole numbers, not {short(block)}")
     return MXFP8 if tuple(block) == (1, 32) else Scheme(NumberFormat.FP8, NumberFormat.FP8, Scaling.BLOCK, block[-1])
+
+
+def _unstated(config: QuantizationConfig, **usual: int) -> tuple[str, ...]:
+    """A sentence for each field that the config leaves out."""
+    return tuple(
+        f"quantization_config has no {key}: {value} assumed" for key, value in usual.items() if key not in config.fields
+    )
 
 
 def _group(config: QuantizationConfig, key: str) -> int:

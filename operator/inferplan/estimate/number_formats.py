@@ -56,6 +56,7 @@ class _Usual:
     scheme: Scheme
     reach: Reach = Reach.LINEAR
     spread: float = 0.0
+    kept: tuple[str, ...] = ()
 
 
 _GROUP_128 = grouped(NumberFormat.INT4, 128, zero_points=True)
@@ -71,7 +72,9 @@ _USUAL: tuple[_Usual, ...] = (
     _Usual(r"mxfp4", MXFP4),
     _Usual(r"nvfp4|modelopt_fp4|petit|(?<![a-z])fp4", NVFP4, spread=_USUAL_SPREAD),
     _Usual(r"(fp8|float8).*block|block.*fp8", FP8_PER_BLOCK),
-    _Usual(r"fp8_per_channel|fbgemm|ptpc|fp8[-_ ]dynamic", FP8_PER_CHANNEL),
+    # Meta's recipe, the only one of that name: "Llama 3.1 405B FP8" leaves attention and the outer layers alone
+    _Usual(r"fbgemm", FP8_PER_CHANNEL, spread=_USUAL_SPREAD, kept=("self_attn", "model.layers.0")),
+    _Usual(r"fp8_per_channel|ptpc|fp8[-_ ]dynamic", FP8_PER_CHANNEL),
     _Usual(r"w4a8", grouped(NumberFormat.INT4, 128, zero_points=False), spread=_USUAL_SPREAD),
     _Usual(r"fp8|float8|w8a8[-_ ]?fp8|^modelopt$", FP8_PER_TENSOR),
     _Usual(
@@ -151,7 +154,8 @@ def _words_in_id(model: str | None) -> str:
 
 def _quantization(method: str, found: _Usual, sentence: str) -> Quantization:
     assumptions = (sentence,) if sentence else ()
-    return Quantization(method, found.scheme, _HEAD, reach=found.reach, assumptions=assumptions, spread=found.spread)
+    kept = (*_HEAD, *read_patterns(found.kept))
+    return Quantization(method, found.scheme, kept, reach=found.reach, assumptions=assumptions, spread=found.spread)
 
 
 def _described(found: _Usual) -> str:

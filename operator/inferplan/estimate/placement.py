@@ -25,8 +25,9 @@ _SMALLEST = 512
 class Remainder(StrEnum):
     """Stages that take the layers that do not divide.
 
-    get_pp_indices: vLLM to 0.7 gives all to the last stage, later one each to those before the last, from behind
-    (vllm/distributed/utils.py, 0.6.6 to 0.33.0); SGLang one each to the last ones (srt/distributed/utils.py, 0.5.23).
+    get_pp_indices: vLLM to 0.7 and SGLang to 0.5.7 give all to the last stage, later vLLM one each to those before the
+    last, from behind (vllm/distributed/utils.py, 0.6.6 to 0.33.0), and SGLang one each to the last ones
+    (srt/distributed/utils.py, 0.4.6 to 0.5.23).
     """
 
     ALL_LAST = "allLast"
@@ -108,11 +109,12 @@ def layout_of(config: ServingConfig, capability: int | None) -> Layout | Missing
 
 
 def _remainder(config: ServingConfig) -> Remainder:
-    if config.engine is not Engine.VLLM:
-        return Remainder.LAST_ONES
-    found = re.match(r"\D*(\d+)\.(\d+)", config.version or "")
-    old = found is not None and (int(found[1]), int(found[2])) < (0, 8)
-    return Remainder.ALL_LAST if old else Remainder.BEFORE_LAST
+    found = re.match(r"\D*(\d+)\.(\d+)(?:\.(\d+))?", config.version or "")
+    release = tuple(int(part or 0) for part in found.groups()) if found else None
+    changed = (0, 8, 0) if config.engine is Engine.VLLM else (0, 5, 8)
+    if release is not None and release < changed:
+        return Remainder.ALL_LAST
+    return Remainder.BEFORE_LAST if config.engine is Engine.VLLM else Remainder.LAST_ONES
 
 
 def _tower_ranks(config: ServingConfig, tensor: int) -> int:
