@@ -11,7 +11,7 @@ from inferplan.domain.architecture import Attention, DenseMLP, LatentAttention, 
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, Tower
 from inferplan.domain.module_patterns import read_patterns
-from inferplan.domain.quantization import NumberFormat, Part, Quantization, Reach
+from inferplan.domain.quantization import Part, Quantization, Reach
 from inferplan.domain.quantization_simple import FP8_PER_BLOCK, MXFP4, NVFP4
 from inferplan.domain.units import GIB
 from inferplan.estimate.number_formats import WeightFormat
@@ -95,8 +95,8 @@ def test_the_allocator_keeps_a_rest_of_up_to_1_mib() -> None:
     [
         (DEEPSEEK_V3, 671.03e9, 36.6e9),  # 671B and 37B in its technical report (arXiv 2412.19437)
         (QWEN3_235B, 235.09e9, 21.57e9),  # 235B and 22B, embedding included (arXiv 2505.09388)
-        (gpt_oss(36, 128), 116.8e9, 4.55e9),  # 116.83B and 5.13B, embedding included (arXiv 2508.10925)
-        (gpt_oss(24, 32), 20.9e9, 3.03e9),  # 20.91B and 3.61B
+        (gpt_oss(36, 128), 116.8e9, 5.13e9),  # 116.83B and 5.13B without the embedding (arXiv 2508.10925)
+        (gpt_oss(24, 32), 20.9e9, 3.61e9),  # 20.91B and 3.61B
     ],
 )
 def test_published_parameter_counts_come_out(card: ModelCard, total: float, active: float) -> None:
@@ -191,7 +191,7 @@ def test_kept_modules_and_parts_have_their_own_formats() -> None:
 def test_a_head_that_a_part_names_is_quantized() -> None:
     served = WeightFormat(16, Quantization("test", None, HEAD, parts=(Part(HEAD, NVFP4),)))
     assert weight_table(LLAMA, served, Layout()).by_role()[Role.LM_HEAD] == pytest.approx(
-        128_256 * 4096 * 4.5 / 8, rel=1e-3
+        128_256 * 4096 * 4.5 / 8, rel=5e-3
     )
 
 
@@ -200,7 +200,7 @@ def test_pipeline_stages_take_their_layers_and_ends() -> None:
     assert stages(61, Layout(pipeline=4, remainder=Remainder.ALL_LAST))[-1] == (45, 61)
     assert stages(62, Layout(pipeline=4, remainder=Remainder.LAST_ONES)) == ((0, 15), (15, 30), (30, 46), (46, 62))
     first, last = weight_table(LLAMA, PLAIN, Layout(pipeline=2)).stage_bytes
-    assert dict(first)[Role.EMBEDDING] == dict(last)[Role.LM_HEAD] == 128_256 * 4096 * 2 + (1 << 20) * 0
+    assert dict(first)[Role.EMBEDDING] == dict(last)[Role.LM_HEAD] == 128_256 * 4096 * 2
     assert dict(first)[Role.LM_HEAD] == dict(last)[Role.EMBEDDING] == 0
 
 
@@ -219,11 +219,7 @@ def test_prediction_layers_are_loaded_to_speculate_only() -> None:
 def test_towers_are_shared_repeated_or_left_out() -> None:
     seeing = replace(LLAMA, towers=(Tower("vision", 400_000_000, "test"),))
     sizes = [weight_table(seeing, PLAIN, Layout(2, towers=ranks)).by_role().get(Role.TOWER) for ranks in (2, 1, 0)]
-    assert sizes == [
-        400_000_000 + 2**20 - 400_000_000 % 2**20 if False else allocated(400_000_000),
-        allocated(800_000_000),
-        None,
-    ]
+    assert sizes == [allocated(400_000_000), allocated(800_000_000), None]
 
 
 @pytest.mark.parametrize(
