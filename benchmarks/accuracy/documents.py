@@ -7,6 +7,7 @@ say stays out, so that the version's own defaults count.
 import json
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.accuracy.serving import Row
 
 Document = dict[str, Any]
 
-_NAME_MAX = 63
+_NAME_MAX, _DIGEST = 63, 8
 _GPU_WITHOUT_NAME = re.compile(r"^~?(\d+)\s?GB\b.*\bGPU\b")
 _CONFIGS = {
     "meta-llama/Llama-3.1-70B": "meta-llama--Meta-Llama-3.1-70B",
@@ -70,8 +71,11 @@ def instance(name: str, spec: Mapping[str, Any]) -> Document:
 
 
 def slug(name: str) -> str:
-    """A name that Kubernetes takes. "Qwen3.5 B300" becomes "qwen3-5-b300"."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_NAME_MAX].strip("-")
+    """A name that Kubernetes takes, and that no other has. "Qwen3.5 B300" becomes "qwen3-5-b300"."""
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if len(plain) <= _NAME_MAX:
+        return plain
+    return f"{plain[: _NAME_MAX - _DIGEST - 1].strip('-')}-{sha256(name.encode()).hexdigest()[:_DIGEST]}"
 
 
 def _said(value: Any) -> Any:  # noqa: ANN401  any part of a document

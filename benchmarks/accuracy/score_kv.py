@@ -24,8 +24,10 @@ class Sized:
 
     @property
     def error(self) -> float | None:
-        """How far off, as a share of what the log said."""
-        return None if self.expected is None else relative_error(self.expected, self.case.measured)
+        """How far off, as a share of what the log said; None of a server that did not start."""
+        if self.expected is None or not self.case.fits:
+            return None
+        return relative_error(self.expected, self.case.measured)
 
 
 def sized(cases: Sequence[Case], outputs: Sequence[Output]) -> list[Sized]:
@@ -44,18 +46,20 @@ def _one(case: Case, output: Output) -> Sized:
 
 def capacity_lines(found: Sequence[Sized]) -> Iterator[Line]:
     """Capacity from the arguments alone."""
+    what = "KV capacity from args"
     holding = [one for one in found if one.case.fits]
     known = [one for one in holding if one.case.known]
     assumed = [one for one in holding if not one.case.known]
-    yield _line("kv.args.median", "KV capacity from args, median error, utilization stated", known, 0.5, 0.03)
-    yield _line("kv.args.p90", "the same, 90th percentile", known, 0.9, 0.10)
-    yield _line("kv.assumed.median", "utilization not stated (default assumed), median error", assumed, 0.5, None)
-    yield _line("kv.assumed.p90", "the same, 90th percentile", assumed, 0.9, None)
+    yield _line("kv.args.median", f"{what}, median error, utilization stated", known, 0.5, 0.03)
+    yield _line("kv.args.p90", f"{what}, 90th percentile, utilization stated", known, 0.9, 0.10)
+    yield _line("kv.assumed.median", f"{what}, median error, utilization not stated", assumed, 0.5, None)
+    yield _line("kv.assumed.p90", f"{what}, 90th percentile, utilization not stated", assumed, 0.9, None)
     covered = [one.covered for one in known if one.expected is not None]
-    yield Line("kv.args.coverage", "its 80 % intervals cover", share(covered), len(covered), len(known), _COVERAGE)
+    size = (len(covered), len(known))
+    yield Line("kv.args.coverage", f"{what}: 80 % intervals cover", share(covered), *size, _COVERAGE)
     refused = [one for one in found if not one.case.fits]
     told = [one.fits is False or one.expected == 0 for one in refused]
-    yield Line("kv.does_not_fit", "told that the model does not fit", share(told), len(told), len(told))
+    yield Line("kv.does_not_fit", "KV capacity: told that a model does not fit", share(told), len(told), len(told))
 
 
 _COVERAGE = Target(least=0.75, most=0.90)

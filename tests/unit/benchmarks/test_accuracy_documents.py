@@ -36,9 +36,10 @@ def test_a_document_is_an_instance_with_a_name_that_kubernetes_takes() -> None:
     assert document["spec"] == {"engine": "vllm"}
 
 
-def test_names_end_within_the_limit() -> None:
-    assert len(slug("x" * 70)) == 63
-    assert not slug("a" * 62 + "_b" + "c").endswith("-")
+def test_long_names_stay_within_the_limit_and_apart() -> None:
+    names = [slug("x" * 70 + end) for end in "ab"]
+    assert [len(name) for name in names] == [63, 63]
+    assert names[0] != names[1]
 
 
 def test_a_measurement_says_layout_and_load_and_no_flag_that_the_file_omits(configs: Configs) -> None:
