@@ -124,6 +124,6 @@ def test_a_dtype_counts_and_an_unknown_one_is_named() -> None:
 
 def test_what_is_assumed_widens_the_interval() -> None:
     exact, assumed = (weight_table(LLAMA, served(text), Layout()) for text in ("fp8", "awq"))
-    assert (exact.high - exact.low) / exact.size_bytes == pytest.approx(0.01, rel=0.01)
+    assert 0.02 < (exact.high - exact.low) / exact.size_bytes < 0.03  # 1 % of all and 2 % of the matrices
     assert (assumed.high - assumed.low) / assumed.size_bytes > 0.05
     assert assumed.assumptions == served("awq").assumptions
