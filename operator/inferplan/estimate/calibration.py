@@ -1,0 +1,124 @@
+"""What an instance's own measurements say about the step model (performance-model section 3). Pure.
+
+The model's ITL is the sum of three parts and its TTFT of two (service.Flow.parts); each part gets a multiplier
+
+    ITL  = fixed x a + growing x b + prompts x c
+    TTFT = prompts' x c + waiting x d
+
+whose logarithms have a normal prior around 0, as wide as the model is off on public measurements. Windows with
+measured ITL and TTFT pull them: the maximum of the posterior is found by Gauss-Newton on the logarithms. One window
+fixes a scale; several at different loads tell the parts apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import exp, sqrt
+
+import numpy as np
+
+from inferplan.estimate.service import Multipliers
+from inferplan.estimate.speed_constants import Spread
+from inferplan.estimate.step_shape import Floats
+
+PRIOR = (0.15, 0.15, 0.30, 0.60)
+"""Standard deviations of the logarithms of (fixed, growing, prompts, waiting): the model's own errors by part on models
+that it was not fitted on (benchmarks/results/accuracy.md)."""
+
+_ITL_NOISE, _TTFT_NOISE = 0.03, 0.10
+"""Standard deviation of the logarithm of a window's mean at one load; repeated public runs of one deployment differ by
+1 to 3 % in TPOT and 5 to 15 % in TTFT (serving_measurements.csv, copies measured on different days)."""
+
+_STEPS = 12
+_Z80 = 1.2816  # standard normal quantile of 90 %: an 80 % interval
+_LARGEST_STEP = 1.0
+_MODEL_ERROR = {"itl": 0.055, "ttft": 0.16}
+"""What is left at another load after one window: standard deviations of the logarithm (accuracy.md, seen)."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One measured window and what the model makes of its load.
+
+    Attributes:
+        itl_seconds: Measured mean, None where it is missing.
+        ttft_seconds: Measured mean, None where it is missing.
+        parts: The model's parts at that load (service.Flow.parts), one number each.
+        weight: 1 for the newest window, less for older ones.
+    """
+
+    itl_seconds: float | None
+    ttft_seconds: float | None
+    parts: tuple[float, float, float, float, float]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Multipliers learned of one instance.
+
+    Attributes:
+        multipliers: On the model's parts.
+        windows: How many windows they rest on.
+        residuals: Standard deviation of the logarithms of measured over modelled, "itl" and "ttft", after the fit.
+    """
+
+    multipliers: Multipliers
+    windows: int
+    residuals: dict[str, float] = field(default_factory=dict)
+
+    def spread(self, what: str) -> Spread:
+        """The 80 % interval of measured over estimated: what the fit leaves, and what another load adds."""
+        sigma = sqrt(self.residuals.get(what, 0.0) ** 2 + _MODEL_ERROR[what] ** 2 / sqrt(max(1, self.windows)))
+        return Spread(exp(-_Z80 * sigma), exp(_Z80 * sigma))
+
+
+def calibrate(windows: Sequence[Window], prior: tuple[float, float, float, float] = PRIOR) -> Calibration | None:
+    """Multipliers that the windows speak for; None where no window has a measurement."""
+    rows = [row for window in windows for row in _rows(window)]
+    if not rows:
+        return None
+    parts = np.array([row.parts for row in rows])
+    measured, noise = np.array([row.measured for row in rows]), np.array([row.noise for row in rows])
+    logs = _posterior(parts, np.log(measured), noise, np.array(prior))
+    left = np.log(measured) - np.log((parts * np.exp(logs)).sum(axis=1))
+    residuals = {name: _root_mean_square(left, rows, name) for name in ("itl", "ttft")}
+    fixed, growing, prompts, waiting = (float(value) for value in np.exp(logs))
+    return Calibration(Multipliers(fixed, growing, prompts, waiting), len(windows), residuals)
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    measured: float
+    parts: tuple[float, float, float, float]
+    noise: float
+
+
+def _rows(window: Window) -> list[_Row]:
+    fixed, growing, prompts, prefill, waiting = window.parts
+    scale = 1.0 / sqrt(window.weight)
+    rows = []
+    if window.itl_seconds is not None and window.itl_seconds > 0:
+        rows.append(_Row("itl", window.itl_seconds, (fixed, growing, prompts, 0.0), _ITL_NOISE * scale))
+    if window.ttft_seconds is not None and window.ttft_seconds > 0:
+        rows.append(_Row("ttft", window.ttft_seconds, (0.0, 0.0, prefill, waiting), _TTFT_NOISE * scale))
+    return rows
+
+
+def _posterior(parts: Floats, measured: Floats, noise: Floats, prior: Floats) -> Floats:
+    """Most likely logarithms of the multipliers: Gauss-Newton, each step at most a factor e."""
+    logs = np.zeros(parts.shape[1])
+    precision = np.diag(1.0 / prior**2)
+    for _ in range(_STEPS):
+        scaled = parts * np.exp(logs)
+        total = scaled.sum(axis=1)
+        slopes = scaled / total[:, None] / noise[:, None]
+        missing = (measured - np.log(total)) / noise
+        step = np.linalg.solve(slopes.T @ slopes + precision, slopes.T @ missing - precision @ logs)
+        logs = logs + np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
+    return logs
+
+
+def _root_mean_square(left: Floats, rows: Sequence[_Row], name: str) -> float:
+    chosen = [value for value, row in zip(left, rows, strict=True) if row.name == name]
+    return sqrt(sum(value**2 for value in chosen) / len(chosen)) if chosen else 0.0

@@ -1,0 +1,276 @@
+"""From a model, its number formats, the ranks and the GPU to what a step works on (step_shape.py)."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from math import ceil
+
+from inferplan.api.reasons import Reason
+from inferplan.domain.architecture import (
+    Attention,
+    DenseMLP,
+    FeedForward,
+    LatentAttention,
+    Layer,
+    LinearAttention,
+    Mamba,
+    Mixer,
+    MixtureOfExperts,
+)
+from inferplan.domain.gpu import GPU, Interconnect, Precision, Vendor
+from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.quantization import NumberFormat
+from inferplan.estimate.number_formats import WeightFormat
+from inferplan.estimate.placement import Layout
+from inferplan.estimate.step_shape import KERNELS, LayerGroup, StepShape
+from inferplan.estimate.tensors import Role
+from inferplan.estimate.weights import WeightEntry, weight_table
+
+_TERA, _GIGA = 1e12, 1e9
+_OUTSIDE = frozenset({Role.EMBEDDING, Role.LM_HEAD, Role.TOWER})
+_PEAK: Mapping[NumberFormat, Precision] = {
+    NumberFormat.BF16: Precision.BF16,
+    NumberFormat.FP8: Precision.FP8,
+    NumberFormat.MXFP8: Precision.FP8,
+    NumberFormat.INT8: Precision.INT8,
+    NumberFormat.NVFP4: Precision.FP4,
+    NumberFormat.MXFP4: Precision.FP4,
+}
+_HALVES = (Precision.BF16, Precision.FP16)
+_FP32_SHARE = 0.5  # TF32 runs at half the rate of BF16 on every tensor core (NVIDIA A100, H100 datasheets)
+_ACTIVATION_BYTES = 2
+_STATE_BYTES = 4  # recurrent states are kept in 32 bits unless the config says otherwise
+_BITS_PER_BYTE = 8
+_INDEX_SCALE_BYTES = 4  # one fp32 scale per fp8 index key (DeepSeek-V3.2, vllm/v1/attention/backends/mla/indexer.py)
+
+DENSE_KERNELS = 4
+"""Norm, gate and up, activation, down: what a dense MLP launches."""
+
+SHARED_KERNELS = 3
+"""Gate and up, activation, down of the shared experts."""
+
+_GEMM_SHARE = {Vendor.NVIDIA: 1.0, Vendor.AMD: 0.64}
+"""Share of the peak that large matrix products reach, against NVIDIA's: MI300X 668 of 1,307 TFLOP/s, H100 794 of 989
+in BF16 (stas00/ml-engineering, compute/accelerator): 0.511 / 0.803 = 0.64."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What decides how long a step takes, apart from the load.
+
+    Attributes:
+        card: The model.
+        served: The formats of its weights.
+        layout: How ranks share it.
+        gpu: The GPU.
+        cache_bytes: Bytes of one value in the KV cache.
+        attention_ranks: Data-parallel copies of the attention.
+        engine_is_sglang: SGLang instead of vLLM.
+        serial_cpu: vLLM's first engine (V0).
+        prefill_apart: Prompts have steps of their own.
+        receive_interval: SGLang's scheduler_recv_interval where it is stated.
+    """
+
+    card: ModelCard
+    served: WeightFormat
+    layout: Layout
+    gpu: GPU
+    cache_bytes: float
+    attention_ranks: int = 1
+    engine_is_sglang: bool = False
+    serial_cpu: bool = False
+    prefill_apart: bool = False
+    receive_interval: int | None = None
+
+
+@lru_cache(maxsize=512)
+def step_shape(deployment: Deployment) -> StepShape | Missing:
+    """What a step of the deployment works on; why not where a number that it needs is not known."""
+    gpu, layout = deployment.gpu, deployment.layout
+    half = _peak(gpu, NumberFormat.BF16)
+    if gpu.bandwidth_gb_per_second is None or half is None:
+        return Missing(Reason.ACCELERATOR_UNKNOWN, f"the memory bandwidth or peak of {gpu.name} is not known")
+    link = gpu.interconnect_gb_per_second
+    several = layout.tensor * deployment.attention_ranks > 1
+    if several and link is None:
+        return Missing(Reason.ACCELERATOR_UNKNOWN, f"how fast several {gpu.name} exchange data is not known")
+    table = weight_table(deployment.card, deployment.served, layout)
+    try:
+        groups = tuple(_groups(deployment, table.entries))
+    except ValueError as error:
+        return Missing(Reason.MODEL_UNSUPPORTED, f"model config: {error}")
+    return StepShape(
+        groups=groups,
+        head_bytes=_head_bytes(table.entries),
+        hidden_bytes=deployment.card.hidden_size * _ACTIVATION_BYTES,
+        bytes_per_second=gpu.bandwidth_gb_per_second * _GIGA,
+        link_bytes_per_second=link * _GIGA if several and link is not None else float("inf"),
+        attention_flops_per_second=half,
+        fast_link=gpu.interconnect is not Interconnect.PCIE,
+        expert_parallel=layout.expert_groups > 1,
+        attention_ranks=deployment.attention_ranks,
+        stages=layout.pipeline,
+        gemm_share=1.0 if gpu.vendor is None else _GEMM_SHARE[gpu.vendor],
+        sglang=deployment.engine_is_sglang,
+        serial_cpu=deployment.serial_cpu,
+        prefill_apart=deployment.prefill_apart,
+        receive_interval=deployment.receive_interval,
+    )
+
+
+def _head_bytes(entries: Iterable[WeightEntry]) -> float:
+    """Bytes of the output head on one GPU; the embedding's where it is the same matrix."""
+    sizes = {entry.role: entry.size_bytes for entry in entries}
+    return float(sizes.get(Role.LM_HEAD, sizes.get(Role.EMBEDDING, 0)))
+
+
+def _peak(gpu: GPU, number_format: NumberFormat) -> float | None:
+    """Operations per second in a format; of 16 bits where the GPU has none for it."""
+    half = next((gpu.tflops[name] for name in _HALVES if name in gpu.tflops), None)
+    if number_format is NumberFormat.FP32:
+        return None if half is None else half * _TERA * _FP32_SHARE
+    precision = _PEAK.get(number_format)
+    found = half if precision is None else gpu.tflops.get(precision, half)
+    return None if found is None else found * _TERA
+
+
+def _groups(deployment: Deployment, entries: Iterable[WeightEntry]) -> Iterable[LayerGroup]:
+    """Layers with the same parts in the same formats, together."""
+    of_layer: dict[int, list[WeightEntry]] = {number: [] for number in range(len(deployment.card.layers))}
+    for entry in entries:
+        for number in entry.layers if entry.role not in _OUTSIDE else ():
+            of_layer.get(number, []).append(entry)
+    kinds: dict[tuple[int, ...], list[int]] = {}
+    for number, members in of_layer.items():
+        key = (id(deployment.card.layers[number]), *map(id, members))
+        kinds.setdefault(key, []).append(number)
+    for numbers in kinds.values():
+        layer = deployment.card.layers[numbers[0]]
+        yield replace(_group(deployment, layer, of_layer[numbers[0]]), count=len(numbers))
+
+
+def _group(deployment: Deployment, layer: Layer, entries: list[WeightEntry]) -> LayerGroup:
+    linear = [entry for entry in entries if entry.role is not Role.EXPERTS]
+    experts = [entry for entry in entries if entry.role is Role.EXPERTS]
+    moe = layer.feed_forward if isinstance(layer.feed_forward, MixtureOfExperts) else None
+    group = LayerGroup(
+        count=1,
+        linear_bytes=float(sum(entry.size_bytes for entry in linear)),
+        linear_flops=sum(2.0 * entry.parameters for entry in linear),
+        linear_flops_per_second=_mixed_peak(deployment.gpu, linear),
+        expert_bytes=float(sum(entry.size_bytes for entry in experts)),
+        experts=moe.experts if moe is not None else 0,
+        top_k=moe.top_k if moe is not None else 0,
+        expert_flops=sum(2.0 * entry.parameters * entry.active for entry in experts),
+        expert_flops_per_second=_mixed_peak(deployment.gpu, experts),
+        kernels=_kernels(layer, entries),
+        reductions=_reductions(deployment, layer),
+    )
+    return _with_mixer(group, layer.mixer, deployment)
+
+
+def _mixed_peak(gpu: GPU, entries: Iterable[WeightEntry]) -> float:
+    """The peak of matrices in several formats: all operations over the time that they take at their own peaks."""
+    parts = [(2.0 * entry.parameters * entry.active, _peak(gpu, entry.compute) or 1.0) for entry in entries]
+    seconds = sum(flops / peak for flops, peak in parts)
+    return sum(flops for flops, _ in parts) / seconds if seconds > 0 else 1.0
+
+
+def _reductions(deployment: Deployment, layer: Layer) -> int:
+    """One collective after each part of the layer that ranks share."""
+    shared = deployment.layout.tensor * deployment.attention_ranks > 1
+    return (int(layer.mixer is not None) + int(layer.feed_forward is not None)) if shared else 0
+
+
+def _kernels(layer: Layer, entries: list[WeightEntry]) -> tuple[float, ...]:
+    """Kernels that a layer launches, by kind."""
+    quantized = {entry.role for entry in entries if entry.compute not in {NumberFormat.BF16, NumberFormat.FP32}}
+    found = Counter[str](_mixer_kind(layer.mixer))
+    found["quantize"] += int(layer.mixer is not None and Role.ATTENTION in quantized)
+    found.update(_feed_forward_kinds(layer.feed_forward, entries, quantized))
+    return tuple(float(found[kind]) for kind in KERNELS)
+
+
+def _mixer_kind(mixer: Mixer | None) -> tuple[str, ...]:
+    match mixer:
+        case None:
+            return ()
+        case Attention():
+            return ("attention",)
+        case LatentAttention():
+            return ("latent",) if mixer.indexer is None else ("indexed",)
+        case LinearAttention() | Mamba():
+            return ("state",)
+        case _:
+            raise ValueError(f"the speed of {type(mixer).__name__} is not modelled")
+
+
+def _feed_forward_kinds(part: FeedForward | None, entries: list[WeightEntry], quantized: set[Role]) -> dict[str, int]:
+    if part is None:
+        return {}
+    if isinstance(part, DenseMLP):
+        return {"plain": DENSE_KERNELS, "quantize": int(Role.MLP in quantized)}
+    shared = SHARED_KERNELS if part.shared_intermediate_size else 0
+    if any(entry.role is Role.EXPERTS and _PEAK.get(entry.compute) is Precision.FP4 for entry in entries):
+        return {"plain": shared, "fused_expert": 1}
+    return {"plain": shared, "expert": 1, "quantize": int(Role.EXPERTS in quantized)}
+
+
+def _with_mixer(group: LayerGroup, mixer: Mixer | None, deployment: Deployment) -> LayerGroup:
+    """The group with what its attention reads and computes."""
+    ranks = deployment.layout.tensor
+    match mixer:
+        case Attention():
+            return replace(group, **_attention(mixer, ranks, deployment.cache_bytes))
+        case LatentAttention():
+            return replace(group, **_latent(mixer, ranks, deployment.cache_bytes))
+        case LinearAttention():
+            cells = mixer.value_heads * mixer.key_head_dim * mixer.value_head_dim / ranks
+            return replace(group, **_state(cells, mixer.state_bits))
+        case Mamba():
+            return replace(group, **_state(mixer.heads * mixer.head_dim * mixer.state_size / ranks, mixer.state_bits))
+        case _:
+            return group
+
+
+def _attention(mixer: Attention, ranks: int, value_bytes: float) -> dict[str, float]:
+    """Bytes of K and V per token and rank; 2 (Q K) and 2 (P V) operations per value of a query head.
+
+    Llama-3.1-70B, TP 8, fp8: 1 x 256 x 1 = 256 bytes; 8 heads x 2 x 256 = 4,096 operations.
+    """
+    widths = mixer.head_dim + mixer.v_head_dim
+    return {
+        "cache_bytes": max(1, ceil(mixer.kv_heads / ranks)) * widths * value_bytes,
+        "window": float(mixer.window or mixer.chunk or float("inf")),
+        "attention_flops": 2.0 * mixer.heads * widths / ranks,
+    }
+
+
+def _latent(mixer: LatentAttention, ranks: int, value_bytes: float) -> dict[str, float]:
+    """Every rank reads the whole latent. Prompts are expanded to heads, sparse ones are not.
+
+    DeepSeek-R1, TP 8, bf16: 576 x 2 = 1,152 bytes; 16 heads x 2 x (192 + 128) = 10,240 operations.
+    """
+    latent = mixer.kv_lora_rank + mixer.qk_rope_head_dim
+    widths = mixer.qk_nope_head_dim + mixer.qk_rope_head_dim + mixer.v_head_dim
+    found = {"cache_bytes": latent * value_bytes, "attention_flops": 2.0 * mixer.heads * widths / ranks}
+    if mixer.indexer is None:
+        return found
+    sparse = 2.0 * mixer.heads * (latent + mixer.kv_lora_rank) / ranks
+    return found | {
+        "attention_flops": sparse,
+        "window": float(mixer.indexer.top_k),
+        "index_bytes": mixer.indexer.head_dim + _INDEX_SCALE_BYTES,
+        "index_flops": 2.0 * mixer.indexer.heads * mixer.indexer.head_dim,
+    }
+
+
+def _state(cells: float, bits: int | None) -> dict[str, float]:
+    """A state is read and written for each token; three products of its size update and read it.
+
+    Qwen3.5-397B, TP 4: 64 x 128 x 128 / 4 = 262,144 cells, 2,097,152 bytes, 1,572,864 operations.
+    """
+    size = bits / _BITS_PER_BYTE if bits is not None else _STATE_BYTES
+    return {"state_bytes": 2.0 * cells * size, "state_flops": 6.0 * cells}

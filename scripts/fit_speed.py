@@ -1,0 +1,274 @@
+"""Fits the step model's constants to public measurements, and finds by cross-validation how far they are off.
+
+    PYTHONPATH=operator:. .venv/bin/python scripts/fit_speed.py [DATA] [-o operator/inferplan/estimate/data/speed_constants.json]
+
+DATA is the folder with serving_measurements.csv and model_configs/ (default ../shared/data). Every measurement is asked
+the way a user asks: as an InferenceInstance document. The logarithms of the constants are fitted by Gauss-Newton with
+a soft-L1 loss on the logarithms of measured over estimated, so that a wrong label or a cold start does not pull; each
+has a prior, its physical value with a width, so that what the data cannot tell stays where physics puts it. Every
+(model, GPU, engine) weighs alike. Marked rows (benchmarks/accuracy/serving.py) are left out of the fit, not of the
+spreads.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from inferplan.domain.measurement import Missing
+from inferplan.estimate.calibration import Window, calibrate
+from inferplan.estimate.load import Load
+from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.service import Flow, Limits, Loads, Multipliers, Service
+from inferplan.estimate.speed import Question, question
+from inferplan.estimate.speed_constants import SpeedConstants, SpeedFit, Spread
+from inferplan.estimate.step_shape import Floats, StepColumns
+
+PRIORS: dict[str, tuple[float, float]] = {
+    # Constant → (value that physics or the literature gives, standard deviation of its logarithm).
+    # Shares of the datasheet: streaming kernels reach 80 to 92 % of HBM; grouped products less.
+    "weights_bandwidth": (0.85, 0.05),
+    "experts_bandwidth": (0.75, 0.07),
+    "cache_bandwidth": (0.70, 0.07),
+    "linear_peak": (0.60, 0.07),
+    "expert_peak": (0.30, 0.15),
+    "attention_peak": (0.40, 0.15),
+    "index_peak": (0.05, 0.40),
+    "state_peak": (0.05, 0.40),
+    # A kernel in a CUDA graph takes 3 to 5 us however small it is; an all-reduce over NVLink 5 to 10, over PCIe 30.
+    "kernel_seconds": (4e-6, 0.08),
+    "reduction_seconds": (6e-6, 0.15),
+    "slow_reduction_seconds": (30e-6, 0.15),
+    "link_share": (0.40, 0.15),
+    "step_seconds": (0.5e-3, 0.2),
+    "sequence_seconds": (18e-6, 0.15),
+    # V0 against V1, Llama-3.1-8B on one A100, about 50 sequences: 18.7 against 12.9 ms a step
+    # (improvement_pairs.json, accelmark 0.7.3 and 0.20.1).
+    "serial_step_seconds": (3e-3, 0.2),
+    "serial_sequence_seconds": (60e-6, 0.2),
+    "expert_imbalance": (1.1, 0.07),
+    # Kernels, counted in vLLM's and SGLang's decode graphs; an expert layer routes, sorts, quantizes, multiplies twice.
+    "quantize_kernels": (2.0, 0.15),
+    "fused_expert_kernels": (6.0, 0.15),
+    "expert_kernels": (11.0, 0.12),
+    "attention_kernels": (6.0, 0.05),
+    "latent_kernels": (13.0, 0.08),
+    "indexed_kernels": (30.0, 0.06),
+    "state_kernels": (11.0, 0.10),
+    "sglang_share": (0.93, 0.05),
+    "request_seconds": (30e-3, 0.25),
+    "client_seconds": (0.8e-3, 0.25),
+    "wait_steps": (2.0, 0.25),
+    "sglang_wait_steps": (12.0, 0.20),
+    "burst_share": (0.10, 0.12),  # InferenceMAX: ten requests per client
+}
+ITL_NOISE, TTFT_NOISE = 0.1, 0.4
+_STEPS, _DIFFERENCE, _LARGEST_STEP = 12, 1e-4, 0.5
+_NAMES = tuple(entry.name for entry in fields(SpeedConstants))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured operating point.
+
+    Attributes:
+        situation: The deployment, as the command reads it.
+        load: Its load.
+        ttft: Milliseconds.
+        tpot: Milliseconds.
+        model: Group for weights and cross-validation; empty: the architecture.
+        gpu: The same.
+        marked: Whether it is no plain measurement.
+        deployment: Rows of one deployment.
+    """
+
+    situation: EstimateInput
+    load: Load
+    ttft: float
+    tpot: float
+    model: str = ""
+    gpu: str = ""
+    marked: bool = False
+    deployment: str = ""
+
+
+class Problem:
+    """Measurements as arrays, to be estimated with any constants.
+
+    Args:
+        measurements: What was measured; those that the model has no basis for are left out.
+    """
+
+    def __init__(self, measurements: Sequence[Measurement]) -> None:
+        asked = [(found, question(found.situation)) for found in measurements]
+        self.kept = [found for found, told in asked if isinstance(told, Question)]
+        questions = [told for _, told in asked if isinstance(told, Question)]
+        self._columns = StepColumns([told.shape for told in questions])
+        self._loads = Loads([found.load for found in self.kept])
+        cache = [found.situation.cache_tokens for found in self.kept]
+        self._limits = Limits(
+            np.array([told.running for told in questions]),
+            np.array([told.batched_tokens for told in questions]),
+            np.array([float("inf") if tokens is None else max(1.0, tokens) for tokens in cache]),
+        )
+        self.itl = np.log([found.tpot for found in self.kept])
+        self.ttft = np.log([found.ttft for found in self.kept])
+
+    def flow(self, constants: SpeedConstants, times: Multipliers | None = None) -> Flow:
+        """The estimates."""
+        return Service(self._columns, constants, times).under(self._loads, self._limits)
+
+    def errors(self, constants: SpeedConstants) -> tuple[Floats, Floats]:
+        """Logarithms of measured over estimated: ITL, TTFT."""
+        flow = self.flow(constants)
+        return self.itl - np.log(flow.itl_seconds * 1e3), self.ttft - np.log(flow.ttft_seconds * 1e3)
+
+    def weights(self) -> Floats:
+        """Every (model, GPU, engine) alike, on average 1."""
+        groups = [
+            (
+                found.model or found.situation.model.architecture,
+                found.gpu or found.situation.accelerator.product,
+                found.situation.config.engine,
+            )
+            for found in self.kept
+        ]
+        counts = Counter(groups)
+        weights = np.array([1.0 / np.sqrt(counts[group]) for group in groups])
+        return weights / weights.mean()
+
+
+def fit_constants(measurements: Sequence[Measurement]) -> SpeedConstants:
+    """Constants that the unmarked measurements speak for."""
+    problem = Problem([found for found in measurements if not found.marked])
+    weights, start = problem.weights(), np.log([PRIORS[name][0] for name in _NAMES])
+    widths = np.array([PRIORS[name][1] for name in _NAMES])
+
+    def residuals(logs: Floats) -> Floats:
+        itl, ttft = problem.errors(_constants(logs))
+        return np.concatenate([weights * itl / ITL_NOISE, weights * ttft / TTFT_NOISE, (start - logs) / widths])
+
+    return _constants(_gauss_newton(residuals, start, robust=2 * len(weights)))
+
+
+def _constants(logs: Floats) -> SpeedConstants:
+    return SpeedConstants(**{name: float(np.exp(value)) for name, value in zip(_NAMES, logs, strict=True)})
+
+
+def _gauss_newton(residuals: Callable[[Floats], Floats], start: Floats, robust: int) -> Floats:
+    """Least squares, soft-L1 on the first `robust` residuals (as weights), with halved steps where one overshoots."""
+    logs = start
+    for _ in range(_STEPS):
+        now = residuals(logs)
+        slopes = np.stack([(residuals(logs + _DIFFERENCE * unit) - now) / _DIFFERENCE for unit in np.eye(len(logs))], 1)
+        soft = np.ones(len(now))
+        soft[:robust] = (1.0 + now[:robust] ** 2) ** -0.5
+        step = -np.linalg.solve(slopes.T @ (slopes * soft[:, None]), slopes.T @ (now * soft))
+        step = np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
+        while _loss(residuals(logs + step), robust) > _loss(now, robust) and np.abs(step).max() > _DIFFERENCE:
+            step = step / 2
+        logs = logs + step
+    return logs
+
+
+def _loss(residuals: Floats, robust: int) -> float:
+    soft = 2.0 * ((1.0 + residuals[:robust] ** 2) ** 0.5 - 1.0)
+    return float(soft.sum() + (residuals[robust:] ** 2).sum())
+
+
+def fit(measurements: Sequence[Measurement]) -> SpeedFit:
+    """Constants, and spreads by leaving out each model and each GPU in turn."""
+    return SpeedFit(fit_constants(measurements), spreads(measurements))
+
+
+def spreads(measurements: Sequence[Measurement]) -> dict[str, Spread]:
+    """10th and 90th percentile of measured over estimated where model or GPU was not in the fit."""
+    found: dict[str, list[float]] = {}
+    for test, constants in _folds(measurements):
+        problem = Problem(test)
+        for name, errors in zip(("itl", "ttft"), problem.errors(constants), strict=True):
+            for row, error in zip(problem.kept, errors, strict=True):
+                found.setdefault(f"{row.situation.config.engine} {name}", []).append(float(error))
+        for name, error in _seen(problem, constants):
+            found.setdefault(f"{name} seen", []).append(error)
+    return {
+        name: Spread(*(float(value) for value in np.exp(np.quantile(errors, (0.1, 0.9)))))
+        for name, errors in found.items()
+    }
+
+
+def _folds(measurements: Sequence[Measurement]) -> list[tuple[list[Measurement], SpeedConstants]]:
+    """(rows left out, constants fitted to the others) for each model and each GPU."""
+    folds = []
+    for name in ("model", "gpu"):
+        for value in sorted({_group(found, name) for found in measurements}):
+            test = [found for found in measurements if _group(found, name) == value]
+            train = [found for found in measurements if _group(found, name) != value]
+            if train:
+                folds.append((test, fit_constants(train)))
+    return folds
+
+
+def _group(found: Measurement, name: str) -> str:
+    said = getattr(found, name)
+    return str(said or (found.situation.model.architecture if name == "model" else found.situation.accelerator.product))
+
+
+def _seen(problem: Problem, constants: SpeedConstants) -> list[tuple[str, float]]:
+    """Errors at the other operating points of a deployment after seeing each one in turn."""
+    parts = [np.broadcast_to(part, problem.itl.shape) for part in problem.flow(constants).parts]
+    members: dict[str, list[int]] = {}
+    for index, row in enumerate(problem.kept):
+        if row.deployment:
+            members.setdefault(row.deployment, []).append(index)
+    errors = []
+    for indices in members.values():
+        for at in indices:
+            window = Window(
+                np.exp(problem.itl[at]) / 1e3, np.exp(problem.ttft[at]) / 1e3, tuple(float(p[at]) for p in parts)
+            )
+            found = calibrate([window])
+            others = [index for index in indices if problem.kept[index].load != problem.kept[at].load]
+            errors += [pair for index in others if found for pair in _left(problem, parts, index, found.multipliers)]
+    return errors
+
+
+def _left(problem: Problem, parts: list[Floats], index: int, times: Multipliers) -> list[tuple[str, float]]:
+    fixed, growing, prompts, prefill, waiting = (float(part[index]) for part in parts)
+    itl = fixed * times.fixed + growing * times.growing + prompts * times.prompts
+    ttft = prefill * times.prompts + waiting * times.waiting
+    return [
+        ("itl", float(problem.itl[index] - np.log(itl * 1e3))),
+        ("ttft", float(problem.ttft[index] - np.log(ttft * 1e3))),
+    ]
+
+
+def main(words: Sequence[str]) -> int:
+    """Fits, prints what came out and writes the constants."""
+    from benchmarks.accuracy.measurements import measurements  # noqa: PLC0415  a benchmark, which needs the data
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?", type=Path, default=Path("../shared/data"))
+    parser.add_argument("-o", type=Path, default=Path("operator/inferplan/estimate/data/speed_constants.json"))
+    options = parser.parse_args(words)
+    rows = measurements(options.data)
+    found = fit(rows)
+    text = {
+        "constants": {name: float(f"{value:.4g}") for name, value in asdict(found.constants).items()},
+        "spreads": {
+            name: [round(spread.low, 3), round(spread.high, 3)] for name, spread in sorted(found.spreads.items())
+        },
+        "source": f"scripts/fit_speed.py on {len(rows)} measurements of serving_measurements.csv",
+    }
+    options.o.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(text, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
