@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,9 @@ from inferplan.dialects.reading import Reading, read_engine, tagged_version
 from inferplan.dialects.report import environment_of
 from inferplan.dialects.words import Unreadable, UnreadableCode
 from inferplan.domain.drift import VersionSource
-from inferplan.domain.hardware import Accelerator, from_catalogue, merge
+from inferplan.domain.gpu import only_memory
+from inferplan.domain.gpus_labels import from_labels, requested, with_profile
+from inferplan.domain.hardware import Accelerator, accelerator_of, from_catalogue, merge
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.model_config import read_model_config
@@ -26,8 +28,6 @@ from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 from inferplan.domain.units import MIB_PER_GIB
 from inferplan.observe.drift import drift_of, notes_on
-
-_GPU_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu")
 
 
 class SpecError(ValueError):
@@ -213,31 +213,18 @@ def _model(sources: Sources) -> ModelCard | Missing:
 
 
 def _accelerator(sources: Sources) -> Accelerator:
-    stated = _stated(sources.spec.accelerator)
-    labelled = _labelled(sources.node_labels)
-    limits = sources.container.limits if sources.container is not None else {}
-    count = next((int(limits[name]) for name in _GPU_RESOURCES if limits.get(name, "").isdecimal()), None)
-    named = stated.product or labelled.product
-    known = from_catalogue(named, None) if named else Accelerator()
-    return merge(merge(merge(stated, labelled), Accelerator(count=count)), known)
+    """What the owner states, else what the node's labels say; the container's limits give the number, and a slice."""
+    wanted = requested(sources.container.limits if sources.container is not None else {})
+    labelled = from_labels(sources.node_labels, wanted.product)
+    stated = _stated(sources.spec.accelerator, wanted.product)
+    return merge(merge(stated, labelled), Accelerator(count=wanted.count, shared=wanted.shared))
 
 
-def _stated(spec: AcceleratorSpec | None) -> Accelerator:
+def _stated(spec: AcceleratorSpec | None, profile: str | None) -> Accelerator:
     if spec is None:
         return Accelerator()
-    known = from_catalogue(spec.product, spec.count) if spec.product else Accelerator(count=spec.count, source="spec")
-    memory = round(spec.memory_gib * MIB_PER_GIB) if spec.memory_gib is not None else known.memory_mib
-    return Accelerator(known.product, known.count, memory, known.compute_capability, known.source)
-
-
-def _labelled(labels: Mapping[str, str]) -> Accelerator:
-    """GPU Feature Discovery's labels (k8s-device-plugin): product, memory in MiB, compute major and minor."""
-    product = labels.get("nvidia.com/gpu.product")
-    major, minor = labels.get("nvidia.com/gpu.compute.major", ""), labels.get("nvidia.com/gpu.compute.minor", "")
-    memory = labels.get("nvidia.com/gpu.memory", "")
-    return Accelerator(
-        product=product,
-        memory_mib=int(memory) if memory.isdecimal() else None,
-        compute_capability=int(major) * 10 + int(minor) if major.isdecimal() and minor.isdecimal() else None,
-        source="nodeLabels" if product or memory else "unknown",
-    )
+    if spec.product is None:
+        gpu = only_memory(round(spec.memory_gib * MIB_PER_GIB)) if spec.memory_gib is not None else None
+        return replace(accelerator_of(gpu, None), count=spec.count, source="spec")
+    product = with_profile(spec.product, profile)
+    return from_catalogue(product, spec.count, spec.memory_gib)

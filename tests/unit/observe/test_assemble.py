@@ -155,7 +155,8 @@ def test_labels_and_limits_name_the_gpus() -> None:
         (None, {"nvidia.com/gpu.product": "NVIDIA-L4"}, Accelerator("NVIDIA-L4", None, 23_034, 89, "nodeLabels")),
         (None, {"nvidia.com/gpu.memory": "²", "nvidia.com/gpu.compute.major": "²"}, Accelerator()),
         ({"product": "NVIDIA H200", "count": 2}, LABELS, Accelerator("NVIDIA-H200", 2, 143_771, 90, "catalogue")),
-        ({"product": "NVIDIA-B300"}, LABELS, Accelerator("NVIDIA-B300", None, None, None, "spec")),
+        ({"product": "b300_sxm"}, LABELS, Accelerator("NVIDIA-B300-SXM6-AC", None, 275_040, 103, "catalogue")),
+        ({"product": "NVIDIA-X100"}, LABELS, Accelerator("NVIDIA-X100", None, None, None, "spec")),
         ({"count": 2}, LABELS, Accelerator("NVIDIA-H100-80GB-HBM3", 2, 81_559, 90, "nodeLabels")),
         ({"memory_gib": 40}, LABELS, Accelerator("NVIDIA-H100-80GB-HBM3", None, 40_960, 90, "spec")),
         # as a log prints it: 39.56 x 1024 = 40,509.4
