@@ -19,9 +19,9 @@ _MROPE_POSITIONS = 4
 _HALF_BYTES = 2
 _ARITHMETIC_ERROR = 0.005
 _LAYOUT_ERROR = 0.01
-"""Relative half-widths of what the arithmetic leaves open: of all bytes, and on top of those of quantized matrices, whose
-layout kernels choose. Against "Model loading took" in kv_capacity_cases.json: unquantized models without LoRA come out
-within 0.1 %, quantized ones whose format is known within 1.8 %."""
+"""Relative half-widths of what the arithmetic leaves open: of all bytes, and on top of that of quantized matrices,
+whose layout kernels choose. Against "Model loading took" in kv_capacity_cases.json: unquantized models without LoRA come
+out within 0.1 %, quantized ones whose format is known within 1.8 %."""
 
 
 @dataclass(frozen=True)
