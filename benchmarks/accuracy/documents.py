@@ -84,8 +84,8 @@ def _said(value: Any) -> Any:  # noqa: ANN401  any part of a document
     return value
 
 
-def of_row(row: Row, configs: Configs) -> Document:
-    """The document of a serving measurement: checkpoint, layout and load, none of the flags that the file omits."""
+def of_row(row: Row, configs: Configs, flags: Mapping[str, Any] | None = None) -> Document:
+    """The document of a serving measurement: checkpoint, layout and load; flags are those that the file omits."""
     model, config, settings = _checkpoint(row, configs)
     return instance(
         row.key,
@@ -94,7 +94,7 @@ def of_row(row: Row, configs: Configs) -> Document:
             "engineVersion": row.version,
             "model": {"id": model, "config": config},
             "accelerator": {"product": row.gpu, "count": row.gpus},
-            "currentConfig": {**_layout(row), **settings},
+            "currentConfig": {**_layout(row), **settings, **(flags or {})},
             "workload": {
                 "concurrency": row.concurrency,
                 "inputTokens": row.input_tokens,

@@ -1,12 +1,13 @@
 """Scores the estimates on ../shared/data: every row of performance-model section 5 that is about numbers.
 
-    PYTHONPATH=operator:. .venv/bin/python benchmarks/accuracy/run.py [--data DIR] [--dry-run]
+    PYTHONPATH=operator:. .venv/bin/python benchmarks/accuracy/run.py [--data DIR] [--dry-run] [--flags]
 
 Everything goes through InferenceInstances (documents.py), as `inferplan estimate -o jsonl` answers them; the command
 itself is run once on all of them. Constants of the speed model are fitted anew for each fold by scripts/fit_speed.py:
 no row of the model (or the GPU) that is tested is in the fit. What the data holds and what was done about it stands in
 serving.py, kv_cases.py, pairs.py and loads.py. Results: results/accuracy.md and a line in
-results/accuracy_history.jsonl. --dry-run prints and writes nothing.
+results/accuracy_history.jsonl. --dry-run prints and writes nothing; so does --flags, which tells what the flags are
+worth that the measured servers were started with and serving_measurements.csv omits (recipes.py).
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmarks.accuracy.lines import Line
 from benchmarks.accuracy.model import Model
 from benchmarks.accuracy.package import Package
 from benchmarks.accuracy.pairs import Left, Pair, read_pairs
+from benchmarks.accuracy.recipes import settings_of
 from benchmarks.accuracy.report import note_list, read_notes, score_table
 from benchmarks.accuracy.score_kv import Sized, after_seeing_lines, capacity_lines, sized
 from benchmarks.accuracy.score_pairs import Judged, effect_lines, judged
@@ -73,12 +75,12 @@ class Found:
     judged: list[Judged]
 
 
-def read_data(folder: Path) -> Data:
+def read_data(folder: Path, *, flags: bool = False) -> Data:
     configs = Configs(folder / "model_configs")
     rows = read_rows(folder / "serving_measurements.csv")
     found = list(read_pairs(folder / "improvement_pairs.json", configs))
     return Data(
-        asked=[Asked(row, of_row(row, configs)) for row in rows],
+        asked=[Asked(row, of_row(row, configs, settings_of(row) if flags else None)) for row in rows],
         cases=read_cases(folder / "kv_capacity_cases.json"),
         pairs=[pair for pair in found if isinstance(pair, Pair)],
         left=[pair for pair in found if isinstance(pair, Left)],
@@ -188,14 +190,15 @@ def _counts(found: Counter[str]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--dry-run", action="store_true", help="write nothing")
+    parser.add_argument("--flags", action="store_true", help="with the flags that the data omits; writes nothing")
     options = parser.parse_args()
     started = time.process_time()
-    data = read_data(options.data)
+    data = read_data(options.data, flags=options.flags)
     found = scored(Package(), data)
     text = report(found, data, time.process_time() - started)
     sys.stdout.write(text)
-    if not options.dry_run:
+    if not (options.dry_run or options.flags):
         TABLE.write_text(text)
         append(HISTORY, found.lines)
     return 0
