@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from benchmarks.accuracy.documents import Document
+from benchmarks.accuracy.serving import Row
 
 Output = Mapping[str, Any]
 
@@ -38,8 +39,8 @@ class Model(Protocol):
         """One output for each document, in order: contract section 5, or {"error": …}."""
         ...
 
-    def fitted(self, known: Sequence[Known]) -> "Model":
-        """The same with its constants fitted to these measurements alone."""
+    def fitted(self, rows: Sequence[tuple[Document, Row]]) -> "Model":
+        """The same with its constants fitted to these measurements alone; their marks say which are no plain ones."""
         ...
 
     def after_seeing(self, seen: Known, documents: Sequence[Document]) -> list[Output]:

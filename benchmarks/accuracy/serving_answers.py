@@ -82,9 +82,9 @@ def as_shipped(model: Model, asked: Sequence[Asked]) -> list[Answered]:
 
 
 def folds(asked: Sequence[Asked], grouping: Grouping) -> Iterator[tuple[list[Asked], list[Asked]]]:
-    """For each group, the rest to fit and the group to test; rows that are marked are never fitted to."""
+    """For each group, the rest to fit and the group to test."""
     for group in dict.fromkeys(grouping(one.row) for one in asked):
-        rest = [one for one in asked if grouping(one.row) != group and not one.row.marks]
+        rest = [one for one in asked if grouping(one.row) != group]
         yield rest, [one for one in asked if grouping(one.row) == group]
 
 
@@ -92,7 +92,7 @@ def never_seen(model: Model, asked: Sequence[Asked], grouping: Grouping) -> list
     """Each group estimated with constants fitted to the other groups."""
     found: list[Answered] = []
     for rest, group in folds(asked, grouping):
-        fitted = model.fitted([(one.document, one.measured) for one in rest])
+        fitted = model.fitted([(one.document, one.row) for one in rest])
         found += as_shipped(fitted, group)
     return found
 

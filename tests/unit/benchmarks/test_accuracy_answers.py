@@ -37,8 +37,8 @@ class Constant:
         times = {"ttftMilliseconds": value, "itlMilliseconds": value, "outputTokensPerSecond": value}
         return [{"performance": times} for _ in documents]
 
-    def fitted(self, known: Sequence[Known]) -> "Constant":
-        self.fits.append([document["metadata"]["name"] for document, _ in known])
+    def fitted(self, rows: Sequence[tuple[Document, Row]]) -> "Constant":
+        self.fits.append([one.key for _, one in rows])
         return self
 
     def after_seeing(self, seen: Known, documents: Sequence[Document]) -> list[Output]:
@@ -54,11 +54,11 @@ def test_no_row_of_a_group_is_on_both_sides() -> None:
         assert len(group) == 2
 
 
-def test_marked_rows_are_tested_and_never_fitted_to() -> None:
+def test_each_group_is_estimated_with_a_fit_to_the_others() -> None:
     model = Constant(10.0)
-    found = never_seen(model, asked(row(model="a"), row(model="b", marks=("queue",))), lambda one: one.model)
-    assert len(found) == 2
-    assert model.fits == [[], ["a-4"]]
+    found = never_seen(model, asked(row(model="a"), row(model="b"), row(model="c")), lambda one: one.model)
+    assert len(found) == 3
+    assert model.fits == [["b-4", "c-4"], ["a-4", "c-4"], ["a-4", "b-4"]]
 
 
 def test_what_is_refused_is_asked_but_not_scored() -> None:
