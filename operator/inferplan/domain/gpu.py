@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from types import MappingProxyType
+from operator import attrgetter, methodcaller
 from typing import TypeVar
 
 from inferplan.domain.units import MIB_PER_GIB
@@ -68,7 +68,7 @@ class GPU:
     usable_mib: int
     usable_is_measured: bool = False
     bandwidth_gb_per_second: float | None = None
-    tflops: Mapping[Precision, float] = field(default_factory=lambda: MappingProxyType({}))
+    tflops: Mapping[Precision, float] = field(default_factory=dict)
     compute_capability: int | None = None
     gfx: str | None = None
     interconnect: Interconnect | None = None
@@ -76,6 +76,10 @@ class GPU:
     multiprocessors: int | None = None
     share: float = 1.0
     variants: tuple["GPU", ...] = ()
+
+    def peak(self, precision: Precision) -> float | None:
+        """Dense peak, 10^12 operations per second; None where it is not known, or not native."""
+        return self.tflops.get(precision)
 
 
 def usable_of(memory_mib: int) -> int:
@@ -101,7 +105,7 @@ def without_speed(gpu: GPU, memory_mib: int) -> GPU:
         usable_mib=memory_mib,
         usable_is_measured=True,
         bandwidth_gb_per_second=None,
-        tflops=MappingProxyType({}),
+        tflops={},
         multiprocessors=None,
         variants=(),
     )
@@ -117,35 +121,37 @@ def in_common(gpus: Sequence[GPU], name: str) -> GPU | None:
     first = gpus[0]
     if len(gpus) == 1:
         return first
-    memory = _lowest(gpus, lambda gpu: gpu.memory_mib, _SAME_MEMORY)
-    usable = _lowest(gpus, lambda gpu: gpu.usable_mib, _SAME_MEMORY)
+    memory = _lowest(gpus, attrgetter("memory_mib"), _SAME_MEMORY)
+    usable = _lowest(gpus, attrgetter("usable_mib"), _SAME_MEMORY)
     if memory is None or usable is None:
         return None
     return GPU(
         name=name,
-        vendor=_agreed(gpus, lambda gpu: gpu.vendor),
+        vendor=_agreed(gpus, attrgetter("vendor")),
         memory_mib=round(memory),
         usable_mib=round(usable),
         usable_is_measured=all(gpu.usable_is_measured for gpu in gpus),
-        bandwidth_gb_per_second=_lowest(gpus, lambda gpu: gpu.bandwidth_gb_per_second),
+        bandwidth_gb_per_second=_lowest(gpus, attrgetter("bandwidth_gb_per_second")),
         tflops=_common_peaks(gpus),
-        compute_capability=_agreed(gpus, lambda gpu: gpu.compute_capability),
-        gfx=_agreed(gpus, lambda gpu: gpu.gfx),
-        interconnect=_agreed(gpus, lambda gpu: gpu.interconnect),
-        interconnect_gb_per_second=_lowest(gpus, lambda gpu: gpu.interconnect_gb_per_second),
-        multiprocessors=_agreed(gpus, lambda gpu: gpu.multiprocessors),
+        compute_capability=_agreed(gpus, attrgetter("compute_capability")),
+        gfx=_agreed(gpus, attrgetter("gfx")),
+        interconnect=_agreed(gpus, attrgetter("interconnect")),
+        interconnect_gb_per_second=_lowest(gpus, attrgetter("interconnect_gb_per_second")),
+        multiprocessors=_agreed(gpus, attrgetter("multiprocessors")),
         variants=tuple(gpus),
     )
 
 
 def _common_peaks(gpus: Sequence[GPU]) -> Mapping[Precision, float]:
-    found = {
-        precision: _lowest(gpus, lambda gpu, precision=precision: gpu.tflops.get(precision)) for precision in Precision
-    }
-    return MappingProxyType({precision: peak for precision, peak in found.items() if peak is not None})
+    peaks: dict[Precision, float] = {}
+    for precision in Precision:
+        lowest = _lowest(gpus, methodcaller("peak", precision))
+        if lowest is not None:
+            peaks[precision] = lowest
+    return peaks
 
 
-def _agreed(gpus: Iterable[GPU], value: Callable[[GPU], _T | None]) -> _T | None:
+def _agreed(gpus: Iterable[GPU], value: Callable[[GPU], _T]) -> _T | None:
     values = [value(gpu) for gpu in gpus]
     return values[0] if all(each == values[0] for each in values) else None
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from types import MappingProxyType
 
 from inferplan.domain.gpu import GPU, Interconnect, Precision, Vendor, usable_of
 from inferplan.domain.gpus_names import SpokenName, read_name
@@ -118,7 +117,7 @@ def _gpu(row: Mapping[str, str]) -> GPU:
         usable_mib=round(usable_gib * MIB_PER_GIB) if usable_gib is not None else usable_of(memory_mib),
         usable_is_measured=usable_gib is not None,
         bandwidth_gb_per_second=_number(row["gb_per_second"]),
-        tflops=MappingProxyType({precision: peak for precision, peak in peaks.items() if peak is not None}),
+        tflops={precision: peak for precision, peak in peaks.items() if peak is not None},
         compute_capability=int(architecture) if architecture.isdecimal() else None,
         gfx=None if architecture.isdecimal() else architecture,
         interconnect=Interconnect(row["link"]) if row["link"] else None,

@@ -47,7 +47,7 @@ def _slice(gpu: GPU, compute: int, gigabytes: int) -> GPU | None:
         usable_mib=round(_usable_gib(gpu, share, compute, gigabytes) * MIB_PER_GIB),
         usable_is_measured=False,
         bandwidth_gb_per_second=bandwidth * share if bandwidth is not None else None,
-        tflops=MappingProxyType({precision: peak * speed for precision, peak in gpu.tflops.items()}),
+        tflops={precision: peak * speed for precision, peak in gpu.tflops.items()},
         multiprocessors=units or None,
         interconnect=None,
         interconnect_gb_per_second=None,

@@ -63,11 +63,11 @@ def from_catalogue(product: str, count: int | None, memory_gib: float | None = N
 
 def accelerator_of(gpu: GPU | None, name: str | None, gpus: Sequence[GPU] = ()) -> Accelerator:
     """The accelerator with one GPU, of which `gpus` are all that may be meant."""
-    capabilities = {each.compute_capability for each in gpus}
+    capabilities = {each.compute_capability for each in gpus or (gpu,) if each is not None}
     return Accelerator(
         product=gpu.name if gpu is not None and gpu.name and not gpu.variants else name,
         memory_mib=gpu.memory_mib if gpu is not None else None,
-        compute_capability=capabilities.pop() if len(capabilities) == 1 else gpu and gpu.compute_capability,
+        compute_capability=capabilities.pop() if len(capabilities) == 1 else None,
         gpu=gpu,
     )
 
