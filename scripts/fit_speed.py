@@ -1,6 +1,6 @@
 """Fits the step model's constants to public measurements, and finds by cross-validation how far they are off.
 
-    PYTHONPATH=operator:. .venv/bin/python scripts/fit_speed.py [DATA] [-o operator/inferplan/estimate/data/speed_constants.json]
+    PYTHONPATH=operator:. .venv/bin/python scripts/fit_speed.py [DATA] [-o FILE]
 
 DATA is the folder with serving_measurements.csv and model_configs/ (default ../shared/data). Every measurement is asked
 the way a user asks: as an InferenceInstance document. The logarithms of the constants are fitted by Gauss-Newton with
@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 
-from inferplan.domain.measurement import Missing
 from inferplan.estimate.calibration import Window, calibrate
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
@@ -266,7 +265,7 @@ def main(words: Sequence[str]) -> int:
         "source": f"scripts/fit_speed.py on {len(rows)} measurements of serving_measurements.csv",
     }
     options.o.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(text, indent=2))
+    sys.stdout.write(options.o.read_text(encoding="utf-8"))
     return 0
 
 

@@ -12,7 +12,7 @@ fixes a scale; several at different loads tell the parts apart.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, sqrt
+from math import exp, log, sqrt
 
 import numpy as np
 
@@ -31,8 +31,10 @@ _ITL_NOISE, _TTFT_NOISE = 0.03, 0.10
 _STEPS = 12
 _Z80 = 1.2816  # standard normal quantile of 90 %: an 80 % interval
 _LARGEST_STEP = 1.0
-_MODEL_ERROR = {"itl": 0.055, "ttft": 0.16}
-"""What is left at another load after one window: standard deviations of the logarithm (accuracy.md, seen)."""
+_MOST_WINDOWS = 9
+_NARROWING = 0.5
+"""More windows narrow the interval by 1 / sqrt(n)^0.5 up to nine of them: slower than independent errors would, since
+the model's own error at another load is the same in all windows."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,17 @@ class Calibration:
     windows: int
     residuals: dict[str, float] = field(default_factory=dict)
 
-    def spread(self, what: str) -> Spread:
-        """The 80 % interval of measured over estimated: what the fit leaves, and what another load adds."""
-        sigma = sqrt(self.residuals.get(what, 0.0) ** 2 + _MODEL_ERROR[what] ** 2 / sqrt(max(1, self.windows)))
-        return Spread(exp(-_Z80 * sigma), exp(_Z80 * sigma))
+    def spread(self, seen: Spread, what: str = "itl") -> Spread:
+        """The 80 % interval of measured over estimated at another load.
+
+        Args:
+            seen: What it is after one window, found on public measurements ("itl seen", "ttft seen").
+            what: "itl" or "ttft": whose residuals count.
+        """
+        narrower = 1.0 / sqrt(min(self.windows, _MOST_WINDOWS)) ** _NARROWING
+        left = _Z80 * self.residuals.get(what, 0.0)
+        low, high = -log(seen.low) * narrower, log(seen.high) * narrower
+        return Spread(exp(-sqrt(low**2 + left**2)), exp(sqrt(high**2 + left**2)))
 
 
 def calibrate(windows: Sequence[Window], prior: tuple[float, float, float, float] = PRIOR) -> Calibration | None:

@@ -100,13 +100,14 @@ class StepTimeEstimator:
             requests_per_second=_interval(served, speed),
             source=Source.ROOFLINE if self._calibration is None else Source.CALIBRATED_HERE,
             saturated=saturated,
-            notes=(LENGTHS, *asked.assumptions),
+            assumptions=asked.assumptions,
+            notes=(LENGTHS,),
         )
 
     def _spread(self, what: str, situation: EstimateInput) -> Spread:
         """How far the model may be off, for this engine and what is known of this instance."""
         if self._calibration is not None:
-            return self._calibration.spread(what)
+            return self._calibration.spread(self._fit.spreads[f"{what} seen"], what)
         spread = self._fit.spreads[f"{situation.config.engine} {what}"]
         if situation.accelerator.compute_capability in _FITTED_CAPABILITIES:
             return spread

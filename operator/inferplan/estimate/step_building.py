@@ -197,10 +197,10 @@ def _mixer_kind(mixer: Mixer | None) -> tuple[str, ...]:
     match mixer:
         case None:
             return ()
-        case Attention():
+        case Attention() if mixer.indexer is None:
             return ("attention",)
         case LatentAttention():
-            return ("latent",) if mixer.indexer is None else ("indexed",)
+            return ("latent",) if mixer.indexer is None or mixer.indexer.shared else ("indexed",)
         case LinearAttention() | Mamba():
             return ("state",)
         case _:
@@ -259,9 +259,10 @@ def _latent(mixer: LatentAttention, ranks: int, value_bytes: float) -> dict[str,
     if mixer.indexer is None:
         return found
     sparse = 2.0 * mixer.heads * (latent + mixer.kv_lora_rank) / ranks
-    return found | {
-        "attention_flops": sparse,
-        "window": float(mixer.indexer.top_k),
+    chosen = found | {"attention_flops": sparse, "window": float(mixer.indexer.top_k)}
+    if mixer.indexer.shared:
+        return chosen
+    return chosen | {
         "index_bytes": mixer.indexer.head_dim + _INDEX_SCALE_BYTES,
         "index_flops": 2.0 * mixer.indexer.heads * mixer.indexer.head_dim,
     }
