@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from inferplan.domain.architecture import Attention, LatentAttention, Mixer
+from inferplan.domain.architecture import Attention, CompressedAttention, LatentAttention, Mixer
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.quantization import NumberFormat, Scheme
 from inferplan.estimate.number_formats import WeightFormat
@@ -20,8 +20,8 @@ _HALF_BYTES = 2
 _ARITHMETIC_ERROR = 0.005
 _LAYOUT_ERROR = 0.01
 """Relative half-widths of what the arithmetic leaves open: of all bytes, and on top of that of quantized matrices,
-whose layout kernels choose. Against "Model loading took" in kv_capacity_cases.json: unquantized models without LoRA come
-out within 0.1 %, quantized ones whose format is known within 1.8 %."""
+whose layout kernels choose. Against "Model loading took" in kv_capacity_cases.json: unquantized models without LoRA
+come out within 0.1 %, quantized ones whose format is known within 1.8 %."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +228,8 @@ def _rotated_width(mixer: Mixer | None) -> int:
     """A quarter of the head where queries are gated (partial_rotary_factor of Qwen3-Next and Qwen3.5), 0 without."""
     if isinstance(mixer, LatentAttention):
         return mixer.qk_rope_head_dim
+    if isinstance(mixer, CompressedAttention):
+        return mixer.rope_head_dim
     if isinstance(mixer, Attention):
         return mixer.head_dim // 4 if mixer.output_gate else mixer.head_dim
     return 0

@@ -1,9 +1,12 @@
 """Parameters of layers of every kind, against shapes worked by hand and published counts."""
 
+from dataclasses import replace
+
 import pytest
 
 from inferplan.domain.architecture import (
     Attention,
+    CompressedAttention,
     DenseMLP,
     Indexer,
     LatentAttention,
@@ -16,6 +19,7 @@ from inferplan.estimate.tensors import Role, active_share, layer_tensors
 
 GQA = Attention(32, 8, 128, 128)
 MLA = LatentAttention(128, 1536, 512, 128, 64, 128)
+COMPRESSED = CompressedAttention(64, 512, 64, 1024, 8, 1024, 128, 128)
 EXPERTS = MixtureOfExperts(256, 8, 2048, 2048)
 
 
@@ -37,6 +41,13 @@ def test_a_llama_layer_has_218_million_parameters() -> None:
         (Attention(16, 2, 256, 256, output_gate=True), 2048, 27_262_976),  # 2048 x (8192 + 1024 + 4096)
         (MLA, 7168, 187_105_280),  # 11,010,048 + 37,748,736 + 4,128,768 + 16,777,216 + 117,440,512
         (LatentAttention(16, None, 512, 128, 64, 128), 2048, 13_762_560),  # q 2048 x 3072 not compressed
+        (replace(MLA, output_gate=True), 7168, 304_545_792),  # and 7168 x 16384
+        (COMPRESSED, 4096, 111_214_592),  # 4096 x 1536 + 1024 x 32768 + 8192 x 4096 + 4096 x 8192 + 512 x 8320
+        (
+            replace(COMPRESSED, compress_ratio=4, indexer=Indexer(64, 128, 512)),
+            4096,
+            126_096_384,  # twice the compressor: 1024 x 8196, indexer 1024 x 8192 + 4096 x 64 + 256 x 8196
+        ),
         (LinearAttention(16, 32, 128, 128, 4), 2048, 33_718_336),  # 2048 x (12288 + 64) + 8192 x 4 + 64 + 4096 x 2048
         (Mamba(64, 64, 128, 8, 4), 2688, 38_738_112),  # 2688 x 10304 + 6144 x 5 + 192 + 4096 x 2688, norm aside
     ],
@@ -49,12 +60,20 @@ def test_an_indexer_adds_its_projections() -> None:
     sparse = LatentAttention(128, 1536, 512, 128, 64, 128, Indexer(64, 128, 2048))
     more = parameters(Layer(sparse, None), 7168) - parameters(Layer(MLA, None), 7168)
     assert more == 13_959_168  # 1536 x 8192 + 7168 x 128 + 7168 x 64
+    borrowing = replace(sparse, indexer=Indexer(64, 128, 2048, shared=True))
+    assert parameters(Layer(borrowing, None), 7168) == parameters(Layer(MLA, None), 7168)
 
 
 def test_kda_has_low_rank_gates() -> None:
     kda = LinearAttention(32, 32, 128, 128, 4, kind="kda")
     # 2304 x (3 x 4096 + 2 x 128 + 32) + 8192 x 128 + 3 x 4096 x 4 + 64 + 4096 x 2304
     assert parameters(Layer(kda, None), 2304, Role.ATTENTION) == 39_510_080
+
+
+def test_kdas_gate_may_have_full_rank() -> None:
+    low, full = (LinearAttention(32, 32, 128, 128, 4, "kda", full_rank_gate=flag) for flag in (False, True))
+    more = parameters(Layer(full, None), 2304) - parameters(Layer(low, None), 2304)
+    assert more == 4096 * 2304 - 128 * 2304 - 4096 * 128
 
 
 def test_deepseeks_mixture_has_its_experts_router_and_shared_expert() -> None:
