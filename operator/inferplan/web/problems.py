@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -87,8 +88,9 @@ def _follows_from_another(entry: ErrorDetails, entries: Sequence[ErrorDetails]) 
 def _problem(entry: ErrorDetails, model: type[BaseModel], spelling: Spelling, prefix: str) -> Problem:
     place = entry["loc"]
     if _is_member(entry) and not _is_field(model, place):
-        wanted = "a finite number" if entry["type"] == _NOT_FINITE else _PLAIN
-        return Problem(_path(model, place[:-1], spelling, prefix), f"{shown(entry['input'])} must be {wanted}")
+        value = entry["input"]
+        wanted = "a finite number" if isinstance(value, float) and not math.isfinite(value) else _PLAIN
+        return Problem(_path(model, place[:-1], spelling, prefix), f"{shown(value)} must be {wanted}")
     message, allowed = _message(entry, model, spelling)
     return Problem(_path(model, place, spelling, prefix), message, allowed)
 
