@@ -86,7 +86,8 @@ class EstimatedGPUs(WireModel):
 
     product: Annotated[str | None, Field(description="Product; null where it is not known.")]
     count: Annotated[int | None, Field(description="GPUs; null where it is not known.")]
-    memory_mib: Annotated[int | None, Field(alias="memoryMiB", description="Memory of one GPU, MiB.")]
+    memory_mib: Annotated[int | None, Field(alias="memoryMiB", description="Memory of one GPU, as sold; MiB.")]
+    usable_mib: Annotated[int | None, Field(alias="usableMiB", description="Memory that the engine sees, MiB.")]
 
 
 class EstimatedLoad(WireModel):

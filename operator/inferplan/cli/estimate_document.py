@@ -1,6 +1,6 @@
 """What the model says of a configuration as the object that is printed. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inferplan.api.estimate import (
@@ -23,13 +23,12 @@ from inferplan.domain.serving import ServingConfig
 from inferplan.domain.units import significant
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import MemoryEstimate
+from inferplan.estimate.memory_terms import ACTIVATIONS, KV_CACHE, WEIGHTS, weakest
 from inferplan.estimate.result import Interval, Performance
 
 _DIGITS = 6
 _SENTENCE_MAX = 4096  # as api.base.Sentence
 _SURE = frozenset({Source.MEASURED_HERE, Source.CALIBRATED_HERE})
-_LADDER = tuple(Source)  # best first
-_WEIGHTS, _ACTIVATIONS, _CACHE = "weights", "activations", "kv_cache"
 
 
 @dataclass(frozen=True)
@@ -80,14 +79,10 @@ def estimate_document(answer: Answer) -> Estimate:
             product=_text(answer.accelerator.product),
             count=answer.accelerator.count,
             memory_mib=answer.accelerator.memory_mib,
+            usable_mib=answer.accelerator.usable_mib,
         ),
         load=None if isinstance(answer.load, Missing) else _load(answer.load),
     )
-
-
-def weakest(sources: Iterable[Source]) -> Source:
-    """The least certain of several sources."""
-    return max(sources, key=_LADDER.index)
 
 
 def _confidence(source: Source, assumptions: tuple[str, ...]) -> Confidence:
@@ -98,7 +93,7 @@ def _confidence(source: Source, assumptions: tuple[str, ...]) -> Confidence:
 
 
 def _memory(memory: MemoryEstimate) -> EstimatedMemory:
-    sizes = {_WEIGHTS: 0, _ACTIVATIONS: 0, _CACHE: 0}
+    sizes = {WEIGHTS: 0, ACTIVATIONS: 0, KV_CACHE: 0}
     overhead = 0
     for term in memory.terms:
         if term.name in sizes:
@@ -107,8 +102,8 @@ def _memory(memory: MemoryEstimate) -> EstimatedMemory:
             overhead += term.bytes
     tokens, concurrency = memory.kv_cache_tokens, memory.max_concurrency
     return EstimatedMemory(
-        weights_bytes=sizes[_WEIGHTS],
-        activation_bytes=sizes[_ACTIVATIONS],
+        weights_bytes=sizes[WEIGHTS],
+        activation_bytes=sizes[ACTIVATIONS],
         overhead_bytes=overhead,
         kv_cache_bytes=round(memory.kv_cache_bytes.expected),
         kv_cache_tokens=None if isinstance(tokens, Missing) else round(tokens.expected),

@@ -47,7 +47,7 @@ def _facts(estimate: Estimate) -> Iterator[str]:
 def _gpus(estimate: Estimate) -> str:
     gpus = estimate.accelerator
     count = f"{gpus.count} x" if gpus.count is not None else "number not known:"
-    memory = f", {in_gib(gpus.memory_mib * MIB)} each" if gpus.memory_mib is not None else ""
+    memory = f", {in_gib(gpus.usable_mib * MIB)} usable each" if gpus.usable_mib is not None else ""
     return f"{count} {gpus.product or 'unknown product'}{memory}"
 
 

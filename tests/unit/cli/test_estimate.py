@@ -401,7 +401,7 @@ def test_neither_a_name_nor_settings_are_needed(write: Write, told: Told, capsys
 def test_memory_in_fractions_of_a_gib_is_taken(write: Write, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     gpu = {"product": "NVIDIA-A100-SXM4-40GB", "count": 1, "memoryGiB": 39.56}
     found = one(capsys, "-f", write(instance(accelerator=gpu)))
-    assert found["accelerator"]["memoryMiB"] == 40_509  # 39.56 x 1024 = 40,509.4
+    assert found["accelerator"]["usableMiB"] == 40_509  # 39.56 x 1024 = 40,509.4
     assert len(told.asked) == 1
 
 

@@ -4,10 +4,10 @@ from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
 import pytest
-from inferplan.estimate.speed import StepTimeEstimator
 
 from inferplan.cli.errors import BadInputError, CannotRunError
 from inferplan.cli.estimate_estimators import estimator
+from inferplan.estimate.speed import StepTimeEstimator
 
 
 class Other:
