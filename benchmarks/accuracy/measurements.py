@@ -1,33 +1,22 @@
-"""The serving measurements as scripts/fit_speed.py fits to them: each asked the way a user asks."""
+"""Serving measurements as what the speed model is fitted on: each asked as a user would ask."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.accuracy.documents import Configs, of_row
-from benchmarks.accuracy.serving import Row, read_rows
-from benchmarks.accuracy.situations import Situation, situation
+from benchmarks.accuracy.serving import read_rows
+from benchmarks.accuracy.situations import situation
 from scripts.fit_speed import Measurement
 
 
-def measurements(folder: Path) -> list[Measurement]:
-    """All measurements of a data folder that the package has a question for."""
-    configs = Configs(folder / "model_configs")
-    rows = read_rows(folder / "serving_measurements.csv")
-    found = [measurement(situation(of_row(row, configs)), row) for row in rows]
-    return [one for one in found if one is not None]
+def measurements(data: Path) -> list[Measurement]:
+    """All rows that the command can put to the estimator of speed."""
+    return list(_measurements(data))
 
 
-def measurement(at: Situation, row: Row) -> Measurement | None:
-    """A row with what the command would ask of it; None where it would not ask."""
-    if at.asked is None:
-        return None
-    asked, load = at.asked
-    return Measurement(
-        situation=asked,
-        load=load,
-        ttft=row.ttft,
-        tpot=row.tpot,
-        model=row.model,
-        gpu=row.gpu,
-        marked=bool(row.marks),
-        deployment=row.deployment,
-    )
+def _measurements(data: Path) -> Iterator[Measurement]:
+    configs = Configs(data / "model_configs")
+    for row in read_rows(data / "serving_measurements.csv"):
+        asked = situation(of_row(row, configs)).asked
+        if asked is not None:
+            yield Measurement(*asked, row.ttft, row.tpot, row.model, row.gpu, bool(row.marks), row.deployment)

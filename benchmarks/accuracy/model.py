@@ -78,7 +78,9 @@ def _interval(found: Mapping[str, float] | None) -> Value | None:
 
 
 def reason_of(output: Output) -> str:
-    """Why an output has no speed: its error, or what it says is unavailable."""
+    """Why an output has no speed: its error without the place, or what it says is unavailable."""
+    if "error" in output:
+        return str(output["error"]).split(": ", 1)[-1]
     missing = output.get("unavailable") or {}
     reasons = [entry.get("reason", "") for entry in missing.values()]
-    return str(output.get("error") or "; ".join(dict.fromkeys(reasons)) or "no value")
+    return "; ".join(dict.fromkeys(reasons)) or "no value"

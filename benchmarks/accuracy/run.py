@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks.accuracy.breakdown import kv_table, pair_table, serving_table
 from benchmarks.accuracy.command_line import command_line
 from benchmarks.accuracy.documents import Configs, of_row
+from benchmarks.accuracy.elsewhere import Placed, Point, elsewhere_lines, elsewhere_table, placed, read_points
 from benchmarks.accuracy.history import append, commit, last_scores
 from benchmarks.accuracy.kv_cases import Case, read_cases
 from benchmarks.accuracy.lines import Line
@@ -57,6 +58,7 @@ class Data:
     cases: list[Case]
     pairs: list[Pair]
     left: list[Left]
+    points: list[Point]
 
     @property
     def documents(self) -> list[dict[str, object]]:
@@ -73,6 +75,7 @@ class Found:
     unseen: list[Answered]
     sized: list[Sized]
     judged: list[Judged]
+    placed: list[Placed]
 
 
 def read_data(folder: Path, *, flags: bool = False) -> Data:
@@ -84,6 +87,7 @@ def read_data(folder: Path, *, flags: bool = False) -> Data:
         cases=read_cases(folder / "kv_capacity_cases.json"),
         pairs=[pair for pair in found if isinstance(pair, Pair)],
         left=[pair for pair in found if isinstance(pair, Left)],
+        points=read_points(folder / "improvement_pairs.json", configs),
     )
 
 
@@ -92,15 +96,17 @@ def scored(model: Model, data: Data) -> Found:
     by_model = never_seen(model, data.asked, lambda row: row.model)
     before = model.estimate([pair.before for pair in data.pairs])
     effects = judged(data.pairs, before, model.estimate([pair.after for pair in data.pairs]))
+    points = placed(data.points, model.estimate([point.document for point in data.points]))
     lines = [
         *capacity_lines(capacities),
         *after_seeing_lines(model, data.cases),
         *_unseen_lines(model, data, by_model),
         *_seen_lines(model, data),
         *_effect_lines(effects),
+        *elsewhere_lines(points),
         command_line(data.documents, model.estimate(data.documents)),
     ]
-    return Found(lines, by_model, capacities, effects)
+    return Found(lines, by_model, capacities, effects, points)
 
 
 def _unseen_lines(model: Model, data: Data, by_model: Sequence[Answered]) -> Iterator[Line]:
@@ -164,6 +170,8 @@ def report(found: Found, data: Data, seconds: float) -> str:
         "\n".join(kv_table(found.sized)),
         "## Effect of one change",
         "\n".join(pair_table(found.judged)),
+        "## Absolute speeds of other sources and GPUs",
+        "\n".join(elsewhere_table(found.placed)),
     ]
     return "\n\n".join(parts) + "\n"
 

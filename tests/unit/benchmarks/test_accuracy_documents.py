@@ -1,4 +1,4 @@
-"""Instances as they are written from measurements, start-up logs and pairs."""
+"""Instances as they are written from measurements and start-up logs."""
 
 import json
 from pathlib import Path
@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 from benchmarks.accuracy.documents import Configs, accelerator, instance, of_row, slug
-from benchmarks.accuracy.formats import NotExpressibleError, checkpoint_format
 from benchmarks.accuracy.kv_cases import GIB, case_of, quantization_method
-from benchmarks.accuracy.loads import load_of
-from benchmarks.accuracy.pairs import pair_of
+from benchmarks.accuracy.recipes import settings_of
 from benchmarks.accuracy.serving import Row
 
 from inferplan.api.kinds import INFERENCE_INSTANCE
@@ -168,99 +166,18 @@ def test_formats_are_methods_as_the_flag_takes_them(text: str | None, method: st
     assert quantization_method(text) == method
 
 
-@pytest.mark.parametrize(
-    ("text", "method", "settings"),
-    [
-        ("bf16", None, {}),
-        ("fp8 static w8a8 (X, compressed-tensors)", "compressed-tensors", {}),
-        ("fp8 (block)", "fp8", {}),
-        ("gptq int4", "gptq", {}),
-        ('int4 w4a16 GPTQ with quantization="gptq" forced', "gptq", {"quantization": "gptq", "dtype": "float16"}),
-        ("awq_marlin int4", "awq", {}),
-    ],
-)
-def test_formats_are_written_as_checkpoints_have_them(text: str, method: str | None, settings: dict[str, str]) -> None:
-    found, changed = checkpoint_format(text)
-    assert (None if found is None else found["quant_method"], changed) == (method, settings)
+def test_the_flags_of_a_start_script_can_be_told(configs: Configs) -> None:
+    llama = row(model="meta-llama/Llama-3.1-70B", gpu="h200_sxm", precision="fp8", concurrency=16)
+    flags = settings_of(llama)
+    assert (flags["kv_cache_dtype"], flags["max_batch_size"], flags["max_model_len"]) == ("fp8", 16, 1736)
+    assert of_row(llama, configs, flags)["spec"]["currentConfig"]["max_num_batched_tokens"] == 8192
 
 
-def pair_record(**fields: Any) -> dict[str, Any]:
-    return {
-        "id": "pair-1",
-        "engine": "vLLM",
-        "engine_version": "0.7.3",
-        "gpu": "NVIDIA L4",
-        "gpu_family": "L4",
-        "model": "org/model",
-        "notes": "gpu_memory_utilization 0.95, max_num_seqs 512",
-        "tensor_parallel_size": "1 -> 2",
-        "source_group": "somebody",
-        "setting_category": "tensor_parallel",
-        "setting_changed": {"name": "tensor_parallel_size", "before": 1, "after": 2},
-        "workload": {"input_len": 128, "output_len": 64, "num_prompts": 10},
-        "ratio_after_over_before": {"output_tok_s": 1.5, "ttft_ms_p99": 3.0},
-        "low_confidence": False,
-        "only_one_setting_changed": True,
-        **fields,
-    }
+@pytest.mark.parametrize(("concurrency", "interval"), [(8, 10), (16, 30)])
+def test_sglangs_recipes_look_for_requests_less_often_with_more_clients(concurrency: int, interval: int) -> None:
+    found = settings_of(row(model="Qwen/Qwen3.5-397B-A17B", engine="sglang", version="0.5.9", concurrency=concurrency))
+    assert found["scheduler_recv_interval"] == interval
 
 
-_SHAPES = {"org/model": {"hidden_size": 64}}
-
-
-def test_a_pair_is_two_instances_that_differ_in_the_setting(configs: Configs) -> None:
-    pair = pair_of(pair_record(), configs, _SHAPES)
-    before, after = pair.before["spec"], pair.after["spec"]
-    assert before["currentConfig"] == {
-        "tensor_parallel_size": 1,
-        "gpu_memory_utilization": 0.95,
-        "max_batch_size": 512,
-    }
-    assert after["currentConfig"] == {**before["currentConfig"], "tensor_parallel_size": 2}
-    assert (before["accelerator"]["count"], after["accelerator"]["count"]) == (1, 2)
-    assert pair.metric == "output_tok_s"
-    assert pair.ratios == {"output_tok_s": 1.5}  # tails are not estimated
-
-
-def test_a_quantization_changes_the_checkpoint(configs: Configs) -> None:
-    changed = {"name": "quantization", "before": "bf16", "after": "gptq int8"}
-    record = pair_record(setting_category="quantization", setting_changed=changed, tensor_parallel_size=1)
-    pair = pair_of(record, configs, _SHAPES)
-    assert "quantization_config" not in pair.before["spec"]["model"]["config"]
-    assert pair.after["spec"]["model"]["config"]["quantization_config"]["bits"] == 8
-    assert pair.before["spec"]["currentConfig"] == pair.after["spec"]["currentConfig"]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"gpu": "not stated"},
-        {"model": "org/unknown"},
-        {"setting_category": "attention_backend"},
-        {"workload": {"request_rate_qps": 10}},
-        {"ratio_after_over_before": {"successful_requests": 1.0}},
-        {
-            "setting_category": "quantization",
-            "setting_changed": {"name": "quantization", "before": "bf16", "after": "w4a8_awq"},
-        },
-    ],
-)
-def test_what_a_source_does_not_say_cannot_be_written(configs: Configs, fields: dict[str, Any]) -> None:
-    with pytest.raises(NotExpressibleError):
-        pair_of(pair_record(**fields), configs, _SHAPES)
-
-
-@pytest.mark.parametrize(
-    ("workload", "expected"),
-    [
-        ({"num_prompts": 50, "request_rate": "inf (all at once)"}, {"concurrency": 50}),
-        ({"concurrency": 10, "request_rate_qps": 10, "num_prompts": 2000}, {"concurrency": 10}),
-        ({"request_rate_qps": 16}, {"requestsPerSecond": 16}),
-        ({"request_rate_qps": 1000}, {"concurrency": 1000}),  # all have come after a second
-        ({"batch_size": 8}, {"concurrency": 8}),
-    ],
-)
-def test_all_requests_at_once_are_a_closed_loop(workload: dict[str, Any], expected: dict[str, float]) -> None:
-    lengths = {"input_len": 128, "output_len": 64}
-    found = load_of(pair_record(workload={**lengths, **workload}))
-    assert found == {**expected, "inputTokens": 128, "outputTokens": 64}
+def test_without_a_known_script_there_are_no_flags() -> None:
+    assert settings_of(row()) == {}
