@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import ceil
 
@@ -76,7 +76,7 @@ class Deployment:
     card: ModelCard
     served: WeightFormat
     layout: Layout
-    gpu: GPU
+    gpu: GPU = field(hash=False)  # it holds a mapping; equality tells two GPUs apart
     cache_bytes: float
     attention_ranks: int = 1
     engine_is_sglang: bool = False
