@@ -79,12 +79,12 @@ def read_patterns(entries: Iterable[str]) -> tuple[ModulePattern, ...]:
 
 def over_all_layers(patterns: Iterable[ModulePattern]) -> tuple[ModulePattern, ...]:
     """The patterns of a list that was cut: what it names in three layers or more goes for every layer."""
-    return tuple(
-        ModulePattern(each.text, None, each.in_layer)
-        if each.layers is not None and len(each.layers) >= _SEEN_OFTEN
-        else each
-        for each in patterns
-    )
+    return tuple(ModulePattern(each.text, None, each.in_layer) if _is_often(each) else each for each in patterns)
+
+
+def _is_often(pattern: ModulePattern) -> bool:
+    """Whole layers ("model.layers.1.*") are exceptions, however many there are."""
+    return pattern.layers is not None and len(pattern.layers) >= _SEEN_OFTEN and pattern.text != "*"
 
 
 def _read(entry: str) -> tuple[str, set[int] | None, bool]:
