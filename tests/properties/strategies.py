@@ -40,7 +40,7 @@ MODELS = (
     a.model(weight_bits=32, max_position_embeddings=None),
     a.model(head_dim=64, tied_embeddings=True),
     NO_MODEL_CONFIG,
-    read_model_config({**LLAMA_CONFIG, "architectures": ["MixtralForCausalLM"]}),
+    read_model_config({**LLAMA_CONFIG, "architectures": ["JambaForCausalLM"]}),
 )
 VERSIONS = (*["0.33.0"] * 8, "0.33.1", "0.32.0", "0.20.2", "0.19.1", "0.9.1", None, "nightly")
 FORBID = ("kvCache", "kv_cache", "quantization", "batching", "maxBatchSize", "max_batch_size", "--max-num-seqs")

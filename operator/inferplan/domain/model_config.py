@@ -1,92 +1,169 @@
 """Reads a model's geometry out of its Hugging Face config.json, or says why it cannot be sized with confidence."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from inferplan.api.reasons import Reason
-from inferplan.domain.architecture import Attention, DenseMLP, Layer
 from inferplan.domain.measurement import Missing
-from inferplan.domain.model_card import ModelCard
+from inferplan.domain.model_card import ModelCard, Tower
+from inferplan.domain.model_reading.abbreviated import family_without_name, with_layer_types
+from inferplan.domain.model_reading.families import Family, family_of, wraps_another
 from inferplan.domain.model_reading.fields import Fields, short
+from inferplan.domain.model_reading.parts import MTP_KEYS, hidden_size
+from inferplan.domain.model_reading.positions import longest_context
+from inferplan.domain.model_reading.towers import towers
 from inferplan.domain.quantization_scheme import read_quantization
 
-_DENSE_ARCHITECTURES = frozenset({"LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"})
-_UNSTRETCHED = ("default", "llama3", "mrope")  # kinds of rope that leave max_position_embeddings as the longest
-_BITS_OF_DTYPE = {"bfloat16": 16, "float16": 16, "float32": 32}
+_BITS_OF_DTYPE = {"bfloat16": 16, "float16": 16, "half": 16, "float32": 32, "float": 32}
+_NESTED = ("text_config", "llm_config", "language_config", "language_model_config")
+_BILLION = 10**9
+_MOST_BILLIONS = 10**4
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A config on its way to a card.
+
+    Attributes:
+        whole: All of config.json.
+        decoder: The object that describes the decoder.
+        architecture: What the card calls it.
+        family: How its layers are read.
+        assumptions: What was assumed so far.
+    """
+
+    whole: Fields
+    decoder: Fields
+    architecture: str
+    family: Family
+    assumptions: tuple[str, ...] = ()
 
 
 def read_model_config(config: Mapping[str, Any]) -> ModelCard | Missing:
     """Reads a config.json; says why when it cannot size the model with confidence."""
-    architecture = _architecture(config)
-    if architecture not in _DENSE_ARCHITECTURES:
-        known = ", ".join(sorted(_DENSE_ARCHITECTURES))
-        return _unsupported(f"architecture {short(architecture)} is not sized yet; sized are {known}")
-    if _has_other_attention(config):
-        return _unsupported("sliding-window attention is not sized yet")
     try:
-        return _card(architecture, Fields(config))
+        return _card(_with_defaults(_identified(Fields(config))))
     except ValueError as error:
-        return _unsupported(str(error))
+        return Missing(Reason.MODEL_UNSUPPORTED, f"model config: {error}")
 
 
-def _card(architecture: str, config: Fields) -> ModelCard:
-    hidden, heads = config.count("hidden_size"), config.count("num_attention_heads")
-    kv_heads = config.count("num_key_value_heads", default=heads)
-    if heads % kv_heads:
-        raise ValueError(f"num_attention_heads {heads} is no multiple of num_key_value_heads {kv_heads}")
-    width = _head_dim(config, hidden, heads)
-    mixer = Attention(heads, kv_heads, width, width, bias=architecture == "Qwen2ForCausalLM")
-    layer = Layer(mixer, DenseMLP(config.count("intermediate_size")))
-    quantization = read_quantization(config.values)
+def _identified(whole: Fields) -> _Reading:
+    """Finds the decoder's object and its family.
+
+    Raises:
+        ValueError: The architecture is not known, or a field contradicts another.
+    """
+    decoder, notes = with_layer_types(_decoder(whole))
+    name = _architecture(whole)
+    if name is not None and wraps_another(name):
+        name = _architecture(decoder)
+    if name is None:
+        family, kind = family_without_name(decoder)
+        note = f"config.json names no architecture that is read as such: it is read as {kind}"
+        architecture = _architecture(whole) or f"unknown (read as {kind})"
+        return _Reading(whole, decoder, architecture, family, (*notes, note, *family.notes))
+    found = family_of(name)
+    if found is None:
+        raise ValueError(f"architecture {short(name)} is not sized yet")
+    return _Reading(whole, decoder, _architecture(whole) or name, found, (*notes, *found.notes))
+
+
+def _decoder(whole: Fields) -> Fields:
+    for key in _NESTED:
+        if whole.values.get(key):
+            inner = whole.inner(key)
+            if inner is not None:
+                return inner
+    return whole
+
+
+def _architecture(config: Fields) -> str | None:
+    """The first of architectures, None where there is none.
+
+    Raises:
+        ValueError: It is no list of names.
+    """
+    names = config.values.get("architectures")
+    if names is None or names == []:
+        return None
+    if isinstance(names, list) and isinstance(names[0], str):
+        return names[0]
+    raise ValueError(f"{config.place}architectures must be a list of names, not {short(names)}")
+
+
+def _with_defaults(reading: _Reading) -> _Reading:
+    """Fills what configs of several towers leave to the decoder's configuration class."""
+    missing = {key: value for key, value in reading.family.defaults.items() if not reading.decoder.has(key)}
+    if not missing or not reading.decoder.place:
+        return reading
+    note = f"{', '.join(missing)}: not in config.json, so the configuration class's own in transformers"
+    filled = replace(reading.decoder, values={**reading.decoder.values, **missing})
+    return replace(reading, decoder=filled, assumptions=(*reading.assumptions, note))
+
+
+def _card(reading: _Reading) -> ModelCard:
+    decoder, family = reading.decoder, reading.family
+    quantization = read_quantization(reading.whole.values)
+    found = _towers(reading)
+    more = quantization.assumptions if quantization is not None else ()
     return ModelCard(
-        architecture=architecture,
-        hidden_size=hidden,
-        vocab_size=config.count("vocab_size"),
-        tied_embeddings=config.flag("tie_word_embeddings"),
-        layers=(layer,) * config.layers("num_hidden_layers"),
-        weight_bits=_weight_bits(config),
-        max_position_embeddings=_longest(config),
+        architecture=reading.architecture,
+        hidden_size=hidden_size(decoder),
+        vocab_size=decoder.count("vocab_size", "padded_vocab_size"),
+        tied_embeddings=_tied(reading),
+        layers=family.layers(decoder),
+        weight_bits=_weight_bits(reading),
+        max_position_embeddings=longest_context(decoder),
         quantization=quantization,
-        assumptions=quantization.assumptions if quantization is not None else (),
+        towers=found,
+        extra_parameters=family.counts_extra(decoder),
+        mtp_layers=decoder.count(*MTP_KEYS, default=0, least=0),
+        assumptions=(*reading.assumptions, *more, *_silences(reading, found)),
     )
 
 
-def _architecture(config: Mapping[str, Any]) -> str | None:
-    names = config.get("architectures")
-    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+def _tied(reading: _Reading) -> bool:
+    for config in (reading.decoder, reading.whole):
+        if config.has("tie_word_embeddings"):
+            return config.flag("tie_word_embeddings")
+    return reading.family.tied
 
 
-def _weight_bits(config: Fields) -> int:
-    name = config.values.get("torch_dtype") or config.values.get("dtype")
-    if not isinstance(name, str) or name not in _BITS_OF_DTYPE:
+def _dtype(reading: _Reading) -> object:
+    places = (reading.decoder.values, reading.whole.values)
+    return next((place[key] for place in places for key in ("torch_dtype", "dtype") if place.get(key)), None)
+
+
+def _weight_bits(reading: _Reading) -> int:
+    """Bits of the dtype; 16 where it is not stated, as vLLM runs even a float32 checkpoint in 16."""
+    name = _dtype(reading)
+    if name is None or name == "auto":
+        return 16
+    if not isinstance(name, str) or name.removeprefix("torch.") not in _BITS_OF_DTYPE:
         raise ValueError(f"torch_dtype {short(name)} is none of {', '.join(_BITS_OF_DTYPE)}")
-    return _BITS_OF_DTYPE[name]
+    return _BITS_OF_DTYPE[name.removeprefix("torch.")]
 
 
-def _head_dim(config: Fields, hidden: int, heads: int) -> int:
-    if config.has("head_dim"):
-        return config.count("head_dim")
-    if hidden % heads:
-        raise ValueError(
-            f"hidden_size {hidden} is no multiple of num_attention_heads {heads}, and head_dim is not given"
-        )
-    return hidden // heads
+def _towers(reading: _Reading) -> tuple[Tower, ...]:
+    """Towers that the config describes, or that somebody counted (vision_tower_params_b)."""
+    whole = reading.whole
+    if whole.has("vision_tower_params_b"):
+        billions = whole.number("vision_tower_params_b", 0.0)
+        if billions > _MOST_BILLIONS:
+            raise ValueError(f"vision_tower_params_b must be at most {_MOST_BILLIONS}, not {billions}")
+        return (Tower("vision", round(billions * _BILLION), "vision_tower_params_b, as stated"),)
+    return towers(whole, hidden_size(reading.decoder))
 
 
-def _longest(config: Fields) -> int | None:
-    """max_position_embeddings, unless a scaling of the positions stretches it by a factor."""
-    scaling = config.values.get("rope_scaling") or config.values.get("rope_parameters") or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default")) if isinstance(scaling, Mapping) else None
-    return config.optional("max_position_embeddings") if kind in _UNSTRETCHED else None
-
-
-def _has_other_attention(config: Mapping[str, Any]) -> bool:
-    """Whether a layer may look at a window only; a window that nothing switches off may be used."""
-    kinds = config.get("layer_types")
-    windowed = config.get("sliding_window") is not None and config.get("use_sliding_window") is not False
-    full = kinds is None or (isinstance(kinds, list) and all(kind == "full_attention" for kind in kinds))
-    return windowed or not full
-
-
-def _unsupported(why: str) -> Missing:
-    return Missing(Reason.MODEL_UNSUPPORTED, f"model config: {why}")
+def _silences(reading: _Reading, found: tuple[Tower, ...]) -> tuple[str, ...]:
+    """What the config leaves open."""
+    notes = []
+    if _dtype(reading) is None:
+        notes.append("torch_dtype is not stated: weights are taken to have 16 bits")
+    if not (reading.decoder.has("tie_word_embeddings") or reading.whole.has("tie_word_embeddings")):
+        tied = "is the embedding" if reading.family.tied else "is a matrix of its own"
+        notes.append(f"tie_word_embeddings is not stated: lm_head {tied}, as in the family's configuration class")
+    if reading.architecture.endswith("ForConditionalGeneration") and not found:
+        notes.append("the config describes no encoder of images or sound, so none is counted")
+    return tuple(notes)
