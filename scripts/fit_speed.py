@@ -67,7 +67,7 @@ PRIORS: dict[str, tuple[float, float]] = {
     "burst_share": (0.10, 0.12),  # InferenceMAX: ten requests per client
 }
 ITL_NOISE, TTFT_NOISE = 0.1, 0.4
-_STEPS, _DIFFERENCE, _LARGEST_STEP = 12, 1e-4, 0.5
+_STEPS, _DIFFERENCE, _LARGEST_STEP, _SETTLED = 6, 1e-4, 0.5, 5e-3
 _NAMES = tuple(entry.name for entry in fields(SpeedConstants))
 
 
@@ -142,8 +142,13 @@ class Problem:
         return weights / weights.mean()
 
 
-def fit_constants(measurements: Sequence[Measurement]) -> SpeedConstants:
-    """Constants that the unmarked measurements speak for."""
+def fit_constants(measurements: Sequence[Measurement], near: SpeedConstants | None = None) -> SpeedConstants:
+    """Constants that the unmarked measurements speak for.
+
+    Args:
+        measurements: What was measured.
+        near: Constants of nearly the same measurements, to begin from: two steps instead of four.
+    """
     problem = Problem([found for found in measurements if not found.marked])
     weights, start = problem.weights(), np.log([PRIORS[name][0] for name in _NAMES])
     widths = np.array([PRIORS[name][1] for name in _NAMES])
@@ -152,7 +157,8 @@ def fit_constants(measurements: Sequence[Measurement]) -> SpeedConstants:
         itl, ttft = problem.errors(_constants(logs))
         return np.concatenate([weights * itl / ITL_NOISE, weights * ttft / TTFT_NOISE, (start - logs) / widths])
 
-    return _constants(_gauss_newton(residuals, start, robust=2 * len(weights)))
+    first = start if near is None else np.log([getattr(near, name) for name in _NAMES])
+    return _constants(_gauss_newton(residuals, first, robust=2 * len(weights)))
 
 
 def _constants(logs: Floats) -> SpeedConstants:
@@ -172,6 +178,8 @@ def _gauss_newton(residuals: Callable[[Floats], Floats], start: Floats, robust: 
         while _loss(residuals(logs + step), robust) > _loss(now, robust) and np.abs(step).max() > _DIFFERENCE:
             step = step / 2
         logs = logs + step
+        if np.abs(step).max() < _SETTLED:
+            break
     return logs
 
 
@@ -182,13 +190,14 @@ def _loss(residuals: Floats, robust: int) -> float:
 
 def fit(measurements: Sequence[Measurement]) -> SpeedFit:
     """Constants, and spreads by leaving out each model and each GPU in turn."""
-    return SpeedFit(fit_constants(measurements), spreads(measurements))
+    constants = fit_constants(measurements)
+    return SpeedFit(constants, spreads(measurements, constants))
 
 
-def spreads(measurements: Sequence[Measurement]) -> dict[str, Spread]:
+def spreads(measurements: Sequence[Measurement], near: SpeedConstants) -> dict[str, Spread]:
     """10th and 90th percentile of measured over estimated where model or GPU was not in the fit."""
     found: dict[str, list[float]] = {}
-    for test, constants in _folds(measurements):
+    for test, constants in _folds(measurements, near):
         problem = Problem(test)
         for name, errors in zip(("itl", "ttft"), problem.errors(constants), strict=True):
             for row, error in zip(problem.kept, errors, strict=True):
@@ -201,7 +210,7 @@ def spreads(measurements: Sequence[Measurement]) -> dict[str, Spread]:
     }
 
 
-def _folds(measurements: Sequence[Measurement]) -> list[tuple[list[Measurement], SpeedConstants]]:
+def _folds(measurements: Sequence[Measurement], near: SpeedConstants) -> list[tuple[list[Measurement], SpeedConstants]]:
     """(rows left out, constants fitted to the others) for each model and each GPU."""
     folds = []
     for name in ("model", "gpu"):
@@ -209,7 +218,7 @@ def _folds(measurements: Sequence[Measurement]) -> list[tuple[list[Measurement],
             test = [found for found in measurements if _group(found, name) == value]
             train = [found for found in measurements if _group(found, name) != value]
             if train:
-                folds.append((test, fit_constants(train)))
+                folds.append((test, fit_constants(train, near)))
     return folds
 
 
