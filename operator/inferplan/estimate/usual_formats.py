@@ -122,12 +122,15 @@ def _find(text: str) -> UsualFormat | None:
 
 
 def _for_model(found: UsualFormat, card: ModelCard) -> UsualFormat:
-    """Gpt-oss has MXFP4 experts only; NVFP4 of mixtures and hybrids leaves attention alone.
+    """What is usual for the model's kind: gpt-oss has MXFP4 experts only, NVFP4 often leaves attention alone.
 
-    Ignore lists of nvidia's GLM-5.1, Kimi-K2.5, MiniMax-M2.5 and Qwen3.5 checkpoints name self_attn or linear_attn.
+    Ignore lists of nvidia's GLM-5.1, Kimi-K2.5, MiniMax-M2.5 and Qwen3.5 checkpoints name self_attn and linear_attn;
+    those of dense models without recurrent layers name neither.
     """
     if found.scheme is MXFP4 and card.architecture.startswith("GptOss"):
         return replace(found, reach=Reach.EXPERTS)
-    if found.scheme is NVFP4 and found.reach is Reach.LINEAR and (not card.is_dense or card.has_states):
-        return replace(found, kept=("self_attn", "linear_attn"))
-    return found
+    if found.scheme is not NVFP4 or found.reach is Reach.EXPERTS:
+        return found
+    if card.is_dense:
+        return replace(found, kept=("linear_attn",)) if card.has_states else found
+    return replace(found, kept=("self_attn", "linear_attn"))

@@ -65,6 +65,11 @@ def test_what_a_cut_list_names_often_goes_for_all_layers() -> None:
     assert seldom.layers == {0}
 
 
+def test_whole_layers_of_a_cut_list_stay_exceptions() -> None:
+    (whole,) = over_all_layers(read_patterns(["model.layers.0*", "model.layers.1.*", "model.layers.2.*"]))
+    assert whole.layers == {0, 1, 2}
+
+
 def test_a_pattern_that_is_too_long_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 512"):
         read_patterns(["x" * 513])

@@ -1,8 +1,12 @@
 """What weights are served as: by the checkpoint, by a setting in an engine's or a person's words, by a name."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.build import LLAMA, a
 
+from inferplan.api.values import Engine
+from inferplan.domain.architecture import Attention, Layer, MixtureOfExperts
 from inferplan.domain.measurement import Missing
 from inferplan.domain.quantization import Quantization, Reach
 from inferplan.domain.quantization_simple import FP8_PER_BLOCK
@@ -96,6 +100,31 @@ def test_a_models_name_counts_where_its_config_is_silent(model: str, width: floa
     found = served(None, model)
     assert bits(found) == width
     assert "the model's name says" in found.assumptions[0]
+
+
+def test_gpt_oss_has_mxfp4_experts_whatever_its_config_leaves_out() -> None:
+    card = replace(LLAMA, architecture="GptOssForCausalLM")
+    silent, told = served_format(a.config(), card), served_format(a.config(quantization="mxfp4 (native)"), card)
+    for found in (silent, told):
+        assert isinstance(found, WeightFormat)
+        assert found.quantization is not None
+        assert found.quantization.reach is Reach.EXPERTS
+    widened = served_format(ServingConfig(Engine.VLLM, model="unsloth/gpt-oss-20b-BF16"), card)
+    assert widened == WeightFormat(16, None)
+
+
+def test_nvfp4_leaves_the_attention_of_mixtures_alone() -> None:
+    mixture = replace(LLAMA, layers=(Layer(Attention(32, 8, 128, 128), MixtureOfExperts(16, 2, 512)),) * 4)
+    for card, kept in ((mixture, 2), (LLAMA, 0)):
+        found = served_format(a.config(quantization="nvfp4"), card)
+        assert isinstance(found, WeightFormat)
+        assert found.quantization is not None
+        assert len(found.quantization.kept) == 1 + kept  # lm_head always
+
+
+@pytest.mark.parametrize(("model", "width"), [("nvidia/Llama-3.1-8B-NVFP4", 4.5), ("nvidia/Llama-3.1-8B", 8.0)])
+def test_modelopt_is_what_the_models_name_says_and_else_fp8(model: str, width: float) -> None:
+    assert bits(served("modelopt", model)) == width
 
 
 def test_a_name_helps_a_setting_that_says_too_little() -> None:
