@@ -22,7 +22,7 @@ def calibrated_estimator(fit: SpeedFit, seen: tuple[EstimateInput, Load], measur
     """The estimator after one measured window of an instance; as it was where the model says nothing of it."""
     plain = StepTimeEstimator(fit)
     situation, load = seen
-    asked = question(situation, fit)
+    asked = question(situation)
     if isinstance(asked, Missing) or measured.tpot is None or measured.ttft is None:
         return plain
     fixed, growing, prompts, prefill, waiting = (float(part[0]) for part in plain.flow(asked, situation, load).parts)
