@@ -7,6 +7,7 @@ import numpy as np
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine, Source
+from inferplan.domain.gpu import GPU
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.cache_values import cache_value_bytes
@@ -95,7 +96,7 @@ class StepTimeEstimator:
         speed = flat if open_loop else Spread(1.0 / itl.high, 1.0 / itl.low)
         return Performance(
             ttft_milliseconds=late if saturated else _interval(flow.ttft_seconds[0] * _MILLISECONDS, ttft),
-            itl_milliseconds=_interval(flow.itl_seconds[0] * _MILLISECONDS, itl),
+            itl_milliseconds=late if saturated else _interval(flow.itl_seconds[0] * _MILLISECONDS, itl),
             output_tokens_per_second=_interval(served * load.output_tokens, speed),
             requests_per_second=_interval(served, speed),
             source=Source.ROOFLINE if self._calibration is None else Source.CALIBRATED_HERE,
@@ -123,7 +124,11 @@ def question(situation: EstimateInput) -> Question | Missing:
     if isinstance(deployment, Missing):
         return deployment
     shape = step_shape(deployment)
-    return shape if isinstance(shape, Missing) else _limited(situation, shape, deployment.attention_ranks)
+    if isinstance(shape, Missing):
+        return shape
+    named = situation.accelerator.gpu
+    taken = () if deployment.gpu is named else (f"the GPU's name fits several: {deployment.gpu.name} is assumed",)
+    return _limited(situation, shape, deployment.attention_ranks, taken)
 
 
 def _refused(config: ServingConfig) -> Missing | None:
@@ -160,7 +165,7 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         card=card,
         served=served,
         layout=layout,
-        gpu=gpu.gpu,
+        gpu=_usual(gpu.gpu),
         cache_bytes=value_bytes,
         attention_ranks=_attention_ranks(config),
         engine_is_sglang=sglang,
@@ -168,6 +173,12 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         prefill_apart=_prefill_apart(config, sglang=sglang, first=first),
         receive_interval=_stated_interval(config),
     )
+
+
+def _usual(gpu: GPU) -> GPU:
+    """The GPU; of a name that fits several whose speeds differ, the most usual one."""
+    told = gpu.bandwidth_gb_per_second is not None and gpu.interconnect_gb_per_second is not None
+    return gpu if told or not gpu.variants else gpu.variants[0]
 
 
 def _attention_ranks(config: ServingConfig) -> int:
@@ -193,8 +204,8 @@ def _stated_interval(config: ServingConfig) -> int | None:
     return config.integer("scheduler_recv_interval") if config.engine is Engine.SGLANG else None
 
 
-def _limited(situation: EstimateInput, shape: StepShape, ranks: int) -> Question:
-    config, assumptions = situation.config, list[str]()
+def _limited(situation: EstimateInput, shape: StepShape, ranks: int, taken: tuple[str, ...]) -> Question:
+    config, assumptions = situation.config, list[str](taken)
     sequences, tokens = config.integer("max_batch_size"), config.integer("max_num_batched_tokens")
     if tokens is None or tokens <= 0:
         tokens_known = _CHUNK[config.engine]
