@@ -16,6 +16,7 @@ VOCABULARY_PADDING = 64
 
 _DEGREES = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "expert_parallel_size")
 _MOST_RANKS = 4096
+_NEWEST = (1 << 20,)
 _SMALL = 1 << 20
 _LARGE = 10 << 20
 _ROUNDING = 2 << 20
@@ -48,6 +49,7 @@ class Layout:
         remainder: Where layers go that do not divide among the stages.
         towers: Ranks that share vision and audio towers; 0 where they are not loaded.
         speculation: Whether multi-token-prediction layers are loaded.
+        blackwell_step: Multiple that SM100's MXFP4 kernels pad intermediate sizes to.
     """
 
     tensor: int = 1
@@ -58,6 +60,7 @@ class Layout:
     remainder: Remainder = Remainder.BEFORE_LAST
     towers: int = 1
     speculation: bool = False
+    blackwell_step: int = 128
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,26 @@ def layout_of(config: ServingConfig, capability: int | None) -> Layout | Missing
         remainder=_remainder(config),
         towers=_tower_ranks(config, tensor),
         speculation="mtp" in (config.text("speculative_config") or "").lower(),
+        blackwell_step=256 if _is_before(config, (0, 27, 0)) else 128,
     )
 
 
 def _remainder(config: ServingConfig) -> Remainder:
+    if config.engine is Engine.VLLM:
+        return Remainder.ALL_LAST if _is_before(config, (0, 8, 0)) else Remainder.BEFORE_LAST
+    old = config.engine is Engine.SGLANG and _release(config) < (0, 5, 8)
+    return Remainder.ALL_LAST if old else Remainder.LAST_ONES
+
+
+def _is_before(config: ServingConfig, release: tuple[int, int, int]) -> bool:
+    """Whether this is vLLM, and known to be older."""
+    return config.engine is Engine.VLLM and _release(config) < release
+
+
+def _release(config: ServingConfig) -> tuple[int, ...]:
+    """Major, minor and patch; far in the future where no version is known."""
     found = re.match(r"\D*(\d+)\.(\d+)(?:\.(\d+))?", config.version or "")
-    release = tuple(int(part or 0) for part in found.groups()) if found else None
-    changed = (0, 8, 0) if config.engine is Engine.VLLM else (0, 5, 8)
-    if release is not None and release < changed:
-        return Remainder.ALL_LAST
-    return Remainder.BEFORE_LAST if config.engine is Engine.VLLM else Remainder.LAST_ONES
+    return tuple(int(part or 0) for part in found.groups()) if found else _NEWEST
 
 
 def _tower_ranks(config: ServingConfig, tensor: int) -> int:
@@ -168,15 +181,15 @@ def padded_mxfp4(shape: Shape, layout: Layout, sharding: Sharding) -> Shape:
     """An MXFP4 expert as the kernel wants it.
 
     vLLM's mxfp4.py (0.10.2 to 0.18.1), fused_moe/oracle/mxfp4.py (0.20.2 to 0.33.0): Marlin pads the intermediate
-    size to 128 and the hidden size to 256, FlashInfer's TRT-LLM kernels (SM100) both to 256. Triton on Hopper pads
-    the inputs of either matrix to 256: gpt-oss-20b's 13.47 GiB on an H100 (kv_capacity_cases kv-llmd-01) are those
+    size to 128 and the hidden size to 256, FlashInfer's TRT-LLM kernels (SM100) both to 256, since 0.27.1 the
+    intermediate size to 128. Triton on Hopper pads the inputs of either matrix to 256: gpt-oss-20b's 13.47 GiB on an H100 (kv_capacity_cases kv-llmd-01) are those
     of 3072 instead of 2880. gpt-oss-20b, TP 1, Marlin: 2880 becomes 2944 and 3072.
     """
     hopper, blackwell = layout.capability == 90, layout.capability in {100, 103}  # noqa: PLR2004  compute capabilities
     wide = sharding is Sharding.EXPERT_COLUMN
     if hopper:
         return Shape(shape.copies, shape.outputs, round_up(shape.inputs, 256))
-    inner = 256 if blackwell else 128
+    inner = layout.blackwell_step if blackwell else 128
     if wide:
         return Shape(shape.copies, 2 * round_up(ceil(shape.outputs / 2), inner), round_up(shape.inputs, 256))
     return Shape(shape.copies, round_up(shape.outputs, 256), round_up(shape.inputs, inner))

@@ -239,6 +239,24 @@ def test_vllms_settings_lay_the_model_out(settings: dict[str, Any], layout: Layo
     assert layout_of(a.config(**settings), None) == layout
 
 
+def test_older_releases_pad_and_split_in_their_own_ways() -> None:
+    assert layout_of(a.config(version="0.26.0"), 100) == Layout(capability=100, blackwell_step=256)
+    old = layout_of(a.config(version="0.7.3"), None)
+    assert old == Layout(remainder=Remainder.ALL_LAST, blackwell_step=256)
+    assert layout_of(a.config(Engine.SGLANG, "0.5.2"), None) == Layout(remainder=Remainder.ALL_LAST)
+    assert layout_of(a.config(version="nightly"), None) == Layout()
+
+
+def test_blackwell_pads_gpt_oss_more_in_older_releases() -> None:
+    served = quantized(MXFP4, reach=Reach.EXPERTS)
+    wide, narrow = (
+        weight_table(gpt_oss(24, 32), served, Layout(capability=100, blackwell_step=step)) for step in (256, 128)
+    )
+    experts = 24 * 32 * 3 * 3072 * 4.25 / 8  # times an intermediate size of 3072 or 2944
+    assert wide.by_role()[Role.EXPERTS] == pytest.approx(experts * 3072, rel=1e-3)
+    assert narrow.by_role()[Role.EXPERTS] == pytest.approx(experts * 2944, rel=1e-3)
+
+
 def test_sglangs_expert_parallelism_splits_its_tensor_ranks() -> None:
     config = a.config(Engine.SGLANG, "0.5.23", tensor_parallel_size=8, expert_parallel_size=4)
     assert layout_of(config, 90) == Layout(8, 1, 4, 2, 90, Remainder.LAST_ONES, 8)
