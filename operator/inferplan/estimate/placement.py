@@ -182,8 +182,9 @@ def padded_mxfp4(shape: Shape, layout: Layout, sharding: Sharding) -> Shape:
 
     vLLM's mxfp4.py (0.10.2 to 0.18.1), fused_moe/oracle/mxfp4.py (0.20.2 to 0.33.0): Marlin pads the intermediate
     size to 128 and the hidden size to 256, FlashInfer's TRT-LLM kernels (SM100) both to 256, since 0.27.1 the
-    intermediate size to 128. Triton on Hopper pads the inputs of either matrix to 256: gpt-oss-20b's 13.47 GiB on an H100 (kv_capacity_cases kv-llmd-01) are those
-    of 3072 instead of 2880. gpt-oss-20b, TP 1, Marlin: 2880 becomes 2944 and 3072.
+    intermediate size to 128. Triton on Hopper pads the inputs of either matrix to 256: gpt-oss-20b's 13.47 GiB on an
+    H100 (kv_capacity_cases kv-llmd-01) are those of 3072 instead of 2880. gpt-oss-20b, TP 1, Marlin: 2880 becomes 2944
+    and 3072.
     """
     hopper, blackwell = layout.capability == 90, layout.capability in {100, 103}  # noqa: PLR2004  compute capabilities
     wide = sharding is Sharding.EXPERT_COLUMN

@@ -254,7 +254,7 @@ def test_blackwell_pads_gpt_oss_more_in_older_releases() -> None:
     )
     experts = 24 * 32 * 3 * 3072 * 4.25 / 8  # times an intermediate size of 3072 or 2944
     assert wide.by_role()[Role.EXPERTS] == pytest.approx(experts * 3072, rel=1e-3)
-    assert narrow.by_role()[Role.EXPERTS] == pytest.approx(experts * 2944, rel=1e-3)
+    assert narrow.by_role()[Role.EXPERTS] == pytest.approx(experts * 2944, rel=2e-3)
 
 
 def test_sglangs_expert_parallelism_splits_its_tensor_ranks() -> None:
