@@ -86,7 +86,9 @@ def _of_model(spoken: SpokenName) -> list[Entry]:
 def _of_form(entries: Sequence[Entry], forms: frozenset[str]) -> list[Entry]:
     """Those of the stated form; without one, those whose own name has none ("NVIDIA H200"), else all."""
     if forms:
-        fitting = [entry for entry in entries if entry.forms & forms or not entry.forms]
+        fitting = [entry for entry in entries if entry.forms & forms or not (entry.forms or "maxq" in forms)]
+        if "maxq" in forms:
+            return fitting
         return fitting if fitting or len(entries) > 1 else list(entries)
     plain = [entry for entry in entries if _label(entry.gpu.name).replace("-", "").endswith(tuple(entry.names))]
     return plain or list(entries)

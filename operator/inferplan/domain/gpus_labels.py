@@ -9,7 +9,7 @@ from inferplan.domain.gpu import GPU
 from inferplan.domain.gpus import by_device_id
 from inferplan.domain.gpus_choice import candidates, identify, of_nvml
 from inferplan.domain.gpus_names import read_name
-from inferplan.domain.hardware import Accelerator, accelerator_of, canonical_product
+from inferplan.domain.hardware import Accelerator, accelerator_with, canonical_product
 
 _PRODUCTS = (
     # Labels that name the GPU, the surest first. GPU Feature Discovery; AMD's node labeller (ROCm/k8s-device-plugin);
@@ -100,7 +100,7 @@ def from_labels(labels: Mapping[str, str], profile: str | None = None) -> Accele
         gpu = of_nvml(name, gpus, memory_mib, capability)
     else:
         gpu = identify(name, gpus, _vram(labels)) if gpus else None
-    found = accelerator_of(gpu, name or None, gpus)
+    found = accelerator_with(gpu, name or None, gpus)
     return replace(
         found,
         memory_mib=memory_mib or found.memory_mib,

@@ -11,10 +11,14 @@ _UNITS_PER_SLICE: Mapping[int, int] = MappingProxyType({80: 14, 90: 16})
 """Multiprocessors of one compute slice: nvidia-smi mig -lgip on A100, A30 (14), H100 and H200 (16)."""
 _QUARTERED = frozenset((56, 188))
 """Multiprocessors of the GPUs that have 4 slices of everything: A30, RTX PRO 6000 Blackwell (MIG user guide)."""
+_CAPABLE = frozenset((80, 90, 100, 103))
+"""Compute capabilities of the GPUs that can be sliced; of 12.0 it is the RTX PRO 6000."""
 _KEPT_BACK_GIB = 0.25
 """A slice offers about this much less than its share: A100-40 3g.20gb 39.50 / 2 - 0.25 = 19.50, as listed there."""
 _TOLERANCE = 0.15
-_LISTED_GIB = MappingProxyType({("NVIDIA-H200", 1, 18): 16.0})
+_LISTED_GIB = MappingProxyType(
+    {("NVIDIA-H200", 1, 18): 16.0, ("NVIDIA-H200", 1, 35): 32.5, ("NVIDIA-H200", 2, 35): 32.5}
+)
 """Where nvidia-smi mig -lgip lists far less than the share."""
 
 
@@ -30,11 +34,13 @@ def slices_of(gpus: Iterable[GPU], profile: tuple[int, int]) -> tuple[GPU, ...]:
 
 
 def _slice(gpu: GPU, compute: int, gigabytes: int) -> GPU | None:
+    if gpu.compute_capability is None or gpu.multiprocessors is None:
+        return None
+    if gpu.compute_capability not in _CAPABLE and gpu.multiprocessors not in _QUARTERED:
+        return None
     memory_slices, compute_slices = (4, 4) if gpu.multiprocessors in _QUARTERED else (8, 7)
     wanted = memory_slices * gigabytes / (gpu.memory_mib / MIB_PER_GIB)
     if compute > compute_slices or not 1 <= round(wanted) <= memory_slices or abs(wanted - round(wanted)) > _TOLERANCE:
-        return None
-    if gpu.compute_capability is None or gpu.multiprocessors is None:
         return None
     share = round(wanted) / memory_slices
     units = min(gpu.multiprocessors, compute * _UNITS_PER_SLICE.get(gpu.compute_capability, 0))

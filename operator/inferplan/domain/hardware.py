@@ -56,12 +56,12 @@ def from_catalogue(product: str, count: int | None, memory_gib: float | None = N
         memory_gib: What the owner says of its memory; chooses between GPUs of one name, see identify().
     """
     gpus, name = candidates(product), canonical_product(product)
-    found = accelerator_of(identify(name, gpus, memory_gib), name, gpus)
+    found = accelerator_with(identify(name, gpus, memory_gib), name, gpus)
     shared = read_name(product).is_shared
     return replace(found, count=count, source="catalogue" if gpus else "spec", shared=shared)
 
 
-def accelerator_of(gpu: GPU | None, name: str | None, gpus: Sequence[GPU] = ()) -> Accelerator:
+def accelerator_with(gpu: GPU | None, name: str | None, gpus: Sequence[GPU] = ()) -> Accelerator:
     """The accelerator with one GPU, of which `gpus` are all that may be meant."""
     capabilities = {each.compute_capability for each in gpus or (gpu,) if each is not None}
     return Accelerator(

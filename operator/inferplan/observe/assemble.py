@@ -19,7 +19,7 @@ from inferplan.dialects.words import Unreadable, UnreadableCode
 from inferplan.domain.drift import VersionSource
 from inferplan.domain.gpu import only_memory
 from inferplan.domain.gpus_labels import from_labels, requested, with_profile
-from inferplan.domain.hardware import Accelerator, accelerator_of, from_catalogue, merge
+from inferplan.domain.hardware import Accelerator, accelerator_with, from_catalogue, merge
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.model_config import read_model_config
@@ -225,6 +225,6 @@ def _stated(spec: AcceleratorSpec | None, profile: str | None) -> Accelerator:
         return Accelerator()
     if spec.product is None:
         gpu = only_memory(round(spec.memory_gib * MIB_PER_GIB)) if spec.memory_gib is not None else None
-        return replace(accelerator_of(gpu, None), count=spec.count, source="spec")
+        return replace(accelerator_with(gpu, None), count=spec.count, source="spec")
     product = with_profile(spec.product, profile)
     return from_catalogue(product, spec.count, spec.memory_gib)
