@@ -6,6 +6,7 @@ benchmarks/kv_planner.py.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ from inferplan.estimate.kv_specs import CacheKind, CacheSpec
 Whole = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
 _Numbers = int | Whole
+
+_Value = TypeVar("_Value", np.int64, np.float64)
 
 _LONGEST_BITS = 40
 
@@ -61,11 +64,13 @@ class StageCache:
 
     Attributes:
         block_bytes: Bytes of one block of the pool.
+        groups: The groups that it works with: the model's, before 0.11 those of its own layers.
         specs: Its layers' caches, in order.
         demand: Bytes by cache: times its blocks per request, together what the start-up check asks for.
     """
 
     block_bytes: int
+    groups: tuple[CacheGroup, ...]
     specs: tuple[CacheSpec, ...]
     demand: tuple[tuple[int, CacheSpec], ...]
 
@@ -78,15 +83,18 @@ class CacheStructure:
         settings: The settings that it was made for.
         rules: The release's rules.
         block_size: Tokens per block of full attention.
-        groups: Groups of layers; none without a cache.
         stages: The pipeline's stages.
     """
 
     settings: CacheSettings
     rules: PlannerRules
     block_size: int
-    groups: tuple[CacheGroup, ...]
     stages: tuple[StageCache, ...]
+
+    @cached_property
+    def groups(self) -> tuple[CacheGroup, ...]:
+        """Groups of layers on the stage with the largest blocks; none without a cache."""
+        return max(self.stages, key=lambda stage: stage.block_bytes).groups
 
     @cached_property
     def block_bytes(self) -> int:
@@ -130,15 +138,24 @@ class CacheStructure:
             _whole(number) for number in (available_bytes, max_model_len, max_num_batched_tokens)
         )
         blocks = self._blocks(available)
-        concurrency = self._concurrency(blocks, length, batched)
+        shown = [
+            (self._concurrency(own, groups, length, batched), own, groups)
+            for own, groups in self._told_apart(available)
+        ]
         return CachePlans(
             num_blocks=blocks,
             block_size=self.block_size,
-            tokens=self._tokens(blocks, length, concurrency),
-            max_concurrency=concurrency,
+            tokens=_least([self._tokens(own, groups, length, share) for share, own, groups in shown]),
+            max_concurrency=_least([share for share, _, _ in shown]),
             request_bytes=self.request_bytes(length, batched),
             fits=self._fits(available, blocks, length, batched),
         )
+
+    def _told(self, available: Whole) -> list[tuple[Whole, tuple[CacheGroup, ...]]]:
+        """Blocks and groups that tokens are printed of: one for all, before 0.11 one for each stage."""
+        if not self.rules.groups_by_rank:
+            return [(self._blocks(available), self.groups)]
+        return [(self._blocks_of(available, stage.block_bytes), stage.groups) for stage in self.stages]
 
     def request_bytes(self, max_model_len: _Numbers, max_num_batched_tokens: _Numbers) -> Whole:
         """Bytes of the fullest rank that the start-up check asks for one request of max_model_len."""
@@ -165,28 +182,33 @@ class CacheStructure:
         return low
 
     def _blocks(self, available: Whole) -> Whole:
+        return self._blocks_of(available, self.block_bytes)
+
+    def _blocks_of(self, available: Whole, block_bytes: int) -> Whole:
         override = self.settings.blocks_override
         if override is not None:
             return np.full_like(available, override)
-        if not self.groups or not self.block_bytes:
+        if not block_bytes:
             return np.ones_like(available)  # the block that is always held back
-        return np.maximum(available // self.block_bytes, 0)
+        return np.maximum(available // block_bytes, 0)
 
-    def _concurrency(self, blocks: Whole, length: Whole, batched: Whole) -> Real:
+    def _concurrency(self, blocks: Whole, groups: tuple[CacheGroup, ...], length: Whole, batched: Whole) -> Real:
         if self.rules.check is Check.POOL or not self.rules.has_groups:
             return np.asarray(blocks * self.block_size / length, dtype=np.float64)
-        needed = sum((self._request_blocks(group.spec, length, batched) for group in self.groups), _whole(0))
+        needed = sum((self._request_blocks(group.spec, length, batched) for group in groups), _whole(0))
         return np.asarray(blocks / np.maximum(needed, 1), dtype=np.float64)
 
-    def _tokens(self, blocks: Whole, length: Whole, concurrency: Real) -> Whole:
+    def _tokens(self, blocks: Whole, groups: tuple[CacheGroup, ...], length: Whole, concurrency: Real) -> Whole:
         if self.rules.tokens_by_concurrency:
             return (concurrency * length).astype(np.int64)
-        sizes = [group.spec.block_size for group in self.groups]
+        sizes = [group.spec.block_size for group in groups]
+        if self.rules.groups_by_rank and len(sizes) == 1:
+            sizes = [self.block_size]
         smallest = _whole(min((size for size in sizes if size), default=np.iinfo(np.int64).max))
         if 0 in sizes or not sizes:  # the block of a state is as long as the request
             smallest = np.minimum(smallest, length)
         contexts = self.settings.context_parallel if self.rules.contexts_multiply else 1
-        return blocks // max(1, len(self.groups)) * smallest * contexts
+        return blocks // max(1, len(groups)) * smallest * contexts
 
     def _fits(self, available: Whole, blocks: Whole, length: Whole, batched: Whole) -> npt.NDArray[np.bool_]:
         if not self.groups:
@@ -232,6 +254,11 @@ def _growing_bytes(specs: tuple[CacheSpec, ...]) -> int:
 
 def _fixed_bytes(specs: tuple[CacheSpec, ...]) -> int:
     return sum(spec.page_bytes * spec.pages for spec in specs if spec.kind is CacheKind.STATE)
+
+
+def _least(values: list[npt.NDArray[_Value]]) -> npt.NDArray[_Value]:
+    least: npt.NDArray[_Value] = np.min(np.stack(np.broadcast_arrays(*values)), axis=0)
+    return least
 
 
 def _ceil(value: Whole, step: int) -> Whole:

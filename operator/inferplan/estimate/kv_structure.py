@@ -104,7 +104,7 @@ def _structure(
         raise UnsizedError("a pipeline stage has no layer with a cache")
     fullest = max(range(len(parts)), key=lambda stage: parts[stage].block_bytes)
     _refuse_context(settings, by_stage[fullest])
-    return CacheStructure(settings, rules, block_size, by_stage[fullest], parts)
+    return CacheStructure(settings, rules, block_size, parts)
 
 
 def _groups_by_stage(
@@ -122,12 +122,12 @@ def _groups_by_stage(
 def _stage(stage: int, groups: tuple[CacheGroup, ...], layers: list[PlacedSpec], rules: PlannerRules) -> StageCache:
     own = tuple(layer.spec for layer in layers if layer.stage == stage)
     if not groups:
-        return StageCache(0, own, ())
+        return StageCache(0, groups, own, ())
     whole = sum(layer.spec.page_bytes for layer in groups[0].layers)
     block_bytes = max(group.bytes_on(stage) for group in groups)
     if groups[0].is_mixed and rules.stage_pays_all:
         block_bytes = whole
-    return StageCache(block_bytes, own, _demand(groups, own, block_bytes, rules))
+    return StageCache(block_bytes, groups, own, _demand(groups, own, block_bytes, rules))
 
 
 def _demand(
