@@ -36,7 +36,8 @@ class WeightEntry:
         size_bytes: Bytes on this GPU, per layer, scales and rounding included.
         weights: Stored format.
         compute: Format in which it is multiplied.
-        active: Share of it that one token passes; 1.0 but for experts, and 0.0 for what is only looked up.
+        active: Share of it that one token passes; 1.0 but for experts, and 0.0 for what is only looked up. An
+            embedding that is the head too (tied) has 1.0, and there is no entry of a head.
         copies: Experts on this GPU, 1 elsewhere.
         scheme: How it is quantized; None where it is not.
     """
@@ -169,8 +170,10 @@ def _layer_entries(card: ModelCard, served: WeightFormat, layout: Layout) -> Ite
 def _outer_entries(card: ModelCard, served: WeightFormat, layout: Layout) -> Iterator[WeightEntry]:
     """Embedding, head, final norm, rotary table, towers and multi-token-prediction layers."""
     rows = round_up(card.vocab_size, VOCABULARY_PADDING) // layout.tensor * card.hidden_size
-    yield _plain(Role.EMBEDDING, "embed_tokens", rows, served, active=0.0)
-    yield _head(card, served, layout, rows)
+    one = card.tied_embeddings and layout.pipeline == 1  # on several stages, the last has a copy
+    yield _plain(Role.EMBEDDING, "embed_tokens", rows, served, active=1.0 if one else 0.0)
+    if not one:
+        yield _head(card, served, layout, rows)
     yield _plain(Role.NORM, "norm", card.hidden_size, served)
     yield _plain(Role.OTHER, "rotary_emb", _rotary_values(card), served, active=0.0)
     if card.extra_parameters:
@@ -183,11 +186,9 @@ def _outer_entries(card: ModelCard, served: WeightFormat, layout: Layout) -> Ite
 
 
 def _head(card: ModelCard, served: WeightFormat, layout: Layout, rows: int) -> WeightEntry:
-    """The head; one that is tied takes no bytes of its own, but on the last of several stages."""
     scheme = head_scheme(served.quantization)
     tensor = Tensor(Role.LM_HEAD, "lm_head", (), card.vocab_size, card.hidden_size, Sharding.VOCABULARY)
-    tied = card.tied_embeddings and layout.pipeline == 1
-    size = 0 if tied else stored_bytes(tensor, scheme, served.bits, layout)
+    size = stored_bytes(tensor, scheme, served.bits, layout)
     compute = compute_format(scheme, served.bits, layout.capability)
     weights = compute_format(None, served.bits, None) if scheme is None else scheme.weights
     return WeightEntry(Role.LM_HEAD, "lm_head", (), rows, size, weights, compute, scheme=scheme)
