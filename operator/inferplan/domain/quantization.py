@@ -15,6 +15,7 @@ class NumberFormat(StrEnum):
     MXFP8 = "mxfp8"
     INT8 = "int8"
     FP6 = "fp6"
+    INT6 = "int6"
     INT4 = "int4"
     NVFP4 = "nvfp4"
     MXFP4 = "mxfp4"
@@ -35,6 +36,7 @@ _BITS = {
     NumberFormat.MXFP8: 8,
     NumberFormat.INT8: 8,
     NumberFormat.FP6: 6,
+    NumberFormat.INT6: 6,
     NumberFormat.INT4: 4,
     NumberFormat.NVFP4: 4,
     NumberFormat.MXFP4: 4,

@@ -14,7 +14,13 @@ _KEPT_KEYS = (
     *("modules_to_not_convert", "ignored_layers", "ignore", "exclude_modules", "llm_int8_skip_modules"),
     *("skip_modules", "exclude", "modules_to_save"),
 )
-_INTEGER = {8: NumberFormat.INT8, 4: NumberFormat.INT4, 3: NumberFormat.INT3, 2: NumberFormat.INT2}
+_INTEGER = {
+    8: NumberFormat.INT8,
+    6: NumberFormat.INT6,
+    4: NumberFormat.INT4,
+    3: NumberFormat.INT3,
+    2: NumberFormat.INT2,
+}
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,6 @@ NF4 = Scheme(NumberFormat.NF4, None, Scaling.GROUP, 64, scale_bits=32)
 """bitsandbytes: one float32 absmax per 64 values; vLLM widens doubly quantized ones while loading
 (model_loader/bitsandbytes_loader.py _dequantize_dq, 0.10.2 to 0.26.0): 4 + 32 / 64 = 4.5 bits."""
 
-LM_HEAD = read_patterns(("lm_head",))
-
 
 def grouped(bits: NumberFormat, group: int, *, zero_points: bool) -> Scheme:
     """Weight-only integers with a 16-bit scale per group of inputs, and a packed zero point of the same width.

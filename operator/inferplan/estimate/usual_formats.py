@@ -18,10 +18,11 @@ from inferplan.domain.quantization_simple import (
 )
 
 _INT8_BOTH = Scheme(NumberFormat.INT8, NumberFormat.INT8, Scaling.CHANNEL)
-_INT6 = Scheme(NumberFormat.FP6, None, Scaling.GROUP, 128, scale_bits=16, zero_bits=6)
+_INT6 = grouped(NumberFormat.INT6, 128, zero_points=True)
 _USUAL_SPREAD = 0.04
 """Groups of 32 instead of 128 take 4.6 instead of 4.16 bits in AWQ and GPTQ; layers left in 16 bit add as much."""
 _MIXED_SPREAD = 0.15
+_TYPICAL_INPUTS = 4096
 _NVFP4_SPREAD = 0.12
 """Of ModelOpt's own checkpoints, those of 2025 quantize attention, those of 2026 keep it in 16 or 8 bit."""
 
@@ -111,10 +112,11 @@ def words_in_id(model: str | None) -> str:
 def described(found: UsualFormat) -> str:
     """The format in words."""
     scheme = found.scheme
-    width = f" in groups of {scheme.group_size}" if scheme.scaling is Scaling.GROUP else f" per {scheme.scaling}"
+    width = f"in groups of {scheme.group_size}" if scheme.scaling is Scaling.GROUP else f"per {scheme.scaling}"
+    bits = f"{scheme.bits_per_value(_TYPICAL_INPUTS):.2f} bits a value"
     of = " of the experts" if found.reach is Reach.EXPERTS else ""
     attention = "attention, " if "self_attn" in found.kept else ""
-    return f"{scheme.weights}{width}{of}, with {attention}lm_head and embeddings in 16 bit,"
+    return f"{scheme.weights}{of} {width} ({bits}), with {attention}lm_head and embeddings in 16 bit,"
 
 
 def _find(text: str) -> UsualFormat | None:

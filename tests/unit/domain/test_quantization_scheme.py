@@ -169,6 +169,48 @@ def test_mxfp4_and_experts_int8_reach_experts_only() -> None:
     assert read({"quant_method": "experts_int8"}).reach is Reach.EXPERTS
 
 
+def test_auto_rounds_extra_config_keeps_or_widens_modules() -> None:
+    extra = {"model.layers.0.mlp.down_proj": {"bits": 16}, "model.layers.1.mlp.down_proj": {"bits": 8}}
+    found = read({"quant_method": "auto-round", "bits": 4, "group_size": 128, "extra_config": extra})
+    assert any(pattern.layers_of(("mlp.down_proj",), (0, 1)) == {0} for pattern in found.kept)
+    assert [part.scheme.weights for part in found.parts] == [NumberFormat.INT8]
+
+
+def test_blocks_and_zero_points_of_compressed_tensors_are_read() -> None:
+    block = {"num_bits": 8, "type": "float", "strategy": "block", "block_structure": [128, 128]}
+    whole = {"num_bits": 8, "type": "float", "strategy": "tensor"}
+    uneven = {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 128, "symmetric": False}
+    schemes = [
+        read({"config_groups": {"a": {"targets": ["Linear"], "weights": each}}}).scheme
+        for each in (block, whole, uneven)
+    ]
+    assert [scheme and scheme.scaling for scheme in schemes] == [Scaling.BLOCK, Scaling.TENSOR, Scaling.GROUP]
+    assert [scheme and scheme.zero_bits for scheme in schemes] == [0, 0, 4]
+
+
+def test_quarks_layers_and_cache_have_their_own_formats() -> None:
+    fp8 = {"weight": {"dtype": "fp8_e4m3", "qscheme": "per_channel"}, "input_tensors": {"dtype": "fp8_e4m3"}}
+    int4 = {"weight": {"dtype": "uint4", "group_size": 128}}
+    cache = {"*k_proj": {"output_tensors": {"dtype": "fp8_e4m3"}}}
+    config = {"global_quant_config": fp8, "layer_quant_config": {"*.mlp.*": int4}, "kv_cache_quant_config": cache}
+    found = read({"quant_method": "quark", **config})
+    assert (found.weights, found.activations, found.kv_cache) == ("fp8", "fp8", "fp8")
+    assert [part.scheme.bits_per_value(4096) for part in found.parts] == [4 + 20 / 128]
+
+
+def test_modelopts_mixture_without_a_list_of_layers_is_read_by_its_groups() -> None:
+    config = {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "config_groups": {"a": NVFP4_GROUP}}
+    assert read(config).weights is NumberFormat.NVFP4
+    assert read({"quant_method": "modelopt", "config_groups": {"a": NVFP4_GROUP}}).weights is NumberFormat.NVFP4
+
+
+def test_the_rest_of_a_mixture_inside_an_fp8_config_is_fp8() -> None:
+    layers = {"layers.0.ffn.experts": {"quant_algo": "NVFP4", "group_size": 16}}
+    found = read({"quant_method": "fp8", "quant_algo": "MIXED_PRECISION", "producer": {}, "quantized_layers": layers})
+    assert found.scheme is not None
+    assert found.scheme.scaling is Scaling.BLOCK
+
+
 def test_what_a_config_leaves_out_is_said() -> None:
     assert read({"quant_method": "gptq"}).assumptions == (
         "quantization_config has no bits: 4 assumed",

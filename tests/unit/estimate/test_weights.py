@@ -7,7 +7,15 @@ import pytest
 from tests.support.build import LLAMA, a
 
 from inferplan.api.values import Engine
-from inferplan.domain.architecture import Attention, DenseMLP, LatentAttention, Layer, MixtureOfExperts
+from inferplan.domain.architecture import (
+    Attention,
+    CompressedAttention,
+    DenseMLP,
+    LatentAttention,
+    Layer,
+    Mamba,
+    MixtureOfExperts,
+)
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, Tower
 from inferplan.domain.module_patterns import read_patterns
@@ -186,6 +194,40 @@ def test_kept_modules_and_parts_have_their_own_formats() -> None:
     assert found["self_attn.qkv_proj", "nvfp4"] == 31
     assert found["mlp.down_proj", "fp8"] == 32
     assert found["mlp.gate_proj", "nvfp4"] == 32
+
+
+def test_gemma_4s_experts_lie_beside_its_mlp() -> None:
+    layer = Layer(Attention(16, 8, 256, 256), MixtureOfExperts(128, 8, 704, 2112))
+    card = ModelCard("Gemma4ForConditionalGeneration", 2816, 262_144, True, (layer,) * 30, 16)
+    ignore = read_patterns(["lm_head", *(f"model.language_model.layers.{number}.mlp*" for number in range(30))])
+    table = weight_table(card, WeightFormat(16, Quantization("modelopt", NVFP4, ignore)), Layout())
+    formats = {entry.role: entry.weights for entry in table.entries}
+    assert (formats[Role.EXPERTS], formats[Role.SHARED_EXPERTS]) == ("nvfp4", "bf16")
+
+
+def test_other_weights_are_shared_and_count_as_parameters() -> None:
+    more = replace(LLAMA, extra_parameters=100_000_000)
+    table = weight_table(more, PLAIN, Layout(2))
+    assert table.parameters == 8_030_261_248 + 100_000_000
+    rotary = 131_072 * 128 * 2
+    assert table.by_role()[Role.OTHER] == rotary + allocated(100_000_000)  # half of them, 2 bytes each
+
+
+@pytest.mark.parametrize(
+    ("mixer", "architecture", "values"),
+    [
+        (Attention(32, 8, 128, 128), "LlamaForCausalLM", 4096 * 128),
+        (Attention(32, 8, 128, 128), "Qwen3VLForConditionalGeneration", 4 * 4096 * 128),  # positions of images
+        (Attention(16, 2, 256, 256, output_gate=True), "Qwen3NextForCausalLM", 4096 * 64),  # a quarter is rotated
+        (_MLA, "DeepseekV3ForCausalLM", 4096 * 64),
+        (CompressedAttention(64, 512, 64, 1024, 8, 1024, 128, 128), "DeepseekV4ForCausalLM", 4096 * 64),
+        (Mamba(64, 64, 128, 8, 4), "NemotronHForCausalLM", 0),
+    ],
+)
+def test_the_rotary_table_has_a_row_per_position(mixer: Any, architecture: str, values: int) -> None:
+    card = ModelCard(architecture, 4096, 1000, False, (Layer(mixer, DenseMLP(1024)),), 16, 4096)
+    entries = weight_table(card, PLAIN, Layout()).entries
+    assert next(entry.parameters for entry in entries if entry.module == "rotary_emb") == values
 
 
 def test_a_head_that_a_part_names_is_quantized() -> None:
