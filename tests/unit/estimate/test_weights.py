@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from tests.support.build import LLAMA, a
 
-from inferplan.api.values import Engine
 from inferplan.domain.architecture import (
     Attention,
     CompressedAttention,
@@ -16,14 +15,13 @@ from inferplan.domain.architecture import (
     Mamba,
     MixtureOfExperts,
 )
-from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, Tower
 from inferplan.domain.module_patterns import read_patterns
 from inferplan.domain.quantization import Part, Quantization, Reach
 from inferplan.domain.quantization_simple import FP8_PER_BLOCK, MXFP4, NVFP4
 from inferplan.domain.units import GIB
 from inferplan.estimate.number_formats import WeightFormat
-from inferplan.estimate.placement import Layout, Remainder, allocated, layout_of, stages
+from inferplan.estimate.placement import Layout, Remainder, allocated, stages
 from inferplan.estimate.tensors import Role
 from inferplan.estimate.weights import WeightTable, weight_table
 
@@ -89,13 +87,6 @@ def test_llama_3_1_8b_takes_what_its_logs_say() -> None:
 )
 def test_the_allocators_rounding_is_in_the_logs(card: ModelCard, ranks: int, logged: float) -> None:
     assert gib(weight_table(card, PLAIN, Layout(ranks))) == pytest.approx(logged, abs=0.01)
-
-
-def test_the_allocator_keeps_a_rest_of_up_to_1_mib() -> None:
-    assert allocated(33_030_144) == 32 << 20  # 31.5 MiB: the rest of half a MiB stays
-    assert allocated(int(24.5 * 2**20)) == int(24.5 * 2**20)  # a rest of 1.5 MiB is given back
-    assert allocated(259 << 20) == 260 << 20  # exactly 1 MiB stays
-    assert allocated(1000) == 1024
 
 
 @pytest.mark.parametrize(
@@ -266,31 +257,6 @@ def test_towers_are_shared_repeated_or_left_out() -> None:
     assert sizes == [allocated(400_000_000), allocated(800_000_000), None]
 
 
-@pytest.mark.parametrize(
-    ("settings", "layout"),
-    [
-        ({}, Layout()),
-        ({"tensor_parallel_size": 8}, Layout(8, expert_shards=8, towers=8)),
-        ({"tensor_parallel_size": 8, "enable_expert_parallel": True}, Layout(8, expert_groups=8, towers=8)),
-        ({"tensor_parallel_size": 2, "data_parallel_size": 4}, Layout(2, expert_shards=8, towers=2)),
-        ({"pipeline_parallel_size": 2}, Layout(pipeline=2)),
-        ({"tensor_parallel_size": 2, "mm_encoder_tp_mode": "data"}, Layout(2, expert_shards=2)),
-        ({"language_model_only": True}, Layout(towers=0)),
-        ({"speculative_config": '{"method": "mtp"}'}, Layout(speculation=True)),
-    ],
-)
-def test_vllms_settings_lay_the_model_out(settings: dict[str, Any], layout: Layout) -> None:
-    assert layout_of(a.config(**settings), None) == layout
-
-
-def test_older_releases_pad_and_split_in_their_own_ways() -> None:
-    assert layout_of(a.config(version="0.26.0"), 100) == Layout(capability=100, blackwell_step=256)
-    old = layout_of(a.config(version="0.7.3"), None)
-    assert old == Layout(remainder=Remainder.ALL_LAST, blackwell_step=256)
-    assert layout_of(a.config(Engine.SGLANG, "0.5.2"), None) == Layout(remainder=Remainder.ALL_LAST)
-    assert layout_of(a.config(version="nightly"), None) == Layout()
-
-
 def test_blackwell_pads_gpt_oss_more_in_older_releases() -> None:
     served = quantized(MXFP4, reach=Reach.EXPERTS)
     wide, narrow = (
@@ -299,19 +265,3 @@ def test_blackwell_pads_gpt_oss_more_in_older_releases() -> None:
     experts = 24 * 32 * 3 * 3072 * 4.25 / 8  # times an intermediate size of 3072 or 2944
     assert wide.by_role()[Role.EXPERTS] == pytest.approx(experts * 3072, rel=1e-3)
     assert narrow.by_role()[Role.EXPERTS] == pytest.approx(experts * 2944, rel=2e-3)
-
-
-def test_sglangs_expert_parallelism_splits_its_tensor_ranks() -> None:
-    config = a.config(Engine.SGLANG, "0.5.23", tensor_parallel_size=8, expert_parallel_size=4)
-    assert layout_of(config, 90) == Layout(8, 1, 4, 2, 90, Remainder.LAST_ONES, 8)
-    attention = a.config(
-        Engine.SGLANG, "0.5.23", tensor_parallel_size=8, data_parallel_size=8, enable_dp_attention=True
-    )
-    assert layout_of(attention, 90) == Layout(1, 1, 1, 8, 90, Remainder.LAST_ONES, 1)
-
-
-@pytest.mark.parametrize("degree", [0, -1, 10**12])
-def test_a_degree_out_of_range_is_named(degree: int) -> None:
-    found = layout_of(a.config(tensor_parallel_size=degree), None)
-    assert isinstance(found, Missing)
-    assert "tensor_parallel_size" in found.reason
