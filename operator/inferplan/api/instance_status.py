@@ -64,6 +64,50 @@ class AbstentionStatus(WireModel):
     reason: Annotated[Sentence, Field(description="One sentence for people.")]
 
 
+class CalibrationPoint(WireModel):
+    """One measured window that the calibration rests on, per replica."""
+
+    running: Annotated[float, Field(gt=0, le=1_000_000, description="Requests that ran at once, mean.")]
+    input_tokens: Annotated[float, Field(ge=1, le=100_000_000, description="Mean prompt length, tokens.")]
+    output_tokens: Annotated[float, Field(ge=1, le=100_000_000, description="Mean output length, tokens.")]
+    itl_milliseconds: Annotated[float | None, Field(gt=0, description="Mean time between tokens.")] = None
+    ttft_milliseconds: Annotated[
+        float | None, Field(gt=0, description="Mean time to the first token; absent where requests queued.")
+    ] = None
+    observed_at: Annotated[
+        str, Field(description="When the window was measured.", json_schema_extra={"format": "date-time"})
+    ]
+
+
+class CalibrationCoefficients(WireModel):
+    """Factors on the parts of the step model; 1 is the model as it is."""
+
+    fixed: Annotated[float, Field(gt=0, description="On the time of a step with one short sequence.")]
+    growing: Annotated[float, Field(gt=0, description="On what more and longer sequences add to it.")]
+    prompts: Annotated[float, Field(gt=0, description="On prefill.")]
+    waiting: Annotated[float, Field(gt=0, description="On what a request waits for beside prefills.")]
+
+
+class CalibrationSpread(WireModel):
+    """How far estimates may be off: 10th and 90th percentile of measured over estimated."""
+
+    low: Annotated[float, Field(gt=0, description="10th percentile.")]
+    high: Annotated[float, Field(gt=0, description="90th percentile.")]
+
+
+class CalibrationStatus(WireModel):
+    """What this instance's own measurements taught the step model."""
+
+    digest: Annotated[
+        ShortText, Field(description="SHA-256 of image, arguments, model and hardware that it holds for.")
+    ]
+    samples: Annotated[int, Field(ge=1, description="Windows at different loads that it rests on.")]
+    coefficients: Annotated[CalibrationCoefficients, Field(description="What was learned.")]
+    itl_spread: Annotated[CalibrationSpread, Field(description="Of the time between tokens.")]
+    ttft_spread: Annotated[CalibrationSpread, Field(description="Of the time to the first token.")]
+    points: Annotated[tuple[CalibrationPoint, ...], Field(max_length=12, description="The windows.")]
+
+
 class PlanStatusRef(WireModel):
     """The plan that holds now."""
 
@@ -108,7 +152,6 @@ class InstanceStatus(WireModel):
         tuple[AbstentionStatus, ...], Field(max_length=16, description="Why optimizers propose nothing.")
     ] = ()
     calibration: Annotated[
-        dict[str, MeasuredStatus],
-        Field(max_length=64, description="Learned coefficients; empty until something was learned."),
-    ] = {}
+        CalibrationStatus | None, Field(description="What was learned here; absent until something was.")
+    ] = None
     plan: Annotated[PlanStatusRef | None, Field(description="The plan that holds now.")] = None

@@ -18,6 +18,26 @@ def args_digest(command: Sequence[str], args: Sequence[str]) -> str:
     return _digest({"command": list(command), "args": list(args)})
 
 
+def deployment_digest(observation: Observation, image: str, args: str) -> str:
+    """SHA-256 of what decides how fast a replica is: image, arguments, model and hardware.
+
+    Args:
+        observation: What was seen.
+        image: Image of the engine's container, "" without a workload.
+        args: Digest of its arguments, "" without a workload.
+    """
+    config, gpu = observation.config, observation.accelerator
+    return _digest(
+        {
+            "engine": [config.engine, config.version, config.model],
+            "settings": {key: setting.value for key, setting in config.items()},
+            "hardware": [gpu.product, gpu.count, gpu.memory_mib],
+            "image": image,
+            "args": args,
+        }
+    )
+
+
 def observation_digest(observation: Observation) -> str:
     """SHA-256 of everything that was seen."""
     return _digest(asdict_of(observation))

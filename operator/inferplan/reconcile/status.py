@@ -18,6 +18,7 @@ from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.estimate.memory import weight_bytes
 from inferplan.kube.merge import merge_patch
+from inferplan.reconcile.calibrating import calibration_status
 from inferplan.reconcile.conditions import Held
 from inferplan.reconcile.look import Look
 
@@ -35,7 +36,8 @@ def instance_status(look: Look, held: Held | None, conditions: tuple[Condition, 
     )
     if look.gathered is None:
         return base
-    return base.model_copy(update=_observed(look.gathered.assembled.observation) | _decided(look))
+    learned = {"calibration": calibration_status(look, now)}
+    return base.model_copy(update=_observed(look.gathered.assembled.observation) | _decided(look) | learned)
 
 
 def _observed(observation: Observation) -> dict[str, Any]:

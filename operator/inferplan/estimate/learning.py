@@ -1,0 +1,140 @@
+"""From an instance's own measured windows to a calibration: which windows are kept, and what they teach. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from inferplan.api.reasons import Reason
+from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.observation import Metrics
+from inferplan.estimate.calibration import Calibration, Window, calibrate
+from inferplan.estimate.load import Load
+from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.service import Limits, Loads, Parts, Service
+from inferplan.estimate.speed import question
+from inferplan.estimate.speed_constants import SpeedFit, shipped
+from inferplan.estimate.step_shape import StepColumns
+
+POINTS_MAX = 12
+"""Operating points that are kept: enough to tell the four parts apart three times over, few enough for a status."""
+
+_SAME_LOAD = 0.25
+"""Loads that differ by less, in each of running requests, prompt and output length, are one operating point."""
+
+_SAME_VALUE = 0.10
+"""A point is measured anew when its latency moved by more: less is noise, and a write for each look."""
+
+_QUEUED = 0.5
+"""From this many waiting requests on, on average, the TTFT is queueing and says nothing of the engine's work."""
+
+_LEAST_RUNNING = 0.05
+"""Below this many running requests, on average, nearly all of the window is idle."""
+
+_MILLISECONDS = 1e3
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """One measured window: a load, and the latencies under it. Per replica.
+
+    Attributes:
+        running: Requests that ran at once, mean.
+        input_tokens: Mean prompt length.
+        output_tokens: Mean output length.
+        itl_milliseconds: Mean time between tokens, None where it was not measured.
+        ttft_milliseconds: Mean time to the first token, None where it was not measured or requests queued.
+        observed_at: When, RFC 3339 in UTC.
+    """
+
+    running: float
+    input_tokens: float
+    output_tokens: float
+    itl_milliseconds: float | None
+    ttft_milliseconds: float | None
+    observed_at: str
+
+    def is_same_load(self, other: "OperatingPoint") -> bool:
+        """Whether both are one operating point."""
+        return (
+            _near(self.running, other.running, _SAME_LOAD)
+            and _near(self.input_tokens, other.input_tokens, _SAME_LOAD)
+            and _near(self.output_tokens, other.output_tokens, _SAME_LOAD)
+        )
+
+    def says_the_same(self, other: "OperatingPoint") -> bool:
+        """Whether the latencies of both differ by no more than noise."""
+        return _near(self.itl_milliseconds, other.itl_milliseconds, _SAME_VALUE) and _near(
+            self.ttft_milliseconds, other.ttft_milliseconds, _SAME_VALUE
+        )
+
+
+def operating_point(metrics: Metrics, observed_at: str) -> OperatingPoint | Missing:
+    """The point that a look at the metrics saw; why it is none where something is missing."""
+    running, inputs, outputs = (
+        _value(value)
+        for value in (metrics.num_requests_running, metrics.prompt_tokens_mean, metrics.generation_tokens_mean)
+    )
+    if running is None or inputs is None or outputs is None:
+        return Missing(Reason.METRICS_MISSING, "running requests or their lengths were not measured")
+    if running < _LEAST_RUNNING or inputs < 1 or outputs < 1:
+        return Missing(Reason.METRICS_MISSING, "next to nothing ran in the window")
+    waiting = _value(metrics.num_requests_waiting)
+    queued = waiting is None or waiting >= _QUEUED
+    itl = _value(metrics.itl_mean_milliseconds)
+    ttft = None if queued else _value(metrics.ttft_mean_milliseconds)
+    if itl is None and ttft is None:
+        return Missing(Reason.METRICS_MISSING, "neither ITL nor TTFT was measured")
+    return OperatingPoint(running, inputs, outputs, itl, ttft, observed_at)
+
+
+def remembered(points: Sequence[OperatingPoint], new: OperatingPoint) -> tuple[OperatingPoint, ...]:
+    """The points with the new one: in the place of the same load, and without the oldest where there are too many.
+
+    Unchanged where the new one says what a kept one says already.
+    """
+    same = next((point for point in points if point.is_same_load(new)), None)
+    if same is not None:
+        newer = same if same.says_the_same(new) else new
+        return tuple(newer if point is same else point for point in points)
+    newest = sorted((*points, new), key=lambda point: point.observed_at)[-POINTS_MAX:]
+    return tuple(newest)
+
+
+def learn(
+    situation: EstimateInput, points: Sequence[OperatingPoint], fit: SpeedFit | None = None
+) -> Calibration | Missing:
+    """What the points teach about the model of this deployment; why not where they or the model tell nothing."""
+    asked = question(situation)
+    if isinstance(asked, Missing):
+        return asked
+    if not points:
+        return Missing(Reason.METRICS_MISSING, "nothing was measured yet")
+    # A running deployment has no first wave, and its own clock starts behind the client's part.
+    constants = replace((fit or shipped()).constants, burst_share=0.0, client_seconds=0.0)
+    loads = Loads([Load(point.running, None, point.input_tokens, point.output_tokens) for point in points])
+    none = np.full(len(points), np.inf)
+    limits = Limits(none, np.full(len(points), asked.batched_tokens), none)
+    parts = Service(StepColumns([asked.shape]), constants).under(loads, limits).parts
+    found = calibrate([_window(point, parts, index) for index, point in enumerate(points)])
+    return found if found is not None else Missing(Reason.METRICS_MISSING, "no window has a latency")
+
+
+def _window(point: OperatingPoint, parts: Parts, index: int) -> Window:
+    fixed, growing, prompts, prefill, waiting = (float(part[index if part.size > 1 else 0]) for part in parts)
+    itl, ttft = _seconds(point.itl_milliseconds), _seconds(point.ttft_milliseconds)
+    return Window(itl, ttft, (fixed, growing, prompts, prefill, waiting))
+
+
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / _MILLISECONDS
+
+
+def _value(found: Measurement) -> float | None:
+    return found.value if isinstance(found, Measured) else None
+
+
+def _near(one: float | None, other: float | None, share: float) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= share * max(one, other)

@@ -1,0 +1,99 @@
+"""What a look teaches about the step model, as the instance's status keeps it. Pure.
+
+The windows live in the status, and what they taught is computed from them anew at every look: a newer InferPlan with
+other constants needs no migration. All is dropped when image, arguments, model or hardware are no longer those that
+were measured.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from inferplan.api.instance_status import (
+    CalibrationCoefficients,
+    CalibrationPoint,
+    CalibrationSpread,
+    CalibrationStatus,
+)
+from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import Observation
+from inferplan.domain.units import significant
+from inferplan.engine.identity import deployment_digest
+from inferplan.estimate.calibration import Calibration
+from inferplan.estimate.learning import OperatingPoint, learn, operating_point, remembered
+from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.speed_constants import Spread, shipped
+from inferplan.reconcile.look import Look
+
+_DIGITS = 3
+
+
+def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
+    """The calibration after this look; None where nothing was learned of what runs now."""
+    if look.gathered is None:
+        return None
+    observation = look.gathered.assembled.observation
+    digest = _digest(look, observation)
+    kept = stored_points(look.instance.status.get("calibration"), digest)
+    new = operating_point(observation.metrics, now)
+    points = kept if isinstance(new, Missing) else remembered(kept, _rounded(new))
+    if not points or isinstance(observation.model, Missing):
+        return None
+    situation = EstimateInput(observation.config, observation.accelerator, observation.model)
+    found = learn(situation, points)
+    return None if isinstance(found, Missing) else _status(digest, points, found)
+
+
+def stored_points(status: object, digest: str) -> tuple[OperatingPoint, ...]:
+    """The windows that a status holds for this digest; none of another one, nor of what cannot be read."""
+    if not isinstance(status, Mapping) or status.get("digest") != digest:
+        return ()
+    return tuple(point for entry in status.get("points") or () if (point := _point(entry)) is not None)
+
+
+def _point(entry: Mapping[str, Any]) -> OperatingPoint | None:
+    try:
+        read = CalibrationPoint.model_validate(entry)
+    except ValidationError:
+        return None
+    return OperatingPoint(**read.model_dump())
+
+
+def _digest(look: Look, observation: Observation) -> str:
+    workload = look.gathered.workload if look.gathered is not None else None
+    image = workload.container.image if workload is not None else ""
+    return deployment_digest(observation, image, look.args_digest or "")
+
+
+def _rounded(point: OperatingPoint) -> OperatingPoint:
+    """The point as the status keeps it: four digits are more than a window's mean is worth."""
+    return OperatingPoint(
+        running=significant(point.running),
+        input_tokens=significant(point.input_tokens),
+        output_tokens=significant(point.output_tokens),
+        itl_milliseconds=None if point.itl_milliseconds is None else significant(point.itl_milliseconds),
+        ttft_milliseconds=None if point.ttft_milliseconds is None else significant(point.ttft_milliseconds),
+        observed_at=point.observed_at,
+    )
+
+
+def _status(digest: str, points: tuple[OperatingPoint, ...], found: Calibration) -> CalibrationStatus:
+    times, spreads = found.multipliers, shipped().spreads
+    return CalibrationStatus(
+        digest=digest,
+        samples=found.windows,
+        coefficients=CalibrationCoefficients(
+            fixed=significant(times.fixed, _DIGITS),
+            growing=significant(times.growing, _DIGITS),
+            prompts=significant(times.prompts, _DIGITS),
+            waiting=significant(times.waiting, _DIGITS),
+        ),
+        itl_spread=_spread(found.spread(spreads["itl seen"], "itl")),
+        ttft_spread=_spread(found.spread(spreads["ttft seen"], "ttft")),
+        points=tuple(CalibrationPoint(**vars(point)) for point in points),
+    )
+
+
+def _spread(spread: Spread) -> CalibrationSpread:
+    return CalibrationSpread(low=significant(spread.low, _DIGITS), high=significant(spread.high, _DIGITS))
