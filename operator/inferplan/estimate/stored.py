@@ -9,6 +9,7 @@ from inferplan.domain.architecture import Layer
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.quantization import NumberFormat, Quantization, Reach, Scaling, Scheme
 from inferplan.estimate.placement import Layout, Shape, allocated, padded_mxfp4, share
+from inferplan.estimate.tensor import is_family
 from inferplan.estimate.tensors import Role, Sharding, Tensor, active_share, layer_tensors
 
 _BITS_PER_BYTE = 8
@@ -143,7 +144,7 @@ def _kinds(layers: Iterable[Layer]) -> dict[Layer, tuple[int, ...]]:
 def _named(architecture: str, tensors: Iterable[Tensor]) -> Iterator[Tensor]:
     """Gemma 4 has its experts beside `mlp`, which is the part that every token passes."""
     for tensor in tensors:
-        if not architecture.startswith("Gemma4"):
+        if not is_family(architecture, "gemma4"):
             yield tensor
         elif tensor.role is Role.EXPERTS:
             yield _with_names(tensor, tuple(name for name in tensor.names if name.startswith("experts.")))

@@ -1,5 +1,6 @@
 """One matrix of a model as an engine loads it: its role, its shape, and how ranks share it."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -88,6 +89,11 @@ def linear(
 def plain(role: Role, module: str, outputs: int, inputs: int, sharding: Sharding = Sharding.REPLICATED) -> Tensor:
     """A tensor that no method quantizes."""
     return Tensor(role, module, (), outputs, inputs, sharding, linear=False)
+
+
+def is_family(architecture: str, name: str) -> bool:
+    """Whether an architecture's class belongs to a family: "gptoss" to GptOssForCausalLM and "(read as gpt_oss)"."""
+    return name in re.sub(r"[^a-z0-9]", "", architecture.lower())
 
 
 def under(where: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:

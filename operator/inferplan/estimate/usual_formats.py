@@ -16,6 +16,7 @@ from inferplan.domain.quantization_simple import (
     NVFP4,
     grouped,
 )
+from inferplan.estimate.tensor import is_family
 
 _INT8_BOTH = Scheme(NumberFormat.INT8, NumberFormat.INT8, Scaling.CHANNEL)
 _INT6 = grouped(NumberFormat.INT6, 128, zero_points=True)
@@ -101,7 +102,7 @@ def usual_format(text: str, model: str | None, card: ModelCard) -> UsualFormat |
 
 def own_format(card: ModelCard) -> UsualFormat | None:
     """The format that a family is published in, whatever its config leaves out: MXFP4 experts of gpt-oss."""
-    return _for_model(UsualFormat("", MXFP4), card) if card.architecture.startswith("GptOss") else None
+    return _for_model(UsualFormat("", MXFP4), card) if is_family(card.architecture, "gptoss") else None
 
 
 def words_in_id(model: str | None) -> str:
@@ -129,7 +130,7 @@ def _for_model(found: UsualFormat, card: ModelCard) -> UsualFormat:
     Ignore lists of nvidia's GLM-5.1, Kimi-K2.5, MiniMax-M2.5 and Qwen3.5 checkpoints name self_attn and linear_attn;
     those of dense models without recurrent layers name neither.
     """
-    if found.scheme is MXFP4 and card.architecture.startswith("GptOss"):
+    if found.scheme is MXFP4 and is_family(card.architecture, "gptoss"):
         return replace(found, reach=Reach.EXPERTS)
     if found.scheme is not NVFP4 or found.reach is Reach.EXPERTS:
         return found

@@ -1,6 +1,5 @@
 """Weights on one GPU: bytes by role and pipeline stage, and what a token passes of them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,10 +10,11 @@ from inferplan.domain.quantization import NumberFormat, Scheme
 from inferplan.estimate.number_formats import WeightFormat
 from inferplan.estimate.placement import VOCABULARY_PADDING, Layout, allocated, round_up, share, stages
 from inferplan.estimate.stored import compute_format, head_scheme, inventory, stored_bytes
+from inferplan.estimate.tensor import is_family
 from inferplan.estimate.tensors import Role, Sharding, Tensor
 
 _BITS_PER_BYTE = 8
-_MROPE = re.compile(r"Qwen(2|2_5|3).*(VL|Omni)|Qwen3_5")
+_MROPE_FAMILIES = ("qwen2vl", "qwen25vl", "qwen25omni", "qwen3vl", "qwen3omni", "qwen35")
 _MROPE_POSITIONS = 4
 _HALF_BYTES = 2
 _ARITHMETIC_ERROR = 0.005
@@ -221,8 +221,8 @@ def _rotary_values(card: ModelCard) -> int:
     of its log.
     """
     widths = {_rotated_width(layer.mixer) for layer in card.layer_counts}
-    positions = (card.max_position_embeddings or 0) * (_MROPE_POSITIONS if _MROPE.match(card.architecture) else 1)
-    return positions * sum(widths)
+    sees = any(is_family(card.architecture, name) for name in _MROPE_FAMILIES)
+    return (card.max_position_embeddings or 0) * (_MROPE_POSITIONS if sees else 1) * sum(widths)
 
 
 def _rotated_width(mixer: Mixer | None) -> int:

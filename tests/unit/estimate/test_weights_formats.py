@@ -103,9 +103,9 @@ def test_a_models_name_counts_where_its_config_is_silent(model: str, width: floa
 
 
 def test_gpt_oss_has_mxfp4_experts_whatever_its_config_leaves_out() -> None:
-    card = replace(LLAMA, architecture="GptOssForCausalLM")
+    card, unnamed = (replace(LLAMA, architecture=name) for name in ("GptOssForCausalLM", "unknown (read as gpt_oss)"))
     silent, told = served_format(a.config(), card), served_format(a.config(quantization="mxfp4 (native)"), card)
-    for found in (silent, told):
+    for found in (silent, told, served_format(a.config(), unnamed)):
         assert isinstance(found, WeightFormat)
         assert found.quantization is not None
         assert found.quantization.reach is Reach.EXPERTS
