@@ -75,6 +75,26 @@ def pair_table(found: Sequence[Judged]) -> Iterator[str]:
             yield f"| {name} | {group} | {_effects(groups[group])} |"
 
 
+def wrong_table(found: Sequence[Judged]) -> Iterator[str]:
+    """Pairs with a wrong direction, a promise that was not kept, or no prediction: the ones to learn from."""
+    yield "| pair | change | engine, GPU | metric | measured | predicted | |"
+    yield "|---|---|---|---|---:|---:|---|"
+    for one in found:
+        complaint = _complaint(one)
+        if complaint:
+            pair, predicted = one.pair, "" if one.effect is None else f"{one.effect.predicted:.2f}"
+            facts = f"{pair.key} | {pair.category} | {pair.engine}, {pair.gpu} | {pair.metric}"
+            yield f"| {facts} | {pair.ratios[pair.metric]:.2f} | {predicted} | {complaint} |"
+
+
+def _complaint(one: Judged) -> str:
+    if one.effect is None:
+        return one.reason[:100]
+    wrong = "wrong direction" if one.effect.notable and not one.effect.right_direction else ""
+    over = "promised too much" if one.effect.overpromised else ""
+    return ", ".join(text for text in (wrong, over) if text)
+
+
 def _effects(found: Sequence[Judged]) -> str:
     effects = [one.effect for one in found if one.effect is not None]
     right = _share(effect.right_direction for effect in effects if effect.notable)

@@ -32,6 +32,7 @@ METRICS = {  # what is compared, in the order in which it is chosen; tails and c
     "relative_kv_capacity": "kvCacheTokens",
     "weights_gib": "weightsBytes",
 }
+_OPEN_LOOP = ("tpot_ms_mean", "itl_ms_mean", "ttft_ms_mean", *METRICS)
 LESS_IS_BETTER = frozenset({"duration", "itlMilliseconds", "ttftMilliseconds", "weightsBytes"})
 _OTHER_ENGINE_VERSION = "0.33.0"
 _CONFIGS = {
@@ -82,8 +83,12 @@ class Pair:
 
     @property
     def metric(self) -> str:
-        """The metric that stands for the pair: throughput where there is one, else latency, else capacity."""
-        return next(name for name in METRICS if name in self.ratios)
+        """The metric that stands for the pair: throughput where there is one, else latency, else capacity.
+
+        At a rate that is served throughput is the rate, whatever changes: there latency comes first.
+        """
+        open_loop = "requestsPerSecond" in self.before["spec"].get("workload", {})
+        return next(name for name in (_OPEN_LOOP if open_loop else METRICS) if name in self.ratios)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.accuracy.breakdown import kv_table, pair_table, serving_table
+from benchmarks.accuracy.breakdown import kv_table, pair_table, serving_table, wrong_table
 from benchmarks.accuracy.command_line import command_line
 from benchmarks.accuracy.documents import Configs, of_row
 from benchmarks.accuracy.elsewhere import Placed, Point, elsewhere_lines, elsewhere_table, placed, read_points
@@ -42,7 +42,7 @@ from benchmarks.accuracy.score_serving import (
     rank_lines,
 )
 from benchmarks.accuracy.serving import read_rows
-from benchmarks.accuracy.serving_answers import Answered, Asked, after_extreme, after_one, as_shipped, never_seen
+from benchmarks.accuracy.serving_answers import Answered, Asked, after_extreme, as_shipped, never_seen
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -93,7 +93,7 @@ def read_data(folder: Path, *, flags: bool = False) -> Data:
 
 def scored(model: Model, data: Data) -> Found:
     capacities = sized(data.cases, model.estimate([case.document for case in data.cases]))
-    by_model = never_seen(model, data.asked, lambda row: row.model)
+    by_model, seen = never_seen(model, data.asked, lambda row: row.model)
     before = model.estimate([pair.before for pair in data.pairs])
     effects = judged(data.pairs, before, model.estimate([pair.after for pair in data.pairs]))
     points = placed(data.points, model.estimate([point.document for point in data.points]))
@@ -101,7 +101,7 @@ def scored(model: Model, data: Data) -> Found:
         *capacity_lines(capacities),
         *after_seeing_lines(model, data.cases),
         *_unseen_lines(model, data, by_model),
-        *_seen_lines(model, data),
+        *_seen_lines(seen, data),
         *_effect_lines(effects),
         *elsewhere_lines(points),
         command_line(data.documents, model.estimate(data.documents)),
@@ -114,7 +114,7 @@ def _unseen_lines(model: Model, data: Data, by_model: Sequence[Answered]) -> Ite
     others = {"AIConfigurator 0.12 (vLLM, n = 462)": AICONFIGURATOR, "nearest other point": naive_nearest(rows)}
     naive = naive_never_seen(data.asked, lambda row: row.model)
     yield from error_lines("unseen_model", "model never seen", by_model, {**naive, **others}, target=True)
-    by_gpu = never_seen(model, data.asked, lambda row: row.gpu)
+    by_gpu, _ = never_seen(model, data.asked, lambda row: row.gpu)
     naive = naive_never_seen(data.asked, lambda row: row.gpu)
     yield from error_lines("unseen_gpu", "GPU never seen", by_gpu, {**naive, **others}, target=True)
     large = [one for one in by_model if one.row.concurrency > 128]  # noqa: PLR2004  as AIConfigurator's figure
@@ -129,9 +129,8 @@ def _unseen_lines(model: Model, data: Data, by_model: Sequence[Answered]) -> Ite
 _ABOVE_128 = {"AIConfigurator 0.12": {"ttft": 0.67}}
 
 
-def _seen_lines(model: Model, data: Data) -> Iterator[Line]:
+def _seen_lines(answers: Sequence[Answered], data: Data) -> Iterator[Line]:
     rows = [one.row for one in data.asked]
-    answers = after_one(model, data.asked)
     naive = naive_after_one(answers, rows)
     yield from error_lines("seen_one", "after one operating point, each in turn", answers, naive, target=True)
     for highest in (False, True):
@@ -170,6 +169,8 @@ def report(found: Found, data: Data, seconds: float) -> str:
         "\n".join(kv_table(found.sized)),
         "## Effect of one change",
         "\n".join(pair_table(found.judged)),
+        "## Changes that were got wrong",
+        "\n".join(wrong_table(found.judged)),
         "## Absolute speeds of other sources and GPUs",
         "\n".join(elsewhere_table(found.placed)),
     ]

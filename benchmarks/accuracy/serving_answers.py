@@ -76,7 +76,7 @@ def answered(row: Row, output: Output, seen: Row | None = None) -> Answered:
 
 
 def as_shipped(model: Model, asked: Sequence[Asked]) -> list[Answered]:
-    """With the constants that the package has, fitted to all of these rows among others: not a test of them."""
+    """With the constants that the model has; those that ship are fitted to all of these rows: not a test of them."""
     outputs = model.estimate([one.document for one in asked])
     return [answered(one.row, output) for one, output in zip(asked, outputs, strict=True)]
 
@@ -88,13 +88,15 @@ def folds(asked: Sequence[Asked], grouping: Grouping) -> Iterator[tuple[list[Ask
         yield rest, [one for one in asked if grouping(one.row) == group]
 
 
-def never_seen(model: Model, asked: Sequence[Asked], grouping: Grouping) -> list[Answered]:
-    """Each group estimated with constants fitted to the other groups."""
+def never_seen(model: Model, asked: Sequence[Asked], grouping: Grouping) -> tuple[list[Answered], list[Answered]]:
+    """Each group with constants fitted to the other groups: from the documents alone, and after one seen point."""
     found: list[Answered] = []
+    seen: list[Answered] = []
     for rest, group in folds(asked, grouping):
         fitted = model.fitted([(one.document, one.row) for one in rest])
         found += as_shipped(fitted, group)
-    return found
+        seen += after_one(fitted, group)
+    return found, seen
 
 
 def after_one(model: Model, asked: Sequence[Asked]) -> list[Answered]:

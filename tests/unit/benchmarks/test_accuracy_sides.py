@@ -47,6 +47,7 @@ def pair_record(**fields: Any) -> dict[str, Any]:
         "setting_changed": {"name": "tensor_parallel_size", "before": 1, "after": 2},
         "workload": {"input_len": 128, "output_len": 64, "num_prompts": 10},
         "ratio_after_over_before": {"output_tok_s": 1.5, "ttft_ms_p99": 3.0},
+        "metrics_before": {},
         "low_confidence": False,
         "only_one_setting_changed": True,
         **fields,
@@ -79,6 +80,14 @@ def test_a_quantization_changes_the_checkpoint(configs: Configs) -> None:
     assert pair.before["spec"]["currentConfig"] == pair.after["spec"]["currentConfig"]
 
 
+def test_at_a_rate_that_is_served_latency_stands_for_the_pair(configs: Configs) -> None:
+    ratios = {"output_tok_s": 1.0, "tpot_ms_mean": 0.6}
+    workload = {"input_len": 128, "output_len": 64, "request_rate_qps": 2}
+    assert pair_of(pair_record(ratio_after_over_before=ratios), configs, _SHAPES).metric == "output_tok_s"
+    open_loop = pair_record(ratio_after_over_before=ratios, workload=workload)
+    assert pair_of(open_loop, configs, _SHAPES).metric == "tpot_ms_mean"
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -104,13 +113,13 @@ def test_what_a_source_does_not_say_cannot_be_written(configs: Configs, fields: 
         ({"num_prompts": 50, "request_rate": "inf (all at once)"}, {"concurrency": 50}),
         ({"concurrency": 10, "request_rate_qps": 10, "num_prompts": 2000}, {"concurrency": 10}),
         ({"request_rate_qps": 16}, {"requestsPerSecond": 16}),
-        ({"request_rate_qps": 1000}, {"concurrency": 1000}),  # all have come after a second
+        ({"request_rate_qps": 18, "num_prompts": 500}, {"concurrency": 500}),  # 16 of 18 a second were served
         ({"batch_size": 8}, {"concurrency": 8}),
     ],
 )
 def test_all_requests_at_once_are_a_closed_loop(workload: dict[str, Any], expected: dict[str, float]) -> None:
     lengths = {"input_len": 128, "output_len": 64}
-    found = load_of(pair_record(workload={**lengths, **workload}))
+    found = load_of(pair_record(workload={**lengths, **workload}, metrics_before={"requests_per_s": 16.0}))
     assert found == {**expected, "inputTokens": 128, "outputTokens": 64}
 
 
