@@ -83,9 +83,9 @@ def mixers(family: str, draw: random.Random) -> list[Mixer]:
     window = draw.choice((128, 512, 1024, 4096))
     slide = Attention(64, heads, width, width, window=window)
     ratio = draw.randint(1, 6)
-    state = LinearAttention(16, draw.choice((16, 32, 64)), 128, 128, 4, state_bits=draw.choice((None, 32)))
+    state = LinearAttention(16, draw.choice((16, 32, 64)), 128, 128, 4)
     kda = LinearAttention(32, 32, 128, 128, 4, kind="kda")
-    mamba = Mamba(draw.choice((64, 128)), 64, draw.choice((64, 128)), draw.choice((1, 8)), 4, draw.choice((None, 32)))
+    mamba = Mamba(draw.choice((64, 128)), 64, draw.choice((64, 128)), draw.choice((1, 8)), 4)
     latent = LatentAttention(128, 1536, 512, 128, 64, 128)
     sparse = LatentAttention(128, 1536, 512, 128, 64, 128, indexer=Indexer(64, 128, 2048))
     wide = Attention(64, max(1, heads // 2), 2 * width, 2 * width)
@@ -141,6 +141,7 @@ def drawn(release: Release, draw: random.Random) -> Drawn:
         hybrid_manager=draw.choice((True, True, True, False)) or card.has_states,
         states=StateSettings(
             mode=mode,
+            state_bits=draw.choice((None, 32)),
             speculative_tokens=draw.randint(1, 4) if speculates else 0,
             checkpoints=mode is StateMode.ALIGN and family in {"mamba", "only_states"} and release >= (0, 32, 0),
             chunk=draw.choice((128, 256)) if mode is StateMode.ALL else None,
@@ -199,6 +200,7 @@ def as_json(case: Drawn) -> str:
         "state_mode": settings.states.mode.value,
         "speculative_tokens": settings.states.speculative_tokens,
         "chunk": settings.states.chunk,
+        "state_bits": settings.states.state_bits,
         "blocks_override": settings.blocks_override,
         "skipped": sorted({str(index) for index in skipped}),
         "stages": [list(range(start, end)) for start, end in spans],
@@ -216,11 +218,11 @@ def _layer(mixer: Mixer | None) -> dict[str, Any]:
         return {"kind": "latent", "rank": mixer.kv_lora_rank, "rope": mixer.qk_rope_head_dim, "index_width": indexer}
     if isinstance(mixer, LinearAttention):
         dims = {"key_heads": mixer.key_heads, "value_heads": mixer.value_heads, "key_dim": mixer.key_head_dim}
-        more = {"value_dim": mixer.value_head_dim, "kernel": mixer.conv_kernel, "state_bits": mixer.state_bits}
+        more = {"value_dim": mixer.value_head_dim, "kernel": mixer.conv_kernel}
         return {"kind": mixer.kind, **dims, **more}
     if isinstance(mixer, Mamba):
         sizes = {"heads": mixer.heads, "head_dim": mixer.head_dim, "state": mixer.state_size, "groups": mixer.groups}
-        return {"kind": "mamba2", **sizes, "kernel": mixer.conv_kernel, "state_bits": mixer.state_bits}
+        return {"kind": "mamba2", **sizes, "kernel": mixer.conv_kernel}
     return {"kind": "none"}
 
 

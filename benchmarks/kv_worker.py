@@ -135,8 +135,9 @@ class Case:
         with contextlib.suppress(ImportError):
             layout = importlib.import_module("vllm.v1.kv_cache_layout").KVCacheLayout.LBNHC
             cache_config.get_resolved_kv_cache_layout = lambda: layout
-        if not hasattr(cache_config, "get_resolved_kv_cache_layout") and hasattr(interface(), "KVCacheLayout"):
-            cache_config.get_resolved_kv_cache_layout = lambda: interface().KVCacheLayout.LBNHC
+        with contextlib.suppress(ImportError, AttributeError):
+            own = interface().KVCacheLayout.LBNHC
+            cache_config.get_resolved_kv_cache_layout = lambda: own
         return SimpleNamespace(
             cache_config=cache_config,
             model_config=self._model(length),
@@ -337,7 +338,7 @@ def state_dtypes(case: Case, layer: Layer) -> Any:  # noqa: ANN401  # an engine'
     types = importlib.import_module("vllm.model_executor.layers.mamba.mamba_utils").MambaStateDtypeCalculator
     name = {"gdn": "gated_delta_net", "kda": "kda", "mamba2": "mamba2"}[layer["kind"]]
     call = getattr(types, f"{name}_state_dtype")
-    asked = {32: "float32", None: "auto"}[layer["state_bits"]]
+    asked = {32: "float32", None: "auto"}[case.settings["state_bits"]]
     values = [torch_dtype(case.settings["model_format"]), "auto", asked]
     return call(*values[: call.__func__.__code__.co_argcount - 1])
 
@@ -538,7 +539,8 @@ def v0(case: Case, config: Any, available: int) -> dict[str, Any]:  # noqa: ANN4
         own = sum(case.layers[index]["kind"] in {"attention", "latent"} for index in stage)
         config.model_config.get_num_layers_by_block_type = lambda *_, own=own: own
         sizes.append(engine.get_cache_block_size(config.cache_config, config.model_config, config.parallel_config))
-    blocks = max(0, int(available // max(sizes)))
+    override = case.settings["blocks_override"]
+    blocks = override or max(0, int(available // max(sizes)))
     length, block = config.model_config.max_model_len, config.cache_config.block_size
     if blocks * block < length:  # vllm/worker/worker.py, raise_if_cache_size_invalid
         return {"refused": "max seq len is larger than the cache", "longest": blocks * block, "ranks": ranks}

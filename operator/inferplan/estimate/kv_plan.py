@@ -138,15 +138,14 @@ class CacheStructure:
             _whole(number) for number in (available_bytes, max_model_len, max_num_batched_tokens)
         )
         blocks = self._blocks(available)
-        shown = [
-            (self._concurrency(own, groups, length, batched), own, groups)
-            for own, groups in self._told_apart(available)
-        ]
+        told = self._told(available)
+        shares = [self._concurrency(own, groups, length, batched) for own, groups in told]
+        tokens = [self._tokens(own, groups, length, share) for (own, groups), share in zip(told, shares, strict=True)]
         return CachePlans(
             num_blocks=blocks,
             block_size=self.block_size,
-            tokens=_least([self._tokens(own, groups, length, share) for share, own, groups in shown]),
-            max_concurrency=_least([share for share, _, _ in shown]),
+            tokens=_least(tokens),
+            max_concurrency=_least(shares),
             request_bytes=self.request_bytes(length, batched),
             fits=self._fits(available, blocks, length, batched),
         )

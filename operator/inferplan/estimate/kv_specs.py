@@ -199,16 +199,15 @@ class SpecMaker:
         kept = mixer.conv_kernel - 1 + (states.speculative_tokens if self._conv_speculates(mixer) else 0)
         if isinstance(mixer, Mamba):
             channels = mixer.heads * mixer.head_dim + 2 * self._groups(mixer.groups) * mixer.state_size
-            values, default = mixer.heads * mixer.head_dim * mixer.state_size, states.conv_bits
+            values = mixer.heads * mixer.head_dim * mixer.state_size
         else:
             channels = 2 * mixer.key_heads * mixer.key_head_dim + mixer.value_heads * mixer.value_head_dim
             values = mixer.value_heads * mixer.value_head_dim * mixer.key_head_dim
-            default = _FLOAT_BITS if mixer.kind == _KDA else states.conv_bits
         heads = mixer.heads if isinstance(mixer, Mamba) else mixer.value_heads
         ranks = self.settings.tensor_parallel
         if channels % ranks or heads % ranks:
             raise UnsizedError(f"a state of {heads} heads cannot be shared among tensor_parallel_size {ranks}")
-        bits = states.state_bits or (self._config_bits(mixer)) or default
+        bits = self._bits(mixer)
         return (channels // ranks * kept * states.conv_bits + values // ranks * bits) // _BITS_PER_BYTE
 
     def _groups(self, groups: int) -> int:
@@ -222,12 +221,19 @@ class SpecMaker:
             return self.settings.release >= (0, 17, 0)
         return mixer.kind != _KDA or self.settings.release >= (0, 27, 0)
 
-    def _config_bits(self, mixer: LinearAttention | Mamba) -> int | None:
-        """Bits that the model's config asks for: heeded for Mamba-2 from 0.12, else from 0.16 (models/config.py)."""
+    def _bits(self, mixer: LinearAttention | Mamba) -> int:
+        """Bits of a value of the state: the flag's, the model config's, else the engine's.
+
+        --mamba-ssm-cache-dtype counts for Mamba-2 from 0.10.1, GDN 0.17 and KDA 0.30; the config for Mamba-2 from 0.12
+        and GDN 0.17 (vllm/model_executor/models/config.py); KDA's own is float32, others' that of the convolution.
+        """
+        states, release = self.settings.states, self.settings.release
         if isinstance(mixer, LinearAttention) and mixer.kind == _KDA:
-            return None
-        since = (0, 12, 0) if isinstance(mixer, Mamba) else (0, 16, 0)
-        return mixer.state_bits if self.settings.release >= since else None
+            return (states.state_bits if release >= (0, 30, 0) else None) or _FLOAT_BITS
+        delta = isinstance(mixer, LinearAttention)
+        flag = states.state_bits if not delta or release >= (0, 17, 0) else None
+        config = mixer.state_bits if release >= ((0, 17, 0) if delta else (0, 12, 0)) else None
+        return flag or config or states.conv_bits
 
 
 def raised_block(settings: CacheSettings, token_bytes: int, state_bytes: int) -> int:

@@ -115,8 +115,18 @@ def _groups_by_stage(
     count = settings.pipeline_parallel
     if not rules.groups_by_rank:
         return [group_layers(layers, rules, is_hybrid=is_hybrid)] * count
-    own = ([layer for layer in layers if layer.stage == stage] for stage in range(count))
-    return [group_layers(part, rules, is_hybrid=is_hybrid) for part in own]
+    parts = ([layer for layer in layers if layer.stage == stage] for stage in range(count))
+    own = [group_layers(part, rules, is_hybrid=is_hybrid) for part in parts]
+    kinds = [sorted((_merged(group, rules) for group in groups), key=lambda spec: spec.kind) for groups in own]
+    if any(mine != first for others in kinds[1:] for first, mine in zip(kinds[0], others, strict=False)):
+        raise UnsizedError("this release refuses pipeline stages whose layers are of different kinds")
+    return own
+
+
+def _merged(group: CacheGroup, rules: PlannerRules) -> CacheSpec:
+    """What stands for a group where stages are compared: with the window of the layers that have one, from 0.9 on."""
+    windows = [layer.spec.window for layer in group.layers if layer.spec.window is not None]
+    return replace(group.spec, window=max(windows, default=None) if rules.has_groups else None)
 
 
 def _stage(stage: int, groups: tuple[CacheGroup, ...], layers: list[PlacedSpec], rules: PlannerRules) -> StageCache:
