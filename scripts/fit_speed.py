@@ -34,6 +34,7 @@ PRIORS: dict[str, tuple[float, float]] = {
     "weights_bandwidth": (0.85, 0.05),
     "experts_bandwidth": (0.75, 0.07),
     "cache_bandwidth": (0.70, 0.07),
+    "older_bandwidth": (0.85, 0.07),  # A100, 7B in BF16, one sequence: 84 to 88 tokens/s (engine-facts 3f's source)
     "linear_peak": (0.60, 0.07),
     "expert_peak": (0.30, 0.15),
     "attention_peak": (0.40, 0.15),

@@ -19,6 +19,7 @@ class SpeedConstants:
         weights_bandwidth: Share of the memory bandwidth at which dense weights are read.
         experts_bandwidth: The same for routed experts.
         cache_bandwidth: The same for the KV cache and states.
+        older_bandwidth: All three on GPUs before Hopper and on AMD's, against those on Hopper and Blackwell.
         linear_peak: Share of the peak that dense matrix products reach.
         expert_peak: The same for routed experts, which are many small products.
         attention_peak: The same for prompt attention (of the 16-bit peak).
@@ -51,6 +52,7 @@ class SpeedConstants:
     weights_bandwidth: float
     experts_bandwidth: float
     cache_bandwidth: float
+    older_bandwidth: float
     linear_peak: float
     expert_peak: float
     attention_peak: float

@@ -51,9 +51,16 @@ DENSE_KERNELS = 4
 SHARED_KERNELS = 3
 """Gate and up, activation, down of the shared experts."""
 
+_HOPPER = 90
+
 _GEMM_SHARE = {Vendor.NVIDIA: 1.0, Vendor.AMD: 0.64}
 """Share of the peak that large matrix products reach, against NVIDIA's: MI300X 668 of 1,307 TFLOP/s, H100 794 of 989
 in BF16 (stas00/ml-engineering, compute/accelerator): 0.511 / 0.803 = 0.64."""
+
+_CAPPED_SHARE = {"Tesla-T4": 0.46, "NVIDIA-L4": 0.61}
+"""The same of cards that their power limit keeps below the datasheet's clock. T4 (70 W): 24 of 65 TFLOP/s in FP16
+(forums.developer.nvidia.com, topic 264462, where NVIDIA confirms the cause): 0.37 / 0.803. L4 (72 W): its 121 TFLOP/s
+would be 1.68 per watt, where L40S, the same architecture, has 362 / 350 W = 1.03: 0.61."""
 
 
 @dataclass(frozen=True)
@@ -108,16 +115,22 @@ def step_shape(deployment: Deployment) -> StepShape | Missing:
         bytes_per_second=gpu.bandwidth_gb_per_second * _GIGA,
         link_bytes_per_second=link * _GIGA if several and link is not None else float("inf"),
         attention_flops_per_second=half,
+        older=gpu.compute_capability is None or gpu.compute_capability < _HOPPER,
         fast_link=gpu.interconnect is not Interconnect.PCIE,
         expert_parallel=layout.expert_groups > 1,
         attention_ranks=deployment.attention_ranks,
         stages=layout.pipeline,
-        gemm_share=1.0 if gpu.vendor is None else _GEMM_SHARE[gpu.vendor],
+        gemm_share=_gemm_share(gpu),
         sglang=deployment.engine_is_sglang,
         serial_cpu=deployment.serial_cpu,
         prefill_apart=deployment.prefill_apart,
         receive_interval=deployment.receive_interval,
     )
+
+
+def _gemm_share(gpu: GPU) -> float:
+    vendor = 1.0 if gpu.vendor is None else _GEMM_SHARE[gpu.vendor]
+    return _CAPPED_SHARE.get(gpu.name, vendor)
 
 
 def _head_bytes(entries: Iterable[WeightEntry]) -> float:

@@ -75,6 +75,7 @@ class StepShape:
         link_bytes_per_second: One way to the other GPUs; infinite with one GPU.
         fast_link: Whether the GPUs have a link of their own (NVLink, xGMI) and need not go over PCIe.
         attention_flops_per_second: Peak of the GPU in 16 bits, in which attention multiplies.
+        older: The GPU has no asynchronous bulk copies (before Hopper, and AMD): kernels reach less of its bandwidth.
         expert_parallel: Whole experts lie on a GPU, and some get more tokens than others.
         attention_ranks: Data-parallel copies of the attention that share the sequences; 1 without.
         stages: Pipeline stages.
@@ -92,6 +93,7 @@ class StepShape:
     link_bytes_per_second: float
     attention_flops_per_second: float
     fast_link: bool = True
+    older: bool = False
     expert_parallel: bool = False
     attention_ranks: int = 1
     stages: int = 1

@@ -32,10 +32,10 @@ class StepTimer:
         self._of, self._constants = columns, constants
         counts = constants.kernel_counts()
         self._launches = (columns.group("kernels") * np.array(counts)).sum(axis=-1) * constants.kernel_seconds
-        self._weights = columns.group("linear_bytes") / (
-            columns.beside("bytes_per_second") * constants.weights_bandwidth
-        )
-        self._head = columns.of("head_bytes") / (columns.of("bytes_per_second") * constants.weights_bandwidth)
+        speed = columns.of("bytes_per_second") * np.where(columns.of("older") > 0, constants.older_bandwidth, 1.0)
+        self._speed = speed[:, None]
+        self._weights = columns.group("linear_bytes") / (self._speed * constants.weights_bandwidth)
+        self._head = columns.of("head_bytes") / (speed * constants.weights_bandwidth)
 
     def seconds(self, decode: Floats, context: Floats, prompt: Floats, prompt_context: Floats) -> Floats:
         """Seconds of each step.
@@ -65,8 +65,8 @@ class StepTimer:
         k, of = self._constants, self._of
         missed = np.clip(1.0 - of.group("top_k") / np.maximum(of.group("experts"), 1.0), 0.0, 1.0)
         uneven = np.where(of.beside("expert_parallel") > 0, k.expert_imbalance, 1.0)
-        speed = of.beside("bytes_per_second") * k.experts_bandwidth
-        memory = of.group("expert_bytes") * (1.0 - np.power(missed, tokens)) / speed
+        touched = of.group("expert_bytes") * (1.0 - np.power(missed, tokens))
+        memory = touched / (self._speed * k.experts_bandwidth)
         peak = of.group("expert_flops_per_second") * k.expert_peak * of.beside("gemm_share")
         return uneven * _larger(memory, of.group("expert_flops") * tokens / peak)
 
@@ -74,8 +74,7 @@ class StepTimer:
         of = self._of
         read = of.group("cache_bytes") * np.minimum(context, of.group("window"))
         read = read + of.group("index_bytes") * context + of.group("state_bytes")
-        speed = of.beside("bytes_per_second") * self._constants.cache_bandwidth
-        return decode / of.beside("attention_ranks") * read / speed
+        return decode / of.beside("attention_ranks") * read / (self._speed * self._constants.cache_bandwidth)
 
     def _prompts(self, prompt: Floats, context: Floats) -> Floats:
         k, of = self._constants, self._of
