@@ -168,7 +168,7 @@ def _speculates(config: ServingConfig) -> bool:
 def _performance(answer: Any, situation: EstimateInput, load: Load) -> Performance | Missing:  # noqa: ANN401  its class
     """The package's milliseconds with intervals around them, or why they are none."""
     ttft, itl = float(answer.ttft), float(answer.tpot)
-    requests = float(answer.raw["seq/s"]) * max(1.0, float(answer.raw.get("dp", 1)))
+    requests = float(answer.raw["seq/s"])  # of all data-parallel ranks
     values = (ttft, itl, requests)
     if not all(isfinite(value) and value > 0 for value in values):
         return Missing(Reason.MODEL_UNSUPPORTED, f"aiconfigurator gave no usable value: {values}")
