@@ -56,6 +56,7 @@ class ModelCard:
         extra_parameters: Weights that are neither layer, embedding, head nor tower.
         mtp_layers: Multi-token-prediction layers in the checkpoint, loaded only to speculate with.
         assumptions: What was assumed where the config is silent; each a sentence.
+        quantization_known: False where the model's name says that the checkpoint is quantized, and nothing says how.
     """
 
     architecture: str
@@ -70,6 +71,7 @@ class ModelCard:
     extra_parameters: int = 0
     mtp_layers: int = 0
     assumptions: tuple[str, ...] = ()
+    quantization_known: bool = True
 
     @property
     def num_layers(self) -> int:

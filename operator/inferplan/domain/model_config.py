@@ -57,12 +57,14 @@ def _identified(whole: Fields) -> _Reading:
     decoder, notes = with_layer_types(_decoder(whole))
     name = _architecture(whole)
     if name is not None and wraps_another(name):
-        name = _architecture(decoder)
+        inner = _architecture(decoder)
+        if inner is None:
+            return _Reading(whole, decoder, name, family_without_name(decoder)[0], notes)
+        name = inner
     if name is None:
         family, kind = family_without_name(decoder)
-        note = f"config.json names no architecture that is read as such: it is read as {kind}"
-        architecture = _architecture(whole) or f"unknown (read as {kind})"
-        return _Reading(whole, decoder, architecture, family, (*notes, note, *family.notes))
+        note = f"config.json names no architecture: it is read as {kind}"
+        return _Reading(whole, decoder, f"unknown (read as {kind})", family, (*notes, note, *family.notes))
     found = family_of(name)
     if found is None:
         raise ValueError(f"architecture {short(name)} is not sized yet")

@@ -22,7 +22,7 @@ from inferplan.domain.gpus_labels import from_labels, requested, with_profile
 from inferplan.domain.hardware import Accelerator, accelerator_with, from_catalogue, merge
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
-from inferplan.domain.model_config import read_model_config
+from inferplan.domain.model_lookup import model_card
 from inferplan.domain.observation import NO_ARGUMENTS, NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
@@ -83,7 +83,7 @@ def assemble(sources: Sources) -> Assembled:
     check_keys(sources.spec.engine, sources.spec.constraints)
     reading = _reading(sources)
     config = _explicit_config(sources, reading)
-    accelerator, model = _accelerator(sources), _model(sources)
+    accelerator, model = _accelerator(sources), _model(sources, config.model)
     observation = Observation(
         config=_with_defaults(config, reading, accelerator, model),
         accelerator=accelerator,
@@ -206,10 +206,11 @@ def _version_source(sources: Sources) -> VersionSource | None:
     return VersionSource.IMAGE if _version(sources) is not None else None
 
 
-def _model(sources: Sources) -> ModelCard | Missing:
+def _model(sources: Sources, model_id: str | None) -> ModelCard | Missing:
+    """What config.json says, filled up from the catalogue by the id that the owner states or the engine serves."""
     model = sources.spec.model
     config = sources.model_config or (model.config if model is not None else None)
-    return read_model_config(config) if config else NO_MODEL_CONFIG
+    return model_card(config, model_id) if config or model_id else NO_MODEL_CONFIG
 
 
 def _accelerator(sources: Sources) -> Accelerator:
