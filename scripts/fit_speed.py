@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -68,6 +68,7 @@ PRIORS: dict[str, tuple[float, float]] = {
     "burst_share": (0.10, 0.12),  # InferenceMAX: ten requests per client
 }
 ITL_NOISE, TTFT_NOISE = 0.1, 0.4
+THROUGHPUT_WEIGHT = 0.4  # throughputs of other sources: what "output tokens per second" counts differs between tools
 _STEPS, _DIFFERENCE, _LARGEST_STEP, _SETTLED = 6, 1e-4, 0.5, 5e-3
 _NAMES = tuple(entry.name for entry in fields(SpeedConstants))
 
@@ -79,22 +80,24 @@ class Measurement:
     Attributes:
         situation: The deployment, as the command reads it.
         load: Its load.
-        ttft: Milliseconds.
-        tpot: Milliseconds.
+        ttft: Milliseconds, None where it was not measured.
+        tpot: Milliseconds, None where it was not measured.
         model: Group for weights and cross-validation; empty: the architecture.
         gpu: The same.
         marked: Whether it is no plain measurement.
         deployment: Rows of one deployment.
+        tokens: Output tokens per second, where that is what was measured.
     """
 
     situation: EstimateInput
     load: Load
-    ttft: float
-    tpot: float
+    ttft: float | None
+    tpot: float | None
     model: str = ""
     gpu: str = ""
     marked: bool = False
     deployment: str = ""
+    tokens: float | None = None
 
 
 class Problem:
@@ -116,17 +119,20 @@ class Problem:
             np.array([told.batched_tokens for told in questions]),
             np.array([float("inf") if tokens is None else max(1.0, tokens) for tokens in cache]),
         )
-        self.itl = np.log([found.tpot for found in self.kept])
-        self.ttft = np.log([found.ttft for found in self.kept])
+        self.itl = _logs(found.tpot for found in self.kept)
+        self.ttft = _logs(found.ttft for found in self.kept)
+        self._tokens = _logs(found.tokens for found in self.kept)
 
     def flow(self, constants: SpeedConstants, times: Multipliers | None = None) -> Flow:
         """The estimates."""
         return Service(self._columns, constants, times).under(self._loads, self._limits)
 
     def errors(self, constants: SpeedConstants) -> tuple[Floats, Floats]:
-        """Logarithms of measured over estimated: ITL, TTFT."""
+        """Logarithms of measured over estimated: ITL, TTFT; NaN where not measured. A throughput counts as its ITL."""
         flow = self.flow(constants)
-        return self.itl - np.log(flow.itl_seconds * 1e3), self.ttft - np.log(flow.ttft_seconds * 1e3)
+        slower = np.log(flow.requests_per_second * self._loads.output) - self._tokens
+        itl = self.itl - np.log(flow.itl_seconds * 1e3)
+        return np.where(np.isnan(itl), slower, itl), self.ttft - np.log(flow.ttft_seconds * 1e3)
 
     def weights(self) -> Floats:
         """Every (model, GPU, engine) alike, on average 1."""
@@ -140,7 +146,12 @@ class Problem:
         ]
         counts = Counter(groups)
         weights = np.array([1.0 / np.sqrt(counts[group]) for group in groups])
-        return weights / weights.mean()
+        bare = np.array([found.ttft is None for found in self.kept])
+        return np.where(bare, THROUGHPUT_WEIGHT, 1.0) * weights / weights.mean()
+
+
+def _logs(values: Iterable[float | None]) -> Floats:
+    return np.log(np.array([np.nan if value is None else value for value in values], dtype=np.float64))
 
 
 def fit_constants(measurements: Sequence[Measurement], near: SpeedConstants | None = None) -> SpeedConstants:
@@ -156,7 +167,8 @@ def fit_constants(measurements: Sequence[Measurement], near: SpeedConstants | No
 
     def residuals(logs: Floats) -> Floats:
         itl, ttft = problem.errors(_constants(logs))
-        return np.concatenate([weights * itl / ITL_NOISE, weights * ttft / TTFT_NOISE, (start - logs) / widths])
+        latencies = np.concatenate([weights * itl / ITL_NOISE, weights * ttft / TTFT_NOISE])
+        return np.concatenate([np.nan_to_num(latencies), (start - logs) / widths])
 
     first = start if near is None else np.log([getattr(near, name) for name in _NAMES])
     return _constants(_gauss_newton(residuals, first, robust=2 * len(weights)))
@@ -202,7 +214,8 @@ def spreads(measurements: Sequence[Measurement], near: SpeedConstants) -> dict[s
         problem = Problem(test)
         for name, errors in zip(("itl", "ttft"), problem.errors(constants), strict=True):
             for row, error in zip(problem.kept, errors, strict=True):
-                found.setdefault(f"{row.situation.config.engine} {name}", []).append(float(error))
+                if np.isfinite(error) and row.deployment:
+                    found.setdefault(f"{row.situation.config.engine} {name}", []).append(float(error))
         for name, error in _seen(problem, constants):
             found.setdefault(f"{name} seen", []).append(error)
     return {
