@@ -24,8 +24,8 @@ from inferplan.estimate.step_time import StepTimer
 _ROUNDS = 4
 """Rounds of the fixed point: the share of decoding sequences moves by less than 0.1 % after them."""
 
-_HALVINGS = 14
-"""Halvings of the running requests' range in an open loop: 2^-14 of it."""
+_HALVINGS = 10
+"""Halvings of the decoding sequences' range in an open loop: a thousandth of it, within which a secant is exact."""
 
 _ALMOST_FULL = 0.98
 """From this load on, of what can be served, queueing has no mean that a finite test would see."""
@@ -136,19 +136,35 @@ class Service:
         return _queued(flow, queue, flow.requests_per_second, flow.saturated)
 
     def _open(self, loads: Loads, limits: Limits, most: Floats) -> Flow:
-        """Requests that come when they come: the running ones follow, up to the most that fit."""
-        low, high = np.zeros(1), np.minimum(most, _MOST_RUNNING)
-        full = self._flow(loads, limits, high)
-        most = high
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            slower = self._flow(loads, limits, middle).requests_per_second < loads.offered
-            low, high = np.where(slower, middle, low), np.where(slower, high, middle)
+        """Requests that come when they come: as many decode as make their rate, up to the most that fit."""
+        most = np.minimum(most, _MOST_RUNNING)
+        full = self._flow(loads, limits, most)
+        decoding = self._decoding(loads, limits, most)
+        parts = self._parts(loads, limits, decoding, decoding, (0.0, np.zeros(1)))
+        itl, ttft = parts[0] + parts[1] + parts[2], parts[3] + parts[4]
         busy = loads.offered / full.requests_per_second
         saturated = busy >= _ALMOST_FULL
         queue = _queue_seconds(np.minimum(busy, _ALMOST_FULL), most, most / full.requests_per_second)
         served = np.where(saturated, full.requests_per_second, loads.offered)
-        return _queued(self._flow(loads, limits, high), queue, served, saturated)
+        running = np.minimum(served * (ttft + loads.output * itl), most)
+        return _queued(Flow(ttft, itl, served, running, saturated, parts), queue, served, saturated)
+
+    def _decoding(self, loads: Loads, limits: Limits, most: Floats) -> Floats:
+        """Sequences that decode at the offered rate: d = rate x output x ITL(d), by halving and one secant.
+
+        The ITL grows slower than d below saturation, so d less the right side grows through zero once.
+        """
+        low, high = np.zeros(1), most
+        under, over = np.full(1, -1.0), np.ones(1)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            parts = self._parts(loads, limits, middle, middle, (0.0, np.zeros(1)))
+            surplus = middle - loads.offered * loads.output * (parts[0] + parts[1] + parts[2])
+            few = surplus < 0
+            low, high = np.where(few, middle, low), np.where(few, high, middle)
+            under, over = np.where(few, surplus, under), np.where(few, over, surplus)
+        root: Floats = low + (high - low) * np.clip(-under / (over - under), 0.0, 1.0)
+        return root
 
     def _flow(
         self, loads: Loads, limits: Limits, running: Floats, burst: float = 0.0, clients: Floats | None = None
@@ -187,8 +203,8 @@ class Service:
         return chunks * np.where(self._apart, mixed, np.maximum(mixed - step, 0.0)), chunks
 
 
-_MOST_RUNNING = 1e6
-"""Requests that run at once where nothing bounds them."""
+_MOST_RUNNING = 16_384.0
+"""Requests that run at once where nothing is known to bound them: 1,024, vLLM's largest default, on 16 ranks."""
 
 
 def _wait_steps(columns: StepColumns, constants: SpeedConstants) -> Floats:
