@@ -42,7 +42,15 @@ from benchmarks.accuracy.score_serving import (
     rank_lines,
 )
 from benchmarks.accuracy.serving import read_rows
-from benchmarks.accuracy.serving_answers import Answered, Asked, after_extreme, as_shipped, never_seen
+from benchmarks.accuracy.serving_answers import (
+    Answered,
+    Asked,
+    after_extreme,
+    as_shipped,
+    fitted_folds,
+    never_seen,
+    seen_once,
+)
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -93,7 +101,8 @@ def read_data(folder: Path, *, flags: bool = False) -> Data:
 
 def scored(model: Model, data: Data) -> Found:
     capacities = sized(data.cases, model.estimate([case.document for case in data.cases]))
-    by_model, seen = never_seen(model, data.asked, lambda row: row.model)
+    without_model = fitted_folds(model, data.asked, lambda row: row.model)
+    by_model = never_seen(without_model)
     before = model.estimate([pair.before for pair in data.pairs])
     effects = judged(data.pairs, before, model.estimate([pair.after for pair in data.pairs]))
     points = placed(data.points, model.estimate([point.document for point in data.points]))
@@ -101,7 +110,7 @@ def scored(model: Model, data: Data) -> Found:
         *capacity_lines(capacities),
         *after_seeing_lines(model, data.cases),
         *_unseen_lines(model, data, by_model),
-        *_seen_lines(seen, data),
+        *_seen_lines(seen_once(without_model), data),
         *_effect_lines(effects),
         *elsewhere_lines(points),
         command_line(data.documents, model.estimate(data.documents)),
@@ -114,7 +123,7 @@ def _unseen_lines(model: Model, data: Data, by_model: Sequence[Answered]) -> Ite
     others = {"AIConfigurator 0.12 (vLLM, n = 462)": AICONFIGURATOR, "nearest other point": naive_nearest(rows)}
     naive = naive_never_seen(data.asked, lambda row: row.model)
     yield from error_lines("unseen_model", "model never seen", by_model, {**naive, **others}, target=True)
-    by_gpu, _ = never_seen(model, data.asked, lambda row: row.gpu)
+    by_gpu = never_seen(fitted_folds(model, data.asked, lambda row: row.gpu))
     naive = naive_never_seen(data.asked, lambda row: row.gpu)
     yield from error_lines("unseen_gpu", "GPU never seen", by_gpu, {**naive, **others}, target=True)
     large = [one for one in by_model if one.row.concurrency > 128]  # noqa: PLR2004  as AIConfigurator's figure

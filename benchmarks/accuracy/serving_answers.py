@@ -88,15 +88,20 @@ def folds(asked: Sequence[Asked], grouping: Grouping) -> Iterator[tuple[list[Ask
         yield rest, [one for one in asked if grouping(one.row) == group]
 
 
-def never_seen(model: Model, asked: Sequence[Asked], grouping: Grouping) -> tuple[list[Answered], list[Answered]]:
-    """Each group with constants fitted to the other groups: from the documents alone, and after one seen point."""
-    found: list[Answered] = []
-    seen: list[Answered] = []
-    for rest, group in folds(asked, grouping):
-        fitted = model.fitted([(one.document, one.row) for one in rest])
-        found += as_shipped(fitted, group)
-        seen += after_one(fitted, group)
-    return found, seen
+def fitted_folds(model: Model, asked: Sequence[Asked], grouping: Grouping) -> list[tuple[Model, list[Asked]]]:
+    """For each group, the model fitted to the other groups, and the group."""
+    pairs = folds(asked, grouping)
+    return [(model.fitted([(one.document, one.row) for one in rest]), group) for rest, group in pairs]
+
+
+def never_seen(fitted: Sequence[tuple[Model, list[Asked]]]) -> list[Answered]:
+    """Each group from its documents alone, with constants fitted to the other groups."""
+    return [answer for model, group in fitted for answer in as_shipped(model, group)]
+
+
+def seen_once(fitted: Sequence[tuple[Model, list[Asked]]]) -> list[Answered]:
+    """Each group after one seen point of each deployment, with constants fitted to the other groups."""
+    return [answer for model, group in fitted for answer in after_one(model, group)]
 
 
 def after_one(model: Model, asked: Sequence[Asked]) -> list[Answered]:

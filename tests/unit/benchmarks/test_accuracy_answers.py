@@ -9,7 +9,15 @@ from benchmarks.accuracy.documents import Document
 from benchmarks.accuracy.model import Known, Output
 from benchmarks.accuracy.score_serving import error_lines, interval_lines, naive_after_one, rank_lines
 from benchmarks.accuracy.serving import Row
-from benchmarks.accuracy.serving_answers import Answered, Asked, after_extreme, after_one, folds, never_seen
+from benchmarks.accuracy.serving_answers import (
+    Answered,
+    Asked,
+    after_extreme,
+    after_one,
+    fitted_folds,
+    folds,
+    never_seen,
+)
 
 
 def row(concurrency: int = 4, tpot: float = 10.0, **fields: Any) -> Row:
@@ -56,13 +64,13 @@ def test_no_row_of_a_group_is_on_both_sides() -> None:
 
 def test_each_group_is_estimated_with_a_fit_to_the_others() -> None:
     model = Constant(10.0)
-    found, _ = never_seen(model, asked(row(model="a"), row(model="b"), row(model="c")), lambda one: one.model)
+    found = never_seen(fitted_folds(model, asked(*(row(model=name) for name in "abc")), lambda one: one.model))
     assert len(found) == 3
     assert model.fits == [["b-4", "c-4"], ["a-4", "c-4"], ["a-4", "b-4"]]
 
 
 def test_what_is_refused_is_asked_but_not_scored() -> None:
-    found, _ = never_seen(Constant(None), asked(row(model="a"), row(model="b")), lambda one: one.model)
+    found = never_seen(fitted_folds(Constant(None), asked(row(model="a"), row(model="b")), lambda one: one.model))
     line = next(iter(error_lines("unseen_model", "x", found, {}, target=True)))
     assert (line.value, line.scored, line.asked, line.verdict) == (None, 0, 2, "not scored")
     assert {one.reason for one in found} == {"no idea"}
@@ -91,7 +99,7 @@ def test_an_end_of_the_load_can_be_the_seen_one(highest: bool, expected: set[int
 
 def answers(*tpots: float, said: float = 10.0) -> list[Answered]:
     rows = asked(*(row(2**place, tpot) for place, tpot in enumerate(tpots)))
-    return never_seen(Constant(said), rows, lambda one: one.model)[0]
+    return never_seen(fitted_folds(Constant(said), rows, lambda one: one.model))
 
 
 def test_the_error_of_a_constant_is_counted_by_hand() -> None:
