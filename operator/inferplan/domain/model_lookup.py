@@ -32,12 +32,25 @@ def model_card(config: Mapping[str, Any] | None, model_id: str | None) -> ModelC
     if not config:
         return _of_id(known, model_id)
     if known is not None and known.exact and not _quantization(config):
-        config = {**config, **_quantization(known.config)}
-    card = _filled(config, known) if _is_short(config) else read_model_config(config)
-    exact = known is not None and known.exact
-    if isinstance(card, Missing) or card.quantization is not None or exact or not says_quantized(model_id):
+        return _quantized_as(known, config)
+    card = _read(config, known)
+    if isinstance(card, Missing) or card.quantization is not None or not says_quantized(model_id):
         return card
     return replace(card, quantization_known=False)
+
+
+def _read(config: Mapping[str, Any], known: KnownModel | None) -> ModelCard | Missing:
+    return _filled(config, known) if _is_short(config) else read_model_config(config)
+
+
+def _quantized_as(known: KnownModel, config: Mapping[str, Any]) -> ModelCard | Missing:
+    """The config with the quantization that the catalogue knows of this very checkpoint."""
+    more = _quantization(known.config)
+    card = _read({**config, **more}, known)
+    if isinstance(card, Missing) or not more:
+        return card
+    note = f"the config says nothing of quantization: it is taken from {known.name} in the catalogue"
+    return replace(card, assumptions=(note, *card.assumptions))
 
 
 def _of_id(known: KnownModel | None, model_id: str | None) -> ModelCard | Missing:

@@ -210,7 +210,9 @@ def _model(sources: Sources, model_id: str | None) -> ModelCard | Missing:
     """What config.json says, filled up from the catalogue by the id that the owner states or the engine serves."""
     model = sources.spec.model
     config = sources.model_config or (model.config if model is not None else None)
-    return model_card(config, model_id) if config or model_id else NO_MODEL_CONFIG
+    pointed = model is not None and model.config_map_ref is not None  # what it points to is missing, not unstated
+    known = config or (model_id and not pointed)
+    return model_card(config, model_id) if known else NO_MODEL_CONFIG
 
 
 def _accelerator(sources: Sources) -> Accelerator:
