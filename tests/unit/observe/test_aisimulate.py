@@ -97,6 +97,26 @@ def test_experts_are_split_or_whole() -> None:
 
 
 @pytest.mark.parametrize(
+    ("engine", "quantization", "gemm", "moe"),
+    [
+        (Engine.VLLM, {"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8", "fp8"),
+        (Engine.SGLANG, {"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8", "fp8_block"),
+        (Engine.VLLM, {"quant_method": "awq", "bits": 4, "group_size": 128}, "int4_wo", "int4_wo"),
+        (Engine.VLLM, {"quant_method": "mxfp4"}, None, None),
+    ],
+)
+def test_the_checkpoints_format_is_told(
+    engine: Engine, quantization: dict[str, Any], gemm: str | None, moe: str | None
+) -> None:
+    config = {**LLAMA_CONFIG, "architectures": ["MixtralForCausalLM"], "num_local_experts": 8, "num_experts_per_tok": 2}
+    card = read_model_config({**config, "quantization_config": quantization})
+    assert isinstance(card, ModelCard)
+    fake = _Fake()
+    assert isinstance(fake.estimator.performance(_situation(engine, card=card), LOAD), Performance)
+    assert (fake.asked.get("gemm_quant_mode"), fake.asked.get("moe_quant_mode")) == (gemm, moe)
+
+
+@pytest.mark.parametrize(
     ("situation", "load", "code"),
     [
         (_situation(gpu=from_catalogue("RTX 4090", 1)), LOAD, Reason.ACCELERATOR_UNKNOWN),
