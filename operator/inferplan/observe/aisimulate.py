@@ -46,7 +46,8 @@ SYSTEMS = MappingProxyType(
 _BACKENDS = MappingProxyType({Engine.VLLM: "vllm", Engine.SGLANG: "sglang"})
 _FORMATS = MappingProxyType({NumberFormat.FP8: "fp8", NumberFormat.NVFP4: "nvfp4", NumberFormat.INT4: "int4_wo"})
 """Weight formats under the package's names. Told, because its own reading of a checkpoint with block-wise FP8 scales
-("fp8_block") meets kernels that were not measured with vLLM: MiniMax-M2.5's TPOT comes out 1.4 to 4 times as long."""
+("fp8_block") leads to other kernels: MiniMax-M2.5's TPOT with vLLM comes out 1.1 to 1.5 times as long as measured on
+H200, 1.4 to 4 times on B300, where "fp8" has no measurement and the package says so."""
 _TTFT_SPREAD = (0.85, 4.9)
 _ITL_SPREAD = (0.94, 1.31)
 """Measured over told, 10 % and 90 % quantiles of 81 public runs (vLLM and SGLang; H200, B200, B300; 5 models) that
