@@ -230,7 +230,7 @@ def differences(case: Drawn, answer: Mapping[str, Any]) -> Iterator[str]:
     """Where this project and the release disagree; "refused" counts as agreement where both refuse."""
     structure = cache_structure(case.card, case.settings)
     if isinstance(structure, Missing):
-        if "error" not in answer:
+        if "error" not in answer and not all("refused" in one for one in answer["answers"]):
             yield f"not sized: {structure.reason}"
         return
     if "error" in answer:

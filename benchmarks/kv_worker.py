@@ -153,7 +153,7 @@ class Case:
                 enable_chunked_prefill=True,
             ),
             compilation_config=SimpleNamespace(static_forward_context={}, cudagraph_mode=None),
-            attention_config=SimpleNamespace(hisparse_config=None, backend=None),
+            attention_config=SimpleNamespace(hisparse_config=None, backend=None, use_trtllm_attention=False),
             speculative_config=_speculation(speculated),
             kv_transfer_config=None,
             device_config=SimpleNamespace(device_type="cuda"),
@@ -217,8 +217,11 @@ def attention_class(name: str) -> type:
             "vllm.attention.layers.chunked_local_attention",
         ),
     }
-    found: type = getattr(module(*homes[name]), name)
-    return found
+    for home in homes[name]:
+        with contextlib.suppress(ImportError, AttributeError):
+            found: type = getattr(importlib.import_module(home), name)
+            return found
+    raise LookupError(name)
 
 
 @cache
@@ -347,7 +350,7 @@ def _state(case: Case, layer: Layer) -> object:
     base: type = importlib.import_module("vllm.model_executor.layers.mamba.abstract").MambaBase
     if layer["kind"] == "mamba2" and case.release >= (0, 32):
         base = importlib.import_module("vllm.model_executor.layers.mamba.mamba_mixer2").MambaMixer2
-    ssm = SimpleNamespace(is_ssm=lambda: True)
+    ssm = SimpleNamespace(is_ssm=lambda: True, get_preferred_block_size=lambda size: size)
     body = {
         "get_state_shape": lambda _self: state_shapes(case, layer),
         "get_state_dtype": lambda _self: state_dtypes(case, layer),
@@ -558,6 +561,13 @@ def answers(line: str, release: tuple[int, ...]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"[:300]}
 
 
+def without_triton() -> None:
+    """Let lists of Triton's configurations be read where Triton is not there (0.32.0 looks into its own)."""
+    with contextlib.suppress(ImportError, AttributeError):
+        triton: Any = importlib.import_module("vllm.triton_utils").triton
+        triton.Config = lambda kwargs, **given: SimpleNamespace(kwargs=kwargs, **given)
+
+
 def main() -> None:
     """Answer all cases."""
     tree = Path(sys.argv[1])
@@ -568,6 +578,7 @@ def main() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         engine_parsers.put_first(tree)
         effective_worker.fake_cuda()
+        without_triton()
         for line in sys.stdin:
             out.write(json.dumps(answers(line, release)) + "\n")
             out.flush()

@@ -1,9 +1,10 @@
 """The cache's settings out of what an engine is told to do, with the release's defaults filled in. Pure."""
 
+import re
 from dataclasses import dataclass, replace
 
 from inferplan.api.reasons import Reason
-from inferplan.domain.architecture import Attention, LatentAttention, Layer, Mamba
+from inferplan.domain.architecture import Attention, LatentAttention, Layer, LinearAttention, Mamba
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
@@ -23,6 +24,8 @@ _SCHEME_SINCE = (0, 17, 0)
 
 _BITS = {"float32": 32, "bfloat16": 16, "float16": 16}
 _UNSET = frozenset({None, "", "{}"})
+_WIDE_STATES = ("NemotronH", "Qwen3_5")
+_WIDE_STATE_NAMES = re.compile(r"qwen-?3\.[5-9]", re.IGNORECASE)
 _AMPERE = 80
 _BLACKWELL = 10
 _CONSUMER_BLACKWELL = 12
@@ -78,13 +81,18 @@ def cache_settings(config: ServingConfig, card: ModelCard, accelerator: Accelera
 
 def _model_format(config: ServingConfig) -> str:
     """The format that the model runs in: of 16 bits, unless --dtype asks for 32 (a float32 checkpoint runs in 16)."""
-    text = (config.text("dtype") or "auto").lower()
+    text = _word(config.text("dtype"))
     return "float32" if _SHORT.get(text, text) == "float32" else "bfloat16"
+
+
+def _word(text: str | None) -> str:
+    """A format as the engine spells it: people write "auto (bf16)"."""
+    return ((text or "").lower().split() or ["auto"])[0]
 
 
 def _kv_format(reading: _Reading) -> str:
     """The cache's format: the one that is set, the checkpoint's own, or the model's; packed for sparse MLA."""
-    text = (reading.config.text("kv_cache_dtype") or "auto").lower()
+    text = _word(reading.config.text("kv_cache_dtype"))
     name = _SHORT.get(text, text)
     found = _own_format(reading) if name == "auto" else name
     return _packed(reading, found, is_auto=name == "auto")
@@ -153,13 +161,18 @@ def _states(reading: _Reading, now: kv_defaults.Situation) -> StateSettings:
 
 
 def _state_bits(reading: _Reading) -> int | None:
-    """The state's bits that a flag asks for; Nemotron-H's are 32 from 0.20 where its config is silent, too."""
+    """The state's bits that a flag asks for, and 32 where a config is silent whose family's are.
+
+    Nemotron-H from 0.20 (DEFAULT_MAMBA_SSM_CACHE_DTYPE, vllm/model_executor/models/config.py); Qwen3.5 and 3.6, whose
+    published configs all ask for float32 (mamba_ssm_dtype), which a shortened one may have left out.
+    """
     asked = _BITS.get(reading.config.text("mamba_ssm_cache_dtype") or "")
-    if asked is not None or not reading.card.architecture.startswith("NemotronH") or reading.release < (0, 20, 0):
+    if asked is not None:
         return asked
     mixers = [layer.mixer for layer in reading.card.layer_counts]
-    silent = not any(isinstance(mixer, Mamba) and mixer.state_bits for mixer in mixers)
-    return _BITS["float32"] if silent else None
+    silent = not any(isinstance(mixer, Mamba | LinearAttention) and mixer.state_bits for mixer in mixers)
+    named = reading.card.architecture.startswith(_WIDE_STATES) or _WIDE_STATE_NAMES.search(reading.config.model or "")
+    return _BITS["float32"] if silent and named and reading.release >= (0, 20, 0) else None
 
 
 def _state_mode(reading: _Reading) -> StateMode:

@@ -51,6 +51,11 @@ def is_boundary_kept(kv_format: str) -> bool:
     return kv_format in _TURBOQUANT
 
 
+def has_half_bytes(kv_format: str) -> bool:
+    """Whether values take half a byte, which not every kind of cache packs in every release."""
+    return kv_format in _NVFP4 or _SCALED.get(kv_format) == 2  # noqa: PLR2004  values per byte
+
+
 def check_format(kv_format: str, release: Release, *, latent: bool) -> Missing | None:
     """Why a format is not sized; None for one that is.
 

@@ -83,7 +83,10 @@ def allocated_in_full(layers: Sequence[PlacedSpec], rules: PlannerRules) -> Sequ
 def _promoted(spec: CacheSpec, block_size: int | None) -> CacheSpec:
     if spec.kind not in {CacheKind.SLIDING, CacheKind.CHUNKED}:
         return spec
-    return replace(spec, kind=CacheKind.FULL, block_size=block_size or spec.block_size)
+    size = block_size or spec.block_size
+    return replace(
+        spec, kind=CacheKind.FULL, block_size=size, token_bytes=spec.packed_bytes, shape=(*spec.shape[:-1], True)
+    )
 
 
 def _is_one_kind(specs: Sequence[CacheSpec]) -> bool:

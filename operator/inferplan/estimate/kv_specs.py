@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import lcm
 
 from inferplan.domain.architecture import Attention, LatentAttention, LinearAttention, Mamba, Mixer
-from inferplan.estimate.kv_formats import head_bytes, is_boundary_kept, latent_bytes
+from inferplan.estimate.kv_formats import has_half_bytes, head_bytes, is_boundary_kept, latent_bytes
 from inferplan.estimate.kv_releases import PlannerRules
 from inferplan.estimate.kv_settings import CacheSettings, StateMode
 
@@ -46,10 +46,11 @@ class CacheSpec:
         kind: Kind of cache.
         block_size: Tokens per block; 0: one block per request, whatever its length (states).
         token_bytes: Bytes of one token; of a state all of it.
-        shape: Heads, widths and format, which must agree within a group.
+        shape: What must agree within a group: heads, widths, format and whether half bytes are packed.
         window: Tokens of the window or chunk.
         padded_bytes: Bytes that the page is padded to.
         pages: Pages beside those for the request's length (a state's own, speculated ones, checkpoints).
+        packed_bytes: Bytes of one token of a window where it is allocated in full.
     """
 
     kind: CacheKind
@@ -59,6 +60,7 @@ class CacheSpec:
     window: int | None = None
     padded_bytes: int | None = None
     pages: int = 0
+    packed_bytes: int = 0
 
     @property
     def page_bytes(self) -> int:
@@ -105,12 +107,17 @@ class SpecMaker:
         Raises:
             UnsizedError: The layer cannot be sized.
         """
-        if isinstance(mixer, Attention) and not mixer.shares_kv:
-            yield self._attention(index, mixer, block_size)
+        if isinstance(mixer, Attention):
+            if mixer.indexer is not None:
+                raise UnsizedError("the cache of an indexer beside keys and values is not sized")
+            if not mixer.shares_kv:
+                yield self._attention(index, mixer, block_size)
         elif isinstance(mixer, LatentAttention):
             yield from self._latent(mixer, block_size)
         elif isinstance(mixer, LinearAttention | Mamba):
             yield self._state(mixer, block_size, state_page)
+        elif mixer is not None:
+            raise UnsizedError(f"the cache of {type(mixer).__name__} is not sized")
 
     def kv_format(self, index: int) -> str:
         """The number format of a layer's keys and values."""
@@ -132,17 +139,19 @@ class SpecMaker:
         packs = self._packs(kind, kv_format)
         if kind is CacheKind.SLIDING and rules.smallest_window_block:
             block_size = WINDOW_BLOCK
+        packed = heads * head_bytes(kv_format, mixer.head_dim, value)
         return CacheSpec(
             kind,
             block_size,
-            heads * head_bytes(kv_format, mixer.head_dim, value, packs=packs),
-            (heads, mixer.head_dim, value, kv_format),
+            packed if packs else heads * head_bytes(kv_format, mixer.head_dim, value, packs=False),
+            (heads, mixer.head_dim, value, kv_format, packs),
             {CacheKind.SLIDING: mixer.window, CacheKind.CHUNKED: mixer.chunk}.get(kind),
+            packed_bytes=packed,
         )
 
     def _packs(self, kind: CacheKind, kv_format: str) -> bool:
         """Whether values of half a byte are packed: in windows NVFP4 from 0.21, INT4 from 0.28 (in chunks before)."""
-        if kind is CacheKind.FULL:
+        if kind is CacheKind.FULL or not has_half_bytes(kv_format):
             return True
         if kind is CacheKind.SLIDING and kv_format == "int4_per_token_head":
             return self.rules.chunk_value_width
@@ -165,7 +174,7 @@ class SpecMaker:
         width = mixer.kv_lora_rank + mixer.qk_rope_head_dim
         kv_format = self.settings.kv_format
         yield CacheSpec(CacheKind.LATENT, block_size, latent_bytes(kv_format, width), (1, width, kv_format))
-        if mixer.indexer is not None:
+        if mixer.indexer is not None and not mixer.indexer.shared:
             own = mixer.indexer.head_dim
             size = own + own // _INDEX_SCALE_GROUP * _INDEX_SCALE_BYTES
             yield CacheSpec(CacheKind.LATENT, block_size, size, (1, size, "indexer"))

@@ -12,7 +12,7 @@ from inferplan.estimate.kv_formats import check_format
 from inferplan.estimate.kv_groups import CacheGroup, PlacedSpec, group_layers
 from inferplan.estimate.kv_plan import CacheStructure, StageCache
 from inferplan.estimate.kv_releases import V0_RULES, Check, PlannerRules, planner_rules
-from inferplan.estimate.kv_settings import CacheSettings
+from inferplan.estimate.kv_settings import CacheSettings, StateMode
 from inferplan.estimate.kv_specs import CacheKind, CacheSpec, SpecMaker, UnsizedError, raised_block
 from inferplan.estimate.placement import Layout, Remainder, round_up, stages
 
@@ -20,6 +20,7 @@ _OWN_CACHES = ("DeepseekV4", "MiniMaxM3", "Qwen4", "Glm5Next", "KimiK3", "Inklin
 """How architectures begin whose vLLM classes plan caches of their own kinds (vllm/models, 0.28.0 to 0.33.0)."""
 
 _FIRST_STATES = (0, 10, 1)
+_FIRST_ALIGNED_SPECULATION = (0, 17, 0)
 _FIRST_LATENT = (0, 7, 0)
 _LAST_ALIGNED_LATENT = (0, 8, 0)
 _ALIGNMENT = 128
@@ -47,6 +48,9 @@ def _refusal(card: ModelCard, settings: CacheSettings) -> Missing | None:
         settings.is_v0 or settings.release < _FIRST_STATES
     ):
         return _unsupported("the cache of recurrent states is not sized before vLLM 0.10.1")
+    states = settings.states
+    if states.mode is StateMode.ALIGN and states.speculative_tokens and settings.release < _FIRST_ALIGNED_SPECULATION:
+        return _unsupported("mamba_cache_mode align goes with speculation from vLLM 0.17 on")
     latent = any(isinstance(mixer, LatentAttention) for mixer in mixers)
     if latent and settings.release < _FIRST_LATENT:
         return _unsupported("latent attention is not sized before vLLM 0.7")
