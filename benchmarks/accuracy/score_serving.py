@@ -123,9 +123,9 @@ def rank_lines(key: str, what: str, answers: Sequence[Answered]) -> Iterator[Lin
             row = one.row
             groups[row.model, row.gpu, row.input_tokens, row.output_tokens].append(one)
             layouts[row.model, row.gpu, row.point].append(one)
-    yield _rank(f"rank.{key}.throughput", f"output tokens/s per GPU, {what}", groups, _per_gpu, _RANKED)
-    yield _rank(f"rank.{key}.tpot", f"TPOT, {what}", groups, _tpot, _RANKED)
-    yield _rank(f"rank.{key}.layout", f"tokens/s per GPU at one concurrency, {what}", layouts, _per_gpu, None)
+    yield from _rank(f"rank.{key}.throughput", f"output tokens/s per GPU, {what}", groups, _per_gpu, _RANKED)
+    yield from _rank(f"rank.{key}.tpot", f"TPOT, {what}", groups, _tpot, _RANKED)
+    yield from _rank(f"rank.{key}.layout", f"tokens/s per GPU at one concurrency, {what}", layouts, _per_gpu, None)
 
 
 def _rank(
@@ -134,12 +134,16 @@ def _rank(
     groups: Mapping[object, Sequence[Answered]],
     ranked: Callable[[Answered], tuple[float, float]],
     target: Target | None,
-) -> Line:
+) -> Iterator[Line]:
+    """Means over groups: every row alike, and every group alike, in which four rows count as much as sixty."""
     large = [group for group in groups.values() if len(group) >= _FEWEST]
-    found = [spearman(*zip(*map(ranked, group), strict=True)) for group in large]
-    told = [value for value in found if value is not None]
-    mean = sum(told) / len(told) if told else None
-    return Line(key, f"Spearman of {what}, mean over groups", mean, len(told), len(large), target, share=False)
+    found = [(spearman(*zip(*map(ranked, group), strict=True)), len(group)) for group in large]
+    told = [(value, rows) for value, rows in found if value is not None]
+    size = (len(told), len(large))
+    by_row = sum(value * rows for value, rows in told) / sum(rows for _, rows in told) if told else None
+    by_group = sum(value for value, _ in told) / len(told) if told else None
+    yield Line(key, f"Spearman of {what}, mean over groups by their rows", by_row, *size, target, share=False)
+    yield Line(f"{key}.groups", f"Spearman of {what}, each group alike", by_group, *size, target, share=False)
 
 
 def _per_gpu(one: Answered) -> tuple[float, float]:
