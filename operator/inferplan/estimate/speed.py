@@ -26,6 +26,8 @@ _SPECULATION = ("speculative_config", "speculative_model", "spec_method", "specu
 _CHUNK = {Engine.VLLM: 2048.0, Engine.SGLANG: 8192.0}
 """Prompt tokens per step where the setting is not known: the smallest default of vLLM's servers, SGLang's most common
 one (engine-facts sections 1c and 4f)."""
+_PLAIN_UNTIL = {"gptq": (0, 22), "awq": (0, 24)}
+_SECOND_ENGINE = (0, 8)
 _MILLISECONDS = 1e3
 _FITTED_CAPABILITIES = frozenset({90, 100, 103})
 """Compute capabilities of the GPUs that the constants were fitted on: H100, H200, B200, B300."""
@@ -172,6 +174,7 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         serial_cpu=first,
         prefill_apart=_prefill_apart(config, sglang=sglang, first=first),
         receive_interval=_stated_interval(config),
+        plain_kernels=_plain_kernels(config),
     )
 
 
@@ -189,8 +192,8 @@ def _attention_ranks(config: ServingConfig) -> int:
 
 def _is_first_engine(version: str | None) -> bool:
     """V0 was vLLM's default up to 0.7 (engine-facts section 1d)."""
-    found = re.match(r"\D*(\d+)\.(\d+)", version or "")
-    return found is not None and (int(found[1]), int(found[2])) < (0, 8)
+    release = _release(version)
+    return release is not None and release < _SECOND_ENGINE
 
 
 def _prefill_apart(config: ServingConfig, *, sglang: bool, first: bool) -> bool:
@@ -198,6 +201,22 @@ def _prefill_apart(config: ServingConfig, *, sglang: bool, first: bool) -> bool:
     if sglang:
         return not config.flag("enable_mixed_chunk")
     return first and not config.flag("enable_chunked_prefill")
+
+
+def _plain_kernels(config: ServingConfig) -> bool:
+    """Whether the flag forces AWQ's or GPTQ's own kernels, which without it are replaced by Marlin's.
+
+    override_quantization_method in gptq_marlin.py (vLLM 0.6.6 to 0.21.0) and awq_marlin.py (to 0.23.0); later releases
+    have one class for both.
+    """
+    last = _PLAIN_UNTIL.get(config.text("quantization") or "")
+    release = _release(config.version)
+    return config.engine is Engine.VLLM and last is not None and release is not None and release < last
+
+
+def _release(version: str | None) -> tuple[int, int] | None:
+    found = re.match(r"\D*(\d+)\.(\d+)", version or "")
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _stated_interval(config: ServingConfig) -> int | None:

@@ -27,7 +27,7 @@ class SpeedConstants:
         state_peak: The same for a linear attention's prompt kernels (of the 16-bit peak).
         kernel_seconds: Launch, ramp and tail of one kernel inside a CUDA graph.
         reduction_seconds: One all-reduce of nothing over NVLink or xGMI.
-        slow_reduction_seconds: The same over PCIe.
+        slow_reduction_seconds: The same over PCIe, for each further GPU: it goes around a ring.
         link_share: Share of the link's bandwidth that an all-reduce reaches.
         step_seconds: Scheduling and sampling that every step waits for.
         sequence_seconds: The same per decoding sequence.

@@ -63,6 +63,12 @@ _CAPPED_SHARE = {"Tesla-T4": 0.46, "NVIDIA-L4": 0.61}
 would be 1.68 per watt, where L40S, the same architecture, has 362 / 350 W = 1.03: 0.61."""
 
 
+_PLAIN_SHARE = 0.13
+"""What AWQ's and GPTQ's own kernels reach of other kernels' share of the peak. GPTQ (ExLlama) with about 100 sequences:
+29 of 312 TFLOP/s on an A100 (vLLM 0.20.1), 52 of 989 on an H100 (0.7.3); AWQ 9 of 181 on an L40: 5 to 9 % where others
+reach 55 % (improvement_pairs.json, accelmark W4A16 and nebius)."""
+
+
 @dataclass(frozen=True)
 class Deployment:
     """What decides how long a step takes, apart from the load.
@@ -78,6 +84,7 @@ class Deployment:
         serial_cpu: vLLM's first engine (V0).
         prefill_apart: Prompts have steps of their own.
         receive_interval: SGLang's scheduler_recv_interval where it is stated.
+        plain_kernels: AWQ or GPTQ run in kernels of their own, not in Marlin's.
     """
 
     card: ModelCard
@@ -90,6 +97,7 @@ class Deployment:
     serial_cpu: bool = False
     prefill_apart: bool = False
     receive_interval: int | None = None
+    plain_kernels: bool = False
 
 
 @lru_cache(maxsize=512)
@@ -115,6 +123,7 @@ def step_shape(deployment: Deployment) -> StepShape | Missing:
         bytes_per_second=gpu.bandwidth_gb_per_second * _GIGA,
         link_bytes_per_second=link * _GIGA if several and link is not None else float("inf"),
         attention_flops_per_second=half,
+        ranks=layout.tensor * deployment.attention_ranks,
         older=gpu.compute_capability is None or gpu.compute_capability < _HOPPER,
         fast_link=gpu.interconnect is not Interconnect.PCIE,
         expert_parallel=layout.expert_groups > 1,
@@ -172,23 +181,28 @@ def _group(deployment: Deployment, layer: Layer, entries: list[WeightEntry]) -> 
         count=1,
         linear_bytes=float(sum(entry.size_bytes for entry in linear)),
         linear_flops=sum(2.0 * entry.parameters for entry in linear),
-        linear_flops_per_second=_mixed_peak(deployment.gpu, linear),
+        linear_flops_per_second=_mixed_peak(deployment, linear),
         expert_bytes=float(sum(entry.size_bytes for entry in experts)),
         experts=moe.experts if moe is not None else 0,
         top_k=moe.top_k if moe is not None else 0,
         expert_flops=sum(2.0 * entry.parameters * entry.active for entry in experts),
-        expert_flops_per_second=_mixed_peak(deployment.gpu, experts),
+        expert_flops_per_second=_mixed_peak(deployment, experts),
         kernels=_kernels(layer, entries),
         reductions=_reductions(deployment, layer),
     )
     return _with_mixer(group, layer.mixer, deployment)
 
 
-def _mixed_peak(gpu: GPU, entries: Iterable[WeightEntry]) -> float:
+def _mixed_peak(deployment: Deployment, entries: Iterable[WeightEntry]) -> float:
     """The peak of matrices in several formats: all operations over the time that they take at their own peaks."""
-    parts = [(2.0 * entry.parameters * entry.active, _peak(gpu, entry.compute) or 1.0) for entry in entries]
+    parts = [(2.0 * entry.parameters * entry.active, _entry_peak(deployment, entry)) for entry in entries]
     seconds = sum(flops / peak for flops, peak in parts)
     return sum(flops for flops, _ in parts) / seconds if seconds > 0 else 1.0
+
+
+def _entry_peak(deployment: Deployment, entry: WeightEntry) -> float:
+    peak = _peak(deployment.gpu, entry.compute) or 1.0
+    return peak * _PLAIN_SHARE if deployment.plain_kernels and entry.scheme is not None else peak
 
 
 def _reductions(deployment: Deployment, layer: Layer) -> int:
@@ -199,7 +213,7 @@ def _reductions(deployment: Deployment, layer: Layer) -> int:
 
 def _kernels(layer: Layer, entries: list[WeightEntry]) -> tuple[float, ...]:
     """Kernels that a layer launches, by kind."""
-    quantized = {entry.role for entry in entries if entry.compute not in {NumberFormat.BF16, NumberFormat.FP32}}
+    quantized = {entry.role for entry in entries if entry.scheme is not None}
     found = Counter[str](_mixer_kind(layer.mixer))
     found["quantize"] += int(layer.mixer is not None and Role.ATTENTION in quantized)
     found.update(_feed_forward_kinds(layer.feed_forward, entries, quantized))

@@ -73,6 +73,7 @@ class StepShape:
         hidden_bytes: A token's activations in a collective.
         bytes_per_second: Memory bandwidth of the GPU.
         link_bytes_per_second: One way to the other GPUs; infinite with one GPU.
+        ranks: GPUs that exchange data after each part of a layer.
         fast_link: Whether the GPUs have a link of their own (NVLink, xGMI) and need not go over PCIe.
         attention_flops_per_second: Peak of the GPU in 16 bits, in which attention multiplies.
         older: The GPU has no asynchronous bulk copies (before Hopper, and AMD): kernels reach less of its bandwidth.
@@ -92,6 +93,7 @@ class StepShape:
     bytes_per_second: float
     link_bytes_per_second: float
     attention_flops_per_second: float
+    ranks: int = 1
     fast_link: bool = True
     older: bool = False
     expert_parallel: bool = False

@@ -84,9 +84,14 @@ class StepTimer:
         return prompt / of.beside("attention_ranks") * flops / peak
 
     def _exchange(self, tokens: Floats) -> Floats:
+        """All-reduces: over NVLink or xGMI at once, over PCIe around a ring of n GPUs, 2 (n - 1) messages.
+
+        A ring carries 2 (n - 1) / n of the data through each GPU's link (Patarasuk and Yuan, 2009).
+        """
         k, of = self._constants, self._of
-        latency = np.where(of.beside("fast_link") > 0, k.reduction_seconds, k.slow_reduction_seconds)
-        carried = tokens / of.beside("attention_ranks") * of.beside("hidden_bytes")
+        others = of.beside("ranks") - 1.0
+        latency = np.where(of.beside("fast_link") > 0, k.reduction_seconds, k.slow_reduction_seconds * others)
+        carried = tokens / of.beside("attention_ranks") * of.beside("hidden_bytes") * 2.0 * others / (others + 1.0)
         return of.group("reductions") * (latency + carried / (of.beside("link_bytes_per_second") * k.link_share))
 
     def _per_step(self, decode: Floats) -> Floats:

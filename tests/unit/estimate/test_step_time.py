@@ -81,13 +81,14 @@ def test_whole_experts_on_a_gpu_are_uneven() -> None:
 
 
 def test_collectives_cost_their_latency_and_their_bytes() -> None:
-    shape = replace(of_layer(reductions=2), link_bytes_per_second=1e9)
+    shape = replace(of_layer(reductions=2), ranks=4, link_bytes_per_second=1e9)
     constants = replace(IDEAL, reduction_seconds=1e-5, slow_reduction_seconds=5e-5)
-    # 10 layers x 2 x (10 us + 100 x 8,192 / 1e9) = 0.2 ms + 16.384 ms.
+    # 10 layers x 2 x (10 us + 100 x 8,192 x 2 x 3 / 4 / 1e9) = 0.2 ms + 24.576 ms.
     more = seconds(shape, constants, decode=100.0) - seconds(SHAPE, constants, decode=100.0)
-    assert more == pytest.approx(2e-4 + 0.016384, rel=1e-6)
+    assert more == pytest.approx(2e-4 + 0.024576, rel=1e-6)
     pcie = replace(shape, fast_link=False)
-    assert seconds(pcie, constants, decode=100.0) - seconds(shape, constants, decode=100.0) == pytest.approx(8e-4)
+    # Around a ring of four: 20 x (3 x 50 us - 10 us).
+    assert seconds(pcie, constants, decode=100.0) - seconds(shape, constants, decode=100.0) == pytest.approx(2.8e-3)
 
 
 def test_kernels_are_counted_by_kind() -> None:
