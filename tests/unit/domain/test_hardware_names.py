@@ -158,7 +158,14 @@ def test_a_mig_slice_has_its_share(
 
 
 @pytest.mark.parametrize(
-    "product", ["Tesla-T4-MIG-1g.2gb", "NVIDIA-A100-SXM4-40GB-MIG-1g.8gb", "A30-MIG-5g.12gb", "A40-MIG-1g.6gb"]
+    "product",
+    [
+        "Tesla-T4-MIG-1g.2gb",
+        "NVIDIA-A100-SXM4-40GB-MIG-1g.8gb",
+        "A30-MIG-5g.12gb",
+        "A40-MIG-1g.6gb",
+        "MI300X-MIG-1g.24gb",
+    ],
 )
 def test_a_profile_that_the_gpu_does_not_have_is_no_gpu(product: str) -> None:
     assert candidates(product) == ()
@@ -184,6 +191,7 @@ def test_usable_memory_is_derived_where_only_nvmls_is_known() -> None:
         (from_catalogue(A100, 8), from_catalogue(f"{A100}-MIG-1g.10gb", None), f"{A100}-MIG-1g.10gb", 9_875),
         (from_catalogue(A100, 8), from_catalogue(H100, None), A100, 81_050),
         (from_catalogue("A100", 8, 79.25), from_catalogue(H100, None), "A100", 81_152),
+        (from_catalogue(A100, 8, 79.25), from_catalogue(A100, None), A100, 81_152),
     ],
 )
 def test_the_more_exact_of_two_fitting_products_wins(
