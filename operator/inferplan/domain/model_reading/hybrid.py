@@ -11,7 +11,6 @@ from inferplan.domain.model_reading.latent import latent_attention
 from inferplan.domain.model_reading.parts import (
     CUT_AT,
     LAYER_KEYS,
-    WIDTH_KEYS,
     Decoder,
     Experts,
     attention,
@@ -38,8 +37,8 @@ def delta_net_layers(config: Fields) -> tuple[Layer, ...]:
     full = replace(attention(config), output_gate=config.flag("attn_output_gate", default=True))
     linear = _delta_net(config)
     mixers: list[Mixer] = [full if attends else linear for attends in _full_layers(config, count)]
-    parts = Decoder(experts=Experts(dense_widths=WIDTH_KEYS)).parts(config, count)
-    return joined(mixers, parts)
+    decoder = Decoder(experts=Experts() if has_experts(config) else None)
+    return joined(mixers, decoder.parts(config, count))
 
 
 def _full_layers(config: Fields, count: int) -> list[bool]:

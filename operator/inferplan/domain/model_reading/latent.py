@@ -10,7 +10,6 @@ from inferplan.domain.model_reading.parts import (
     Decoder,
     Experts,
     by_layer,
-    has_experts,
     joined,
 )
 
@@ -29,7 +28,7 @@ def latent_layers(config: Fields) -> tuple[Layer, ...]:
         return Decoder(experts=_EXPERTS).layers(config)  # first DeepSeek, DeepSeek-VL2 tiny: attention by heads
     count = config.layers(*LAYER_KEYS)
     mixers = [latent_attention(config, _indexer(config, index)) for index in range(count)]
-    return joined(mixers, _EXPERTS.parts(config, count) if has_experts(config) else Decoder().parts(config, count))
+    return joined(mixers, _EXPERTS.parts(config, count))
 
 
 def latent_attention(config: Fields, indexer: Indexer | None = None, *, output_gate: bool = False) -> LatentAttention:

@@ -192,7 +192,7 @@ class Experts:
 def has_experts(config: Fields) -> bool:
     """Whether the config names experts; 0 and 1 mean none."""
     value = config.values.get(config.first(*EXPERT_KEYS))
-    return value is not None and value not in (0, 1)
+    return isinstance(value, bool) or (value is not None and value not in (0, 1))
 
 
 def shared_width(config: Fields, width: int) -> int:
@@ -240,7 +240,7 @@ class Decoder:
         windows: Which layers have a sliding window.
         bias: q, k and v always have biases.
         gated: The dense MLP has three matrices, else two.
-        experts: How experts are named; None for families without.
+        experts: How experts are named, in families that have them; None for families without.
         width: Width of the dense MLP where the config states none, in hidden sizes.
     """
 
@@ -263,7 +263,7 @@ class Decoder:
 
     def parts(self, config: Fields, count: int) -> Sequence[FeedForward]:
         """The feed-forward part of each layer."""
-        if self.experts is not None and has_experts(config):
+        if self.experts is not None:
             return self.experts.parts(config, count)
         if has_experts(config):
             raise ValueError(
