@@ -47,7 +47,8 @@ class FlashInfer(effective_worker.Extensions):
 
     @override
     def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if name.startswith("flashinfer") else None
+        stands_in = name.startswith(("flashinfer", "vllm.third_party.flashmla"))
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if stands_in else None
 
     @override
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
@@ -578,7 +579,8 @@ def main() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         engine_parsers.put_first(tree)
         effective_worker.fake_cuda()
-        without_triton()
+        if release >= (0, 32):
+            without_triton()
         for line in sys.stdin:
             out.write(json.dumps(answers(line, release)) + "\n")
             out.flush()
