@@ -4,6 +4,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 
 from benchmarks.accuracy.serving import Row
 
@@ -55,3 +56,11 @@ class ConstantRatio:
             }
         found = [ratio for deployment, ratio in self._known[way].items() if deployment != seen.deployment]
         return statistics.median(found) if found else 1.0
+
+
+def repeated(rows: Iterable[Row]) -> list[tuple[Row, Row]]:
+    """Pairs of runs of one deployment at one operating point: how far apart they are is the noise of the data."""
+    places: dict[tuple[str, Point], list[Row]] = defaultdict(list)
+    for row in rows:
+        places[row.deployment, row.point].append(row)
+    return [pair for found in places.values() for pair in combinations(found, 2)]

@@ -39,6 +39,7 @@ from benchmarks.accuracy.score_serving import (
     naive_after_one,
     naive_nearest,
     naive_never_seen,
+    noise_lines,
     rank_lines,
 )
 from benchmarks.accuracy.serving import read_rows
@@ -111,6 +112,7 @@ def scored(model: Model, data: Data) -> Found:
         *after_seeing_lines(model, data.cases),
         *_unseen_lines(model, data, by_model),
         *_seen_lines(seen_once(without_model), data),
+        *noise_lines([one.row for one in data.asked]),
         *_effect_lines(effects),
         *elsewhere_lines(points),
         command_line(data.documents, model.estimate(data.documents)),

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from benchmarks.accuracy.baselines import ConstantRatio, median_at_point, median_of_all, nearest
+from benchmarks.accuracy.baselines import ConstantRatio, median_at_point, median_of_all, nearest, repeated
 from benchmarks.accuracy.lines import Line, Target
 from benchmarks.accuracy.scores import coverage, median, median_width, percentile, relative_error, spearman
 from benchmarks.accuracy.serving import Row
@@ -85,6 +85,17 @@ def naive_nearest(rows: Sequence[Row]) -> dict[str, float | None]:
         ]
         found[quantity] = median(errors)
     return found
+
+
+def noise_lines(rows: Sequence[Row]) -> Iterator[Line]:
+    """How far two runs of one deployment at one operating point are apart: nobody can be better than that."""
+    pairs = repeated(row for row in rows if not set(row.marks) - {"speculation", "outlier"})
+    for quantity in QUANTITIES:
+        apart = [relative_error(measured(one, quantity), measured(other, quantity)) for one, other in pairs]
+        named = f"{quantity.upper()}, two runs of one deployment at one load (noise of the data)"
+        size = (len(apart), len(apart))
+        yield Line(f"{quantity}.noise", f"{named}: median difference", median(apart), *size)
+        yield Line(f"{quantity}.noise.p90", f"{named}: 90th percentile", percentile(apart, 0.9), *size)
 
 
 def naive_after_one(answers: Sequence[Answered], rows: Sequence[Row]) -> dict[str, dict[str, float | None]]:

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.accuracy.baselines import ConstantRatio, distance, nearest
 from benchmarks.accuracy.documents import Document
 from benchmarks.accuracy.model import Known, Output
-from benchmarks.accuracy.score_serving import error_lines, interval_lines, naive_after_one, rank_lines
+from benchmarks.accuracy.score_serving import error_lines, interval_lines, naive_after_one, noise_lines, rank_lines
 from benchmarks.accuracy.serving import Row
 from benchmarks.accuracy.serving_answers import (
     Answered,
@@ -143,3 +143,10 @@ def test_the_last_value_carried_over_is_scored_beside() -> None:
     rows = [row(4, 10.0), row(8, 20.0)]
     naive = naive_after_one(after_one(Constant(10.0), asked(*rows)), rows)
     assert naive["last value"]["tpot"] == pytest.approx(0.75)  # 10 for 20: 50 %; 20 for 10: 100 %
+
+
+def test_two_runs_at_one_point_tell_the_noise_of_the_data() -> None:
+    rows = [row(4, 10.0), row(4, 10.5, key="again"), row(8, 30.0), row(4, 99.0, model="other")]
+    lines = {line.key: line for line in noise_lines(rows)}
+    assert lines["tpot.noise"].scored == 1
+    assert lines["tpot.noise"].value == pytest.approx(0.5 / 10.5)
