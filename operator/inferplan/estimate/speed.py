@@ -153,6 +153,9 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         return Missing(
             Reason.ACCELERATOR_UNKNOWN, f"the GPU's bandwidth and peak are not known ({named} is no known GPU)"
         )
+    if gpu.shared:
+        why = f"{gpu.product} is shared with other pods, and what they leave of its time is not known"
+        return Missing(Reason.ACCELERATOR_UNKNOWN, why)
     layout, served = layout_of(config, gpu.compute_capability), served_format(config, card)
     if isinstance(layout, Missing):
         return layout
