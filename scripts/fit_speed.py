@@ -266,9 +266,10 @@ def _left(problem: Problem, parts: list[Floats], index: int, times: Multipliers)
     fixed, growing, prompts, prefill, waiting = (float(part[index]) for part in parts)
     itl = fixed * times.fixed + growing * times.growing + prompts * times.prompts
     ttft = prefill * times.prompts + waiting * times.waiting
+    engine = problem.kept[index].situation.config.engine
     return [
-        ("itl", float(problem.itl[index] - np.log(itl * 1e3))),
-        ("ttft", float(problem.ttft[index] - np.log(ttft * 1e3))),
+        (f"{engine} itl", float(problem.itl[index] - np.log(itl * 1e3))),
+        (f"{engine} ttft", float(problem.ttft[index] - np.log(ttft * 1e3))),
     ]
 
 

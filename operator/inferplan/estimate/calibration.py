@@ -72,7 +72,7 @@ class Calibration:
         """The 80 % interval of measured over estimated at another load.
 
         Args:
-            seen: What it is after one window, found on public measurements ("itl seen", "ttft seen").
+            seen: What it is after one window, found on public measurements ("vllm itl seen" …).
             what: "itl" or "ttft": whose residuals count.
         """
         narrower = 1.0 / sqrt(min(self.windows, _MOST_WINDOWS)) ** _NARROWING

@@ -57,9 +57,17 @@ def served_format(config: ServingConfig, card: ModelCard) -> WeightFormat | Miss
         )
     else:
         found, why = own_format(card), "the config has no quantization_config, and the family is published quantized"
-    if found is None or _BFLOAT16.search(config.model or ""):
+    if _BFLOAT16.search(config.model or ""):
         return WeightFormat(bits, None)
+    if found is None:
+        return WeightFormat(bits, None) if card.quantization_known else _unsaid(config)
     return _assumed(bits, named or "mxfp4", found, f"{why}: {described(found)} assumed", config)
+
+
+def _unsaid(config: ServingConfig) -> Missing:
+    name = (config.model or "its name")[:64]
+    why = f"{name} says that the weights are quantized, and not how; a quantization_config does, or the setting"
+    return Missing(Reason.SETTING_UNKNOWN, f"quantization is not known: {why} quantization")
 
 
 def _running_bits(config: ServingConfig, card: ModelCard) -> int | None:

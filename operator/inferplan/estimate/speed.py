@@ -110,7 +110,7 @@ class StepTimeEstimator:
     def _spread(self, what: str, situation: EstimateInput) -> Spread:
         """How far the model may be off, for this engine and what is known of this instance."""
         if self._calibration is not None:
-            return self._calibration.spread(self._fit.spreads[f"{what} seen"], what)
+            return self._calibration.spread(self._fit.spreads[f"{situation.config.engine} {what} seen"], what)
         spread = self._fit.spreads[f"{situation.config.engine} {what}"]
         if situation.accelerator.compute_capability in _FITTED_CAPABILITIES:
             return spread

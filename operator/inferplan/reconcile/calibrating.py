@@ -16,6 +16,7 @@ from inferplan.api.instance_status import (
     CalibrationSpread,
     CalibrationStatus,
 )
+from inferplan.api.values import Engine
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import significant
@@ -42,7 +43,7 @@ def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
         return None
     situation = EstimateInput(observation.config, observation.accelerator, observation.model)
     found = learn(situation, points)
-    return None if isinstance(found, Missing) else _status(digest, points, found)
+    return None if isinstance(found, Missing) else _status(digest, points, found, observation.config.engine)
 
 
 def stored_points(status: object, digest: str) -> tuple[OperatingPoint, ...]:
@@ -78,7 +79,7 @@ def _rounded(point: OperatingPoint) -> OperatingPoint:
     )
 
 
-def _status(digest: str, points: tuple[OperatingPoint, ...], found: Calibration) -> CalibrationStatus:
+def _status(digest: str, points: tuple[OperatingPoint, ...], found: Calibration, engine: Engine) -> CalibrationStatus:
     times, spreads = found.multipliers, shipped().spreads
     return CalibrationStatus(
         digest=digest,
@@ -89,8 +90,8 @@ def _status(digest: str, points: tuple[OperatingPoint, ...], found: Calibration)
             prompts=significant(times.prompts, _DIGITS),
             waiting=significant(times.waiting, _DIGITS),
         ),
-        itl_spread=_spread(found.spread(spreads["itl seen"], "itl")),
-        ttft_spread=_spread(found.spread(spreads["ttft seen"], "ttft")),
+        itl_spread=_spread(found.spread(spreads[f"{engine} itl seen"], "itl")),
+        ttft_spread=_spread(found.spread(spreads[f"{engine} ttft seen"], "ttft")),
         points=tuple(CalibrationPoint(**vars(point)) for point in points),
     )
 

@@ -156,3 +156,11 @@ def test_what_is_assumed_widens_the_interval() -> None:
     assert 0.02 < (exact.high - exact.low) / exact.size_bytes < 0.03  # 1 % of all and 2 % of the matrices
     assert (assumed.high - assumed.low) / assumed.size_bytes > 0.05
     assert assumed.assumptions == served("awq").assumptions
+
+
+def test_a_name_that_says_quantized_but_not_how_is_refused() -> None:
+    card = a.model(quantization_known=False)
+    found = served_format(a.config(), card)
+    assert isinstance(found, Missing)
+    assert "not how" in found.reason
+    assert isinstance(served_format(a.config(quantization="awq"), card), WeightFormat)
