@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from math import ceil
 
 from inferplan.api.reasons import Reason
 from inferplan.domain.architecture import (
@@ -24,6 +23,7 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.quantization import NumberFormat
 from inferplan.estimate.number_formats import WeightFormat
 from inferplan.estimate.placement import Layout
+from inferplan.estimate.step_mixers import with_mixer
 from inferplan.estimate.step_shape import KERNELS, LayerGroup, StepShape
 from inferplan.estimate.tensors import Role
 from inferplan.estimate.weights import WeightEntry, weight_table
@@ -41,9 +41,6 @@ _PEAK: Mapping[NumberFormat, Precision] = {
 _HALVES = (Precision.BF16, Precision.FP16)
 _FP32_SHARE = 0.5  # TF32 runs at half the rate of BF16 on every tensor core (NVIDIA A100, H100 datasheets)
 _ACTIVATION_BYTES = 2
-_STATE_BYTES = 4  # recurrent states are kept in 32 bits unless the config says otherwise
-_BITS_PER_BYTE = 8
-_INDEX_SCALE_BYTES = 4  # one fp32 scale per fp8 index key (DeepSeek-V3.2, vllm/v1/attention/backends/mla/indexer.py)
 
 DENSE_KERNELS = 4
 """Norm, gate and up, activation, down: what a dense MLP launches."""
@@ -190,7 +187,7 @@ def _group(deployment: Deployment, layer: Layer, entries: list[WeightEntry]) -> 
         kernels=_kernels(layer, entries),
         reductions=_reductions(deployment, layer),
     )
-    return _with_mixer(group, layer.mixer, deployment)
+    return with_mixer(group, layer.mixer, deployment.layout.tensor, deployment.cache_bytes)
 
 
 def _mixed_peak(deployment: Deployment, entries: Iterable[WeightEntry]) -> float:
@@ -243,65 +240,3 @@ def _feed_forward_kinds(part: FeedForward | None, entries: list[WeightEntry], qu
     if any(entry.role is Role.EXPERTS and _PEAK.get(entry.compute) is Precision.FP4 for entry in entries):
         return {"plain": shared, "fused_expert": 1}
     return {"plain": shared, "expert": 1, "quantize": int(Role.EXPERTS in quantized)}
-
-
-def _with_mixer(group: LayerGroup, mixer: Mixer | None, deployment: Deployment) -> LayerGroup:
-    """The group with what its attention reads and computes."""
-    ranks = deployment.layout.tensor
-    match mixer:
-        case Attention():
-            return _with_attention(group, mixer, ranks, deployment.cache_bytes)
-        case LatentAttention():
-            return _with_latent(group, mixer, ranks, deployment.cache_bytes)
-        case LinearAttention():
-            cells = mixer.value_heads * mixer.key_head_dim * mixer.value_head_dim / ranks
-            return _with_state(group, cells, mixer.state_bits)
-        case Mamba():
-            cells = mixer.heads * mixer.head_dim * mixer.state_size / ranks
-            return _with_state(group, cells, mixer.state_bits)
-        case _:
-            return group
-
-
-def _with_attention(group: LayerGroup, mixer: Attention, ranks: int, value_bytes: float) -> LayerGroup:
-    """Bytes of K and V per token and rank; 2 (Q K) and 2 (P V) operations per value of a query head.
-
-    Llama-3.1-70B, TP 8, fp8: 1 x 256 x 1 = 256 bytes; 8 heads x 2 x 256 = 4,096 operations.
-    """
-    widths = mixer.head_dim + mixer.v_head_dim
-    return replace(
-        group,
-        cache_bytes=max(1, ceil(mixer.kv_heads / ranks)) * widths * value_bytes,
-        window=float(mixer.window or mixer.chunk or float("inf")),
-        attention_flops=2.0 * mixer.heads * widths / ranks,
-    )
-
-
-def _with_latent(group: LayerGroup, mixer: LatentAttention, ranks: int, value_bytes: float) -> LayerGroup:
-    """Every rank reads the whole latent. Prompts are expanded to heads, sparse ones are not.
-
-    DeepSeek-R1, TP 8, bf16: 576 x 2 = 1,152 bytes; 16 heads x 2 x (192 + 128) = 10,240 operations.
-    """
-    latent = mixer.kv_lora_rank + mixer.qk_rope_head_dim
-    group = replace(group, cache_bytes=latent * value_bytes)
-    if mixer.indexer is None:
-        widths = mixer.qk_nope_head_dim + mixer.qk_rope_head_dim + mixer.v_head_dim
-        return replace(group, attention_flops=2.0 * mixer.heads * widths / ranks)
-    sparse = 2.0 * mixer.heads * (latent + mixer.kv_lora_rank) / ranks
-    group = replace(group, attention_flops=sparse, window=float(mixer.indexer.top_k))
-    if mixer.indexer.shared:
-        return group
-    return replace(
-        group,
-        index_bytes=float(mixer.indexer.head_dim + _INDEX_SCALE_BYTES),
-        index_flops=2.0 * mixer.indexer.heads * mixer.indexer.head_dim,
-    )
-
-
-def _with_state(group: LayerGroup, cells: float, bits: int | None) -> LayerGroup:
-    """A state is read and written for each token; three products of its size update and read it.
-
-    Qwen3.5-397B, TP 4: 64 x 128 x 128 / 4 = 262,144 cells, 2,097,152 bytes, 1,572,864 operations.
-    """
-    size = bits / _BITS_PER_BYTE if bits is not None else _STATE_BYTES
-    return replace(group, state_bytes=2.0 * cells * size, state_flops=6.0 * cells)
