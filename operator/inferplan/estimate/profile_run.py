@@ -45,6 +45,7 @@ class Share:
         value_bytes: Bytes of a value in the running format.
         compiled: Whether torch.compile fuses the layers: V1 without enforce_eager.
         capability: Compute capability times 10, None where it is not known or the vendor another.
+        multiprocessors: Of the GPU, None where it is not known.
     """
 
     release: Release
@@ -53,6 +54,7 @@ class Share:
     value_bytes: int
     compiled: bool
     capability: int | None
+    multiprocessors: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class ProfileRun:
         vocabulary: Entries of the logits.
         sampler: Bytes per entry.
         workspace_bytes: cuBLAS's workspace.
+        multiprocessors: Of the GPU: the sampler's kernel has a row of scratch for each.
     """
 
     layer_bytes_per_token: float
@@ -82,6 +85,7 @@ class ProfileRun:
     vocabulary: int
     sampler: SamplerMemory
     workspace_bytes: float
+    multiprocessors: int = _MULTIPROCESSORS
 
     def peak_bytes(self, limits: Limits, *, samples: bool = True) -> Bytes:
         """Bytes at the peak; of the layers alone on a pipeline stage that does not sample.
@@ -102,7 +106,7 @@ class ProfileRun:
         """Bytes while the sampler runs: for no more sequences than tokens."""
         rows = np.minimum(limits.sequences, limits.tokens)
         entry = np.where(rows < self.sampler.many_from, self.sampler.few, self.sampler.many)
-        scratch = np.minimum(rows, _MULTIPROCESSORS) * _FLOAT_BYTES if self.sampler.buffers else 0
+        scratch = np.minimum(rows, self.multiprocessors) * _FLOAT_BYTES if self.sampler.buffers else 0
         logits = (rows * entry + scratch) * self.vocabulary
         kept = self.output_bytes_per_token * limits.tokens + rows * self.row_bytes
         return np.asarray(logits + kept + self.workspace_bytes)
@@ -129,6 +133,7 @@ def profile_run(card: ModelCard, share: Share, sampler: SamplerMemory) -> Profil
         vocabulary=card.vocab_size,
         sampler=sampler,
         workspace_bytes=_workspace(share.capability),
+        multiprocessors=share.multiprocessors or _MULTIPROCESSORS,
     )
 
 
