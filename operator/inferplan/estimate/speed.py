@@ -48,6 +48,7 @@ class Question:
         running: max_num_seqs over all data-parallel ranks; infinite where nothing bounds it.
         batched_tokens: Prompt tokens per step.
         prefix_caching: Whether shared prefixes are computed once; None where it is not known.
+        unmeasured: Why only a calibrated answer has a basis; None where the model itself has one.
         assumptions: What was assumed, each a sentence.
     """
 
@@ -55,6 +56,7 @@ class Question:
     running: float
     batched_tokens: float
     prefix_caching: bool | None
+    unmeasured: Missing | None = None
     assumptions: tuple[str, ...] = ()
 
 
@@ -75,6 +77,8 @@ class StepTimeEstimator:
         asked = question(situation)
         if isinstance(asked, Missing):
             return asked
+        if asked.unmeasured is not None and self._calibration is None:
+            return asked.unmeasured
         flow = self.flow(asked, situation, load)
         if not np.isfinite(flow.ttft_seconds).all() or not np.isfinite(flow.itl_seconds).all():
             return Missing(Reason.SETTING_UNKNOWN, "the settings and the load together are beyond any real server")
@@ -119,9 +123,9 @@ class StepTimeEstimator:
 
 def question(situation: EstimateInput) -> Question | Missing:
     """What the estimator needs of a situation; why not where that is not known."""
-    refused = _refused(situation.config)
-    if refused is not None:
-        return refused
+    engine = situation.config.engine
+    if engine not in _CHUNK:
+        return Missing(Reason.ENGINE_END_OF_LIFE, f"the speed of {engine} is not modelled")
     deployment = deployment_of(situation)
     if isinstance(deployment, Missing):
         return deployment
@@ -133,15 +137,14 @@ def question(situation: EstimateInput) -> Question | Missing:
     return _limited(situation, shape, deployment.attention_ranks, taken)
 
 
-def _refused(config: ServingConfig) -> Missing | None:
-    """What the model has no basis for."""
-    if config.engine not in _CHUNK:
-        return Missing(Reason.ENGINE_END_OF_LIFE, f"the speed of {config.engine} is not modelled")
+def _unmeasured(config: ServingConfig) -> Missing | None:
+    """What only this instance's own measurements can tell; a calibration holds it as it was measured."""
     if any(config.value(key) not in {None, "", "none"} for key in _SPECULATION):
         why = "speculative decoding is on, and how many of its tokens are accepted is not known without a measurement"
         return Missing(Reason.SETTING_UNKNOWN, why)
     if config.flag("enforce_eager") or config.flag("disable_cuda_graph"):
-        return Missing(Reason.SETTING_UNKNOWN, "CUDA graphs are off, and what launching every kernel costs varies")
+        why = "CUDA graphs are off, and what launching every kernel costs is not known without a measurement"
+        return Missing(Reason.SETTING_UNKNOWN, why)
     return None
 
 
@@ -240,7 +243,10 @@ def _limited(situation: EstimateInput, shape: StepShape, ranks: int, taken: tupl
         assumptions.append("the KV cache's size is not known: it is taken to hold all running requests")
     running = float(sequences) * ranks if sequences is not None and sequences > 0 else float("inf")
     caching = config.flag("enable_prefix_caching") if config.engine is Engine.VLLM else None
-    return Question(shape, running, tokens_known, caching, tuple(assumptions))
+    unmeasured = _unmeasured(config)
+    if unmeasured is not None:
+        assumptions.append("speculation and launches are taken to stay as they were measured")
+    return Question(shape, running, tokens_known, caching, unmeasured, tuple(assumptions))
 
 
 def _interval(value: float, spread: Spread) -> Interval:

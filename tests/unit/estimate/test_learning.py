@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from tests.support.build import a, metrics
 
+from inferplan.api.values import Engine
 from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Metrics
@@ -121,5 +122,18 @@ def test_nothing_is_learned_without_points() -> None:
 
 
 def test_nothing_is_learned_of_what_is_not_modelled() -> None:
+    retired = replace(SITUATION, config=a.config(Engine.TGI, "3.0.0"))
+    assert isinstance(learn(retired, [point()]), Missing)
+
+
+def test_speculation_is_held_as_it_was_measured() -> None:
     speculating = replace(SITUATION, config=a.config(speculative_config='{"method": "ngram"}'))
-    assert isinstance(learn(speculating, [point()]), Missing)
+    load = Load(32.0, None, 1000.0, 200.0)
+    assert isinstance(StepTimeEstimator().performance(speculating, load), Missing)
+    found = learn(speculating, [point(itl=0.5 * itl(None, 32.0))])  # two tokens per step
+    assert isinstance(found, Calibration)
+    told = StepTimeEstimator(calibration=found).performance(speculating, load)
+    assert not isinstance(told, Missing)
+    assert isinstance(told.itl_milliseconds, Interval)
+    assert told.itl_milliseconds.expected == pytest.approx(0.5 * itl(None, 32.0), rel=0.06)
+    assert any("as they were measured" in sentence for sentence in told.assumptions)
