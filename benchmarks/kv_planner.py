@@ -121,7 +121,7 @@ def drawn(release: Release, draw: random.Random) -> Drawn:
     """One case for a release."""
     family = draw.choice([name for name, since in FAMILIES if release >= since])
     layers = tuple(Layer(mixer, None) for mixer in mixers(family, draw))
-    card = ModelCard("X", 4096, 32_000, False, layers, 16)
+    card = ModelCard("Qwen3NextForCausalLM", 4096, 32_000, False, layers, 16)
     kv_format = _format(family, release, draw)
     mode = _mode(family, release, draw)
     stated = draw.choice((None, None, 16, 32, 64)) if family not in {"latent", "sparse", "kimi"} else 64

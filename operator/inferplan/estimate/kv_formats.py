@@ -56,6 +56,11 @@ def has_half_bytes(kv_format: str) -> bool:
     return kv_format in _NVFP4 or _SCALED.get(kv_format) == 2  # noqa: PLR2004  values per byte
 
 
+def is_scaled(kv_format: str) -> bool:
+    """Whether scales are kept beside the values."""
+    return kv_format in _NVFP4 or kv_format in _SCALED
+
+
 def check_format(kv_format: str, release: Release, *, latent: bool) -> Missing | None:
     """Why a format is not sized; None for one that is.
 

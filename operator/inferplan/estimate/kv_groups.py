@@ -85,7 +85,7 @@ def _promoted(spec: CacheSpec, block_size: int | None) -> CacheSpec:
         return spec
     size = block_size or spec.block_size
     return replace(
-        spec, kind=CacheKind.FULL, block_size=size, token_bytes=spec.packed_bytes, shape=(*spec.shape[:-1], True)
+        spec, kind=CacheKind.FULL, block_size=size, token_bytes=spec.full_bytes, shape=(*spec.shape[:-1], True)
     )
 
 

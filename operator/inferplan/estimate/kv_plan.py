@@ -35,7 +35,8 @@ class CachePlan:
         tokens: Tokens as the engine prints them.
         max_concurrency: Requests of max_model_len that fit at once, as the engine prints it.
         request_bytes: Bytes of the fullest rank that the start-up check asks for one such request.
-        fits: Whether the engine starts.
+        fits: Whether that check passes; in 0.14 to 0.18 it counts the first group only, and passes where
+            `holds_request` does not.
     """
 
     num_blocks: int
@@ -44,6 +45,11 @@ class CachePlan:
     max_concurrency: float
     request_bytes: int
     fits: bool
+
+    @property
+    def holds_request(self) -> bool:
+        """Whether one request of max_model_len fits, and the engine starts."""
+        return self.fits and self.max_concurrency >= 1
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ class CachePlans:
     max_concurrency: Real
     request_bytes: Whole
     fits: npt.NDArray[np.bool_]
+
+    @property
+    def holds_request(self) -> npt.NDArray[np.bool_]:
+        """Whether one request of max_model_len fits, and the engine starts."""
+        return self.fits & (self.max_concurrency >= 1)
 
 
 @dataclass(frozen=True)

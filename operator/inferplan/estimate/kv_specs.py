@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import lcm
 
 from inferplan.domain.architecture import Attention, LatentAttention, LinearAttention, Mamba, Mixer
-from inferplan.estimate.kv_formats import has_half_bytes, head_bytes, is_boundary_kept, latent_bytes
+from inferplan.estimate.kv_formats import has_half_bytes, head_bytes, is_boundary_kept, is_scaled, latent_bytes
 from inferplan.estimate.kv_releases import PlannerRules
 from inferplan.estimate.kv_settings import CacheSettings, StateMode
 
@@ -50,7 +50,7 @@ class CacheSpec:
         window: Tokens of the window or chunk.
         padded_bytes: Bytes that the page is padded to.
         pages: Pages beside those for the request's length (a state's own, speculated ones, checkpoints).
-        packed_bytes: Bytes of one token of a window where it is allocated in full.
+        full_bytes: Bytes of one token of a window where it is allocated in full.
     """
 
     kind: CacheKind
@@ -60,7 +60,7 @@ class CacheSpec:
     window: int | None = None
     padded_bytes: int | None = None
     pages: int = 0
-    packed_bytes: int = 0
+    full_bytes: int = 0
 
     @property
     def page_bytes(self) -> int:
@@ -139,14 +139,13 @@ class SpecMaker:
         packs = self._packs(kind, kv_format)
         if kind is CacheKind.SLIDING and rules.smallest_window_block:
             block_size = WINDOW_BLOCK
-        packed = heads * head_bytes(kv_format, mixer.head_dim, value)
         return CacheSpec(
             kind,
             block_size,
-            packed if packs else heads * head_bytes(kv_format, mixer.head_dim, value, packs=False),
+            heads * head_bytes(kv_format, mixer.head_dim, value, packs=packs),
             (heads, mixer.head_dim, value, kv_format, packs),
             {CacheKind.SLIDING: mixer.window, CacheKind.CHUNKED: mixer.chunk}.get(kind),
-            packed_bytes=packed,
+            full_bytes=heads * head_bytes(self._full_format(kind, kv_format), mixer.head_dim, value),
         )
 
     def _packs(self, kind: CacheKind, kv_format: str) -> bool:
@@ -156,6 +155,14 @@ class SpecMaker:
         if kind is CacheKind.SLIDING and kv_format == "int4_per_token_head":
             return self.rules.chunk_value_width
         return self.rules.packs_windows
+
+    def _full_format(self, kind: CacheKind, kv_format: str) -> str:
+        """The format that a window is taken for where it is allocated in full.
+
+        unify_hybrid_kv_cache_specs forgets scales and packing, of windows to 0.20, of chunks to 0.27.
+        """
+        forgets = {CacheKind.SLIDING: not self.rules.packs_windows, CacheKind.CHUNKED: not self.rules.chunk_value_width}
+        return "fp8" if forgets.get(kind, False) and is_scaled(kv_format) else kv_format
 
     def _kind(self, mixer: Attention) -> CacheKind:
         if mixer.window is not None:

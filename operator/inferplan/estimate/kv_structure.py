@@ -20,7 +20,8 @@ _OWN_CACHES = ("DeepseekV4", "MiniMaxM3", "Qwen4", "Glm5Next", "KimiK3", "Inklin
 """How architectures begin whose vLLM classes plan caches of their own kinds (vllm/models, 0.28.0 to 0.33.0)."""
 
 _FIRST_STATES = (0, 10, 1)
-_FIRST_ALIGNED_SPECULATION = (0, 17, 0)
+_FIRST_SPECULATION = (0, 17, 0)
+_FIRST_SORTED_BY_CLASS = (0, 10, 1)
 _FIRST_LATENT = (0, 7, 0)
 _LAST_ALIGNED_LATENT = (0, 8, 0)
 _ALIGNMENT = 128
@@ -48,13 +49,18 @@ def _refusal(card: ModelCard, settings: CacheSettings) -> Missing | None:
         settings.is_v0 or settings.release < _FIRST_STATES
     ):
         return _unsupported("the cache of recurrent states is not sized before vLLM 0.10.1")
-    states = settings.states
-    if states.mode is StateMode.ALIGN and states.speculative_tokens and settings.release < _FIRST_ALIGNED_SPECULATION:
-        return _unsupported("mamba_cache_mode align goes with speculation from vLLM 0.17 on")
+    if settings.states.speculative_tokens and not _speculates(card, settings):
+        return _unsupported("this release does not speculate with such recurrent states")
     latent = any(isinstance(mixer, LatentAttention) for mixer in mixers)
     if latent and settings.release < _FIRST_LATENT:
         return _unsupported("latent attention is not sized before vLLM 0.7")
     return check_format(settings.kv_format, settings.release, latent=latent)
+
+
+def _speculates(card: ModelCard, settings: CacheSettings) -> bool:
+    """Whether a release speculates with states: from 0.17 on, from 0.10.2 Qwen3-Next unless it aligns them."""
+    early = card.architecture.startswith("Qwen3Next") and settings.states.mode is not StateMode.ALIGN
+    return settings.release >= ((0, 10, 2) if early else _FIRST_SPECULATION)
 
 
 def _placed(card: ModelCard, settings: CacheSettings, rules: PlannerRules) -> tuple[int, list[PlacedSpec]]:
@@ -121,7 +127,13 @@ def _groups_by_stage(
         return [group_layers(layers, rules, is_hybrid=is_hybrid)] * count
     parts = ([layer for layer in layers if layer.stage == stage] for stage in range(count))
     own = [group_layers(part, rules, is_hybrid=is_hybrid) for part in parts]
-    kinds = [sorted((_merged(group, rules) for group in groups), key=lambda spec: spec.kind) for groups in own]
+    by_class = settings.release >= _FIRST_SORTED_BY_CLASS  # before, by a name in which full attention comes first
+    kinds = [
+        sorted(
+            (_merged(group, rules) for group in groups), key=lambda spec: (not by_class and not spec.is_full, spec.kind)
+        )
+        for groups in own
+    ]
     if any(mine != first for others in kinds[1:] for first, mine in zip(kinds[0], others, strict=False)):
         raise UnsizedError("this release refuses pipeline stages whose layers are of different kinds")
     return own

@@ -1,0 +1,27 @@
+"""Models of the shapes that the tests of the KV cache are about."""
+
+from inferplan.domain.architecture import Attention, Indexer, LatentAttention, Layer, LinearAttention, Mamba, Mixer
+from inferplan.domain.model_card import ModelCard
+
+
+def card_of(mixers: list[Mixer], architecture: str = "AnyForCausalLM") -> ModelCard:
+    return ModelCard(architecture, 4096, 32_000, False, tuple(Layer(mixer, None) for mixer in mixers), 16)
+
+
+def full(kv_heads: int, head_dim: int, window: int | None = None) -> Attention:
+    return Attention(32, kv_heads, head_dim, head_dim, window)
+
+
+LATENT = LatentAttention(128, 1536, 512, 128, 64, 128)
+SPARSE = LatentAttention(128, 1536, 512, 128, 64, 128, indexer=Indexer(64, 128, 2048))
+DELTA = LinearAttention(16, 32, 128, 128, 4)
+MAMBA = Mamba(64, 64, 128, 8, 4)
+
+LLAMA_8B = card_of([full(8, 128)] * 32)
+QWEN3_8B = card_of([full(8, 128)] * 36)
+GEMMA3_27B = card_of(([full(16, 128, 1024)] * 5 + [full(16, 128)]) * 10 + [full(16, 128, 1024)] * 2)
+GEMMA4 = card_of(([full(16, 256, 1024)] * 5 + [full(4, 512)]) * 10)
+GPT_OSS_20B = card_of([full(8, 64, 128), full(8, 64)] * 12, "GptOssForCausalLM")
+QWEN3_NEXT = card_of(([DELTA] * 3 + [full(2, 256)]) * 12, "Qwen3NextForCausalLM")
+DEEPSEEK_V3 = card_of([LATENT] * 61)
+DEEPSEEK_V32 = card_of([SPARSE] * 61)
