@@ -111,8 +111,9 @@ class Problem:
 
     def __init__(self, measurements: Sequence[Measurement]) -> None:
         asked = [(found, question(found.situation)) for found in measurements]
-        self.kept = [found for found, told in asked if isinstance(told, Question)]
-        questions = [told for _, told in asked if isinstance(told, Question)]
+        told = [(found, to) for found, to in asked if isinstance(to, Question) and to.unmeasured is None]
+        self.kept = [found for found, _ in told]
+        questions = [to for _, to in told]
         self._columns = StepColumns([told.shape for told in questions])
         self._loads = Loads([found.load for found in self.kept])
         cache = [found.situation.cache_tokens for found in self.kept]
