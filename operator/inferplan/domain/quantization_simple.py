@@ -145,7 +145,8 @@ def _fp8_scheme(config: QuantizationConfig) -> Scheme:
     block = config.fields.get("weight_block_size")
     if block is None:
         return FP8_PER_TENSOR
-    if not isinstance(block, list | tuple) or not all(type(side) is int and side > 0 for side in block):
+    pair = isinstance(block, list | tuple) and len(block) == 2  # noqa: PLR2004  rows and columns
+    if not pair or not all(type(side) is int and side > 0 for side in block):
         raise ValueError(f"quantization_config.weight_block_size must hold two whole numbers, not {short(block)}")
     return MXFP8 if tuple(block) == (1, 32) else Scheme(NumberFormat.FP8, NumberFormat.FP8, Scaling.BLOCK, block[-1])
 

@@ -77,6 +77,7 @@ def test_each_kind_of_checkpoint_tells_its_formats_and_bits(
         ({"quant_method": "gptq", "bits": 5}, "quantization_config.bits 5"),
         ({"quant_method": "awq", "bits": -4}, "quantization_config.bits"),
         ({"quant_method": "fp8", "weight_block_size": ["a"]}, "weight_block_size"),
+        ({"quant_method": "fp8", "weight_block_size": []}, "weight_block_size"),
         ({"quant_method": "fp8", "ignored_layers": [1]}, "quantization_config.ignored_layers"),
         ({"quant_method": "fp8", "ignored_layers": ["re:("]}, "no regular expression"),
         ({"quant_method": "fp8", "ignored_layers": ["re:(a+)+$"]}, "repeats a repetition"),
