@@ -42,6 +42,8 @@ def _scalings(config: Fields) -> Iterator[Mapping[str, Any]]:
 def _stretched(longest: int, scaling: Mapping[str, Any]) -> int | None:
     """The longest context under one scaling, None where it is not certain."""
     kind = scaling.get("rope_type") or scaling.get("type") or "default"
+    if not isinstance(kind, str):
+        return None
     if kind in _AS_STATED:
         return longest
     factor, original = scaling.get("factor"), scaling.get("original_max_position_embeddings")
