@@ -9,10 +9,11 @@ from inferplan.cli.estimate_answer import Sizer
 from inferplan.domain.measurement import Missing
 from inferplan.estimate.calibration import Window, calibrate
 from inferplan.estimate.load import Load
-from inferplan.estimate.memory_calibration import Seen, calibrate_memory
-from inferplan.estimate.memory_estimate import estimate_memory
+from inferplan.estimate.memory_calibration import Seen
+from inferplan.estimate.memory_estimate import calibrate_memory, estimate_memory
 from inferplan.estimate.port import EstimateInput
-from inferplan.estimate.speed import StepTimeEstimator, question
+from inferplan.estimate.question import question
+from inferplan.estimate.speed import StepTimeEstimator
 from inferplan.estimate.speed_constants import SpeedFit
 
 _MILLISECONDS = 1e3

@@ -3,7 +3,7 @@
 The notes of the file say which number can be compared. Hybrid and sliding-window models print tokens that are
 concurrency x max_model_len, some versions others, so there the concurrency is compared; elsewhere the tokens; where
 a log has only the GiB left for the cache, those. Cases whose utilization nobody states, or that was assumed to be the
-default, are scored apart.
+default, are scored apart. Formats are passed on as the file words them ("awq int4", "fp8 (block)").
 """
 
 import json
@@ -17,13 +17,6 @@ from benchmarks.accuracy.documents import Document, accelerator, instance
 
 GIB = 2**30
 _ASSUMED = re.compile(r"default|not set|assumed|not stated|not in the")
-_METHODS = (  # how the file writes a format, and what --quantization takes
-    (r"^modelopt nvfp4|^nvfp4", "modelopt_fp4"),
-    (r"^modelopt", "modelopt"),
-    (r"^auto_round", "auto-round"),
-    (r"^(bitsandbytes|compressed-tensors|mxfp4|fp8|gptq|awq)", r"\1"),
-    (r"^4-bit", "awq"),
-)
 _BESIDES = ("config_source", "total_params_b", "total_params_source", "param_source")
 
 
@@ -127,7 +120,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
         "pipeline_parallel_size": record["pipeline_parallel_size"],
         "dtype": record["dtype"],
         "kv_cache_dtype": _first_word(record["kv_cache_dtype"]),
-        "quantization": quantization_method(record["quantization"]),
+        "quantization": record["quantization"],
         "enforce_eager": record["enforce_eager"],
         "block_size": _stated_block(record),
     }
@@ -141,12 +134,3 @@ def _stated_block(record: Mapping[str, Any]) -> int | None:
 
 def _first_word(text: str | None) -> str | None:
     return text.split()[0] if text else None
-
-
-def quantization_method(text: str | None) -> str | None:
-    """What --quantization takes for a format as the file words it. "awq int4": awq."""
-    for pattern, method in _METHODS:
-        found = re.match(pattern, text or "")
-        if found:
-            return found.expand(method)
-    return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from benchmarks.accuracy.documents import Configs, accelerator, instance, of_row, slug
-from benchmarks.accuracy.kv_cases import GIB, case_of, quantization_method
+from benchmarks.accuracy.kv_cases import GIB, case_of
 from benchmarks.accuracy.recipes import settings_of
 from benchmarks.accuracy.serving import Row
 
@@ -151,19 +151,10 @@ def test_what_the_file_says_about_a_config_is_no_part_of_it() -> None:
     assert case.document["spec"]["model"]["config"] == {"hidden_size": 64}
 
 
-@pytest.mark.parametrize(
-    ("text", "method"),
-    [
-        (None, None),
-        ("awq int4", "awq"),
-        ("modelopt nvfp4", "modelopt_fp4"),
-        ("modelopt fp8", "modelopt"),
-        ("fp8 (block, native)", "fp8"),
-        ("auto_round int6 mixed", "auto-round"),
-    ],
-)
-def test_formats_are_methods_as_the_flag_takes_them(text: str | None, method: str | None) -> None:
-    assert quantization_method(text) == method
+def test_a_format_is_passed_on_as_the_source_words_it() -> None:
+    case = case_of(kv_record(quantization="fp8 (block)"))
+    assert case is not None
+    assert case.document["spec"]["currentConfig"]["quantization"] == "fp8 (block)"
 
 
 def test_the_flags_of_a_start_script_can_be_told(configs: Configs) -> None:
