@@ -23,9 +23,9 @@ import numpy as np
 from inferplan.estimate.calibration import Window, calibrate
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
-from inferplan.estimate.service import Flow, Limits, Loads, Multipliers, Service
-from inferplan.estimate.speed import Question, question
-from inferplan.estimate.speed_constants import SpeedConstants, SpeedFit, Spread
+from inferplan.estimate.question import Question, question
+from inferplan.estimate.service import Flow, Limits, Loads, Service
+from inferplan.estimate.speed_constants import Elsewhere, Multipliers, SpeedConstants, SpeedFit, Spread
 from inferplan.estimate.step_shape import Floats, StepColumns
 
 PRIORS: dict[str, tuple[float, float]] = {
@@ -71,6 +71,9 @@ PRIORS: dict[str, tuple[float, float]] = {
 ITL_NOISE, TTFT_NOISE = 0.1, 0.4
 QUANTILES = (0.08, 0.92)  # a little more than 80 %, since the next model or GPU is not from the same few
 THROUGHPUT_WEIGHT = 0.4  # throughputs of other sources: what "output tokens per second" counts differs between tools
+ENOUGH = 12  # rows of a (model, GPU, engine, format) that are worth bundling, and errors that make a spread
+WORTH = 6.0  # windows that all rows of a group are worth together: their errors are not independent
+CITATION = "NVIDIA aiconfigurator 0.12.0 silicon_sample.csv, Apache-2.0, most of it from SemiAnalysis InferenceMAX"
 _STEPS, _DIFFERENCE, _LARGEST_STEP, _SETTLED = 6, 1e-4, 0.5, 5e-3
 _NAMES = tuple(entry.name for entry in fields(SpeedConstants))
 
@@ -114,6 +117,7 @@ class Problem:
         told = [(found, to) for found, to in asked if isinstance(to, Question) and to.unmeasured is None]
         self.kept = [found for found, _ in told]
         questions = [to for _, to in told]
+        self.served = [to.served for to in questions]
         self._columns = StepColumns([told.shape for told in questions])
         self._loads = Loads([found.load for found in self.kept])
         cache = [found.situation.cache_tokens for found in self.kept]
@@ -254,9 +258,7 @@ def _seen(problem: Problem, constants: SpeedConstants) -> list[tuple[str, float]
     errors = []
     for indices in members.values():
         for at in indices:
-            window = Window(
-                np.exp(problem.itl[at]) / 1e3, np.exp(problem.ttft[at]) / 1e3, tuple(float(p[at]) for p in parts)
-            )
+            window = _window(problem, parts, at)
             found = calibrate([window])
             others = [index for index in indices if problem.kept[index].load != problem.kept[at].load]
             errors += [pair for index in others if found for pair in _left(problem, parts, index, found.multipliers)]
@@ -274,6 +276,64 @@ def _left(problem: Problem, parts: list[Floats], index: int, times: Multipliers)
     ]
 
 
+def elsewhere(measurements: Sequence[Measurement], fitted: SpeedFit) -> dict[tuple[str, ...], Elsewhere]:
+    """What the measurements of each (model, GPU, engine, format) say about the model's parts, where there are enough.
+
+    The spread is that of deployments of it that were left out; of loads, where there is one deployment only.
+    """
+    problem = Problem([found for found in measurements if found.deployment and not found.marked])
+    parts = [np.broadcast_to(part, problem.itl.shape) for part in problem.flow(fitted.constants).parts]
+    members: dict[tuple[str, ...], list[int]] = {}
+    for index, served in enumerate(problem.served):
+        members.setdefault(served, []).append(index)
+    return {
+        served: told
+        for served, indices in sorted(members.items())
+        if len(indices) >= ENOUGH and (told := _of_group(problem, parts, indices, fitted)) is not None
+    }
+
+
+def _of_group(problem: Problem, parts: list[Floats], indices: list[int], fitted: SpeedFit) -> Elsewhere | None:
+    own = calibrate([_window(problem, parts, index, WORTH / len(indices)) for index in indices])
+    if own is None:
+        return None
+    errors: dict[str, list[float]] = {"itl": [], "ttft": []}
+    for deployment in sorted({problem.kept[index].deployment for index in indices}):
+        rest = [index for index in indices if problem.kept[index].deployment != deployment]
+        times = calibrate([_window(problem, parts, index, WORTH / len(rest)) for index in rest])
+        for index in indices:
+            if times is not None and problem.kept[index].deployment == deployment:
+                for name, error in _left(problem, parts, index, times.multipliers):
+                    errors[name.rpartition(" ")[2]].append(error)
+    engine = problem.kept[indices[0]].situation.config.engine
+    spread = {name: _spread(found) or fitted.spreads[f"{engine} {name} seen"] for name, found in errors.items()}
+    return Elsewhere(own.multipliers, len(indices), spread["itl"], spread["ttft"], CITATION)
+
+
+def _spread(errors: Sequence[float]) -> Spread | None:
+    return (
+        Spread(*(float(value) for value in np.exp(np.quantile(errors, QUANTILES)))) if len(errors) >= ENOUGH else None
+    )
+
+
+def _window(problem: Problem, parts: list[Floats], index: int, weight: float = 1.0) -> Window:
+    fixed, growing, prompts, prefill, waiting = (float(part[index]) for part in parts)
+    seconds = (float(np.exp(values[index])) / 1e3 for values in (problem.itl, problem.ttft))
+    return Window(*seconds, (fixed, growing, prompts, prefill, waiting), weight)
+
+
+def _plain(served: tuple[str, ...], told: Elsewhere) -> dict[str, object]:
+    """An entry as JSON, rounded."""
+    return {
+        "of": list(served),
+        "multipliers": [round(value, 3) for value in asdict(told.multipliers).values()],
+        "measurements": told.measurements,
+        "itl": [round(told.itl.low, 3), round(told.itl.high, 3)],
+        "ttft": [round(told.ttft.low, 3), round(told.ttft.high, 3)],
+        "citation": told.citation,
+    }
+
+
 def main(words: Sequence[str]) -> int:
     """Fits, prints what came out and writes the constants."""
     from benchmarks.accuracy.measurements import measurements  # noqa: PLC0415  a benchmark, which needs the data
@@ -284,11 +344,13 @@ def main(words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     rows = measurements(options.data)
     found = fit(rows)
+    bundled = elsewhere(rows, found)
     text = {
         "constants": {name: float(f"{value:.4g}") for name, value in asdict(found.constants).items()},
         "spreads": {
             name: [round(spread.low, 3), round(spread.high, 3)] for name, spread in sorted(found.spreads.items())
         },
+        "elsewhere": [_plain(served, told) for served, told in bundled.items()],
         "source": f"scripts/fit_speed.py on {len(rows)} measurements of serving_measurements.csv",
     }
     options.o.write_text(json.dumps(text, indent=2) + "\n", encoding="utf-8")

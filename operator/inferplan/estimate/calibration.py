@@ -16,8 +16,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
-from inferplan.estimate.service import Multipliers
-from inferplan.estimate.speed_constants import Spread
+from inferplan.estimate.speed_constants import Multipliers, Spread
 from inferplan.estimate.step_shape import Floats
 
 PRIOR = (0.15, 0.15, 0.30, 0.60)

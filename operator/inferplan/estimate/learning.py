@@ -11,8 +11,8 @@ from inferplan.domain.observation import Metrics
 from inferplan.estimate.calibration import Calibration, Window, calibrate
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.question import question
 from inferplan.estimate.service import Limits, Loads, Parts, Service
-from inferplan.estimate.speed import question
 from inferplan.estimate.speed_constants import SpeedFit, shipped
 from inferplan.estimate.step_shape import StepColumns
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inferplan.estimate.load import Load
-from inferplan.estimate.speed_constants import SpeedConstants
+from inferplan.estimate.speed_constants import Multipliers, SpeedConstants
 from inferplan.estimate.step_shape import Flags, Floats, StepColumns
 from inferplan.estimate.step_time import StepTimer
 
@@ -46,23 +46,6 @@ class Limits:
     running: Floats
     batched_tokens: Floats
     cache_tokens: Floats
-
-
-@dataclass(frozen=True)
-class Multipliers:
-    """What an instance's own measurements say about the model's parts; 1 is the model as it is.
-
-    Attributes:
-        fixed: On the time of a step with one short sequence.
-        growing: On what more and longer sequences add to it.
-        prompts: On prefill.
-        waiting: On what a request waits for beside prefills.
-    """
-
-    fixed: float = 1.0
-    growing: float = 1.0
-    prompts: float = 1.0
-    waiting: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ Everything else in the model is arithmetic on the model's shapes and the GPU's d
 """
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from inferplan.estimate.step_shape import KERNELS
 
@@ -87,11 +89,47 @@ class SpeedConstants:
 
 
 @dataclass(frozen=True)
+class Multipliers:
+    """What an instance's own measurements say about the model's parts; 1 is the model as it is.
+
+    Attributes:
+        fixed: On the time of a step with one short sequence.
+        growing: On what more and longer sequences add to it.
+        prompts: On prefill.
+        waiting: On what a request waits for beside prefills.
+    """
+
+    fixed: float = 1.0
+    growing: float = 1.0
+    prompts: float = 1.0
+    waiting: float = 1.0
+
+
+@dataclass(frozen=True)
 class Spread:
     """How far the model is off: 10th and 90th percentile of measured over estimated, by cross-validation."""
 
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What public measurements of one model on one GPU say about the model's parts.
+
+    Attributes:
+        multipliers: On the step model's parts.
+        measurements: How many they rest on.
+        itl: How far the ITL is off for a deployment of it that was left out.
+        ttft: The same of the TTFT.
+        citation: Where they come from.
+    """
+
+    multipliers: Multipliers
+    measurements: int
+    itl: Spread
+    ttft: Spread
+    citation: str
 
 
 @dataclass(frozen=True)
@@ -101,10 +139,12 @@ class SpeedFit:
     Attributes:
         constants: The constants.
         spreads: "itl" and "ttft" for each engine, never seen ("vllm itl") and after one window ("vllm itl seen").
+        elsewhere: By (shape, GPU, engine, format of the weights), see question.Question.served.
     """
 
     constants: SpeedConstants
     spreads: dict[str, Spread]
+    elsewhere: dict[tuple[str, ...], Elsewhere] = field(default_factory=dict)
 
 
 @cache
@@ -113,4 +153,16 @@ def shipped() -> SpeedFit:
     text = files("inferplan.estimate").joinpath("data/speed_constants.json").read_text(encoding="utf-8")
     read = json.loads(text)
     constants = SpeedConstants(**{entry.name: float(read["constants"][entry.name]) for entry in fields(SpeedConstants)})
-    return SpeedFit(constants, {name: Spread(*pair) for name, pair in read["spreads"].items()})
+    spreads = {name: Spread(*pair) for name, pair in read["spreads"].items()}
+    elsewhere = {tuple(entry["of"]): _elsewhere(entry) for entry in read["elsewhere"]}
+    return SpeedFit(constants, spreads, elsewhere)
+
+
+def _elsewhere(entry: Mapping[str, Any]) -> Elsewhere:
+    return Elsewhere(
+        multipliers=Multipliers(*entry["multipliers"]),
+        measurements=entry["measurements"],
+        itl=Spread(*entry["itl"]),
+        ttft=Spread(*entry["ttft"]),
+        citation=entry["citation"],
+    )

@@ -3,8 +3,7 @@
 import pytest
 
 from inferplan.estimate.calibration import PRIOR, Calibration, Window, calibrate
-from inferplan.estimate.service import Multipliers
-from inferplan.estimate.speed_constants import Spread
+from inferplan.estimate.speed_constants import Multipliers, Spread
 
 LOADS = ((0.010, 0.001, 0.001, 0.05, 0.03), (0.010, 0.010, 0.020, 0.40, 0.05), (0.010, 0.030, 0.001, 0.10, 0.20))
 

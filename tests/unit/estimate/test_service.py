@@ -7,8 +7,8 @@ import pytest
 from tests.support.speed import IDEAL
 
 from inferplan.estimate.load import Load
-from inferplan.estimate.service import Flow, Limits, Loads, Multipliers, Service
-from inferplan.estimate.speed_constants import SpeedConstants
+from inferplan.estimate.service import Flow, Limits, Loads, Service
+from inferplan.estimate.speed_constants import Multipliers, SpeedConstants
 from inferplan.estimate.step_shape import LayerGroup, StepColumns, StepShape
 
 # 10 ms to read the weights, 0.2 ms per token to multiply; the cache costs nothing.

@@ -12,8 +12,9 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import ServingConfig, SettingValue
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.question import deployment_of
 from inferplan.estimate.result import Interval, Performance
-from inferplan.estimate.speed import StepTimeEstimator, deployment_of
+from inferplan.estimate.speed import StepTimeEstimator
 
 CLOSED = Load(32.0, None, 1024.0, 256.0)
 H100 = "NVIDIA-H100-80GB-HBM3"
