@@ -49,9 +49,12 @@ class EstimatedMemory(WireModel):
         float | None, Field(ge=0, description="Requests of max_model_len tokens that it holds at once.")
     ]
     total_bytes: Annotated[int, Field(ge=0, description="What the engine may use of the GPU, bytes.")]
-    fits: Annotated[bool, Field(description="Whether weights and one request of max_model_len fit.")]
+    fits: Annotated[bool, Field(description="Whether weights and one request of max_model_len fit, as expected.")]
+    surely_fits: Annotated[bool, Field(description="Whether they do at the low end of the interval as well.")]
+    why_not: Annotated[Sentence | None, Field(description="Why the engine would not start, where it does not fit.")]
     intervals: Annotated[MemoryIntervals, Field(description="How far the KV cache may be off.")]
-    terms: Annotated[tuple[EstimatedTerm, ...], Field(description="The budget term by term.")]
+    terms: Annotated[tuple[EstimatedTerm, ...], Field(description="The engine's share term by term.")]
+    outside: Annotated[tuple[EstimatedTerm, ...], Field(description="What is taken beyond the engine's share.")]
     source: Annotated[Source, Field(description="The weakest basis of a term.")]
 
 

@@ -9,6 +9,7 @@ from inferplan.api.values import Engine
 from inferplan.cli.documents import Document
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.estimate_document import Answer
+from inferplan.cli.estimate_fit import doubt, no_speed
 from inferplan.cli.estimate_load import Flags, load_of
 from inferplan.cli.estimate_spec import strict
 from inferplan.cli.inputs import Inputs, inputs_of
@@ -18,10 +19,11 @@ from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
-from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.port import EstimateInput, Estimator
+from inferplan.estimate.question import attention_ranks
 from inferplan.estimate.result import Performance
 from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
 
@@ -150,32 +152,17 @@ def _performance(
         return seen.model
     if isinstance(load, Missing):
         return load
-    refused = _too_long(seen.config, load) or _does_not_fit(memory)
+    refused = no_speed(seen.config, memory, load)
     if refused is not None:
         return refused
-    situation = EstimateInput(seen.config, seen.accelerator, seen.model, _cache_tokens(memory))
+    situation = EstimateInput(seen.config, seen.accelerator, seen.model, _cache_tokens(seen.config, memory))
     return asked.estimator.performance(situation, load)
 
 
-def _cache_tokens(memory: MemoryEstimate | Missing) -> float | None:
+def _cache_tokens(config: ServingConfig, memory: MemoryEstimate | Missing) -> float | None:
+    """Tokens in the caches of all data-parallel ranks; what is printed is that of one, as its log has it."""
     tokens = None if isinstance(memory, Missing) else memory.kv_cache_tokens
-    return None if tokens is None or isinstance(tokens, Missing) else tokens.expected
-
-
-def _too_long(config: ServingConfig, load: Load) -> Missing | None:
-    """An engine refuses requests longer than the max_model_len that somebody set."""
-    setting, length = config.settings.get("max_model_len"), load.input_tokens + load.output_tokens
-    longest = config.integer("max_model_len")
-    if setting is None or longest is None or setting.origin is Origin.VERSION_DEFAULT or length <= longest:
-        return None
-    why = f"a request of {load.input_tokens:,.0f} + {load.output_tokens:,.0f} tokens is longer than max_model_len"
-    return Missing(Reason.DOES_NOT_FIT, f"{why} {longest:,}, so the engine refuses it")
-
-
-def _does_not_fit(memory: MemoryEstimate | Missing) -> Missing | None:
-    if isinstance(memory, Missing) or memory.fits:
-        return None
-    return Missing(Reason.DOES_NOT_FIT, memory.why_not or "the engine would not start")
+    return None if tokens is None or isinstance(tokens, Missing) else tokens.expected * attention_ranks(config)
 
 
 def _field(missing: Missing, inputs: Inputs) -> str:
@@ -196,7 +183,8 @@ def _unread(assembled: Assembled) -> tuple[str, ...]:
 
 
 def _noted(memory: MemoryEstimate | Missing, performance: Performance | Missing) -> tuple[str, ...]:
-    return tuple(note for part in (memory, performance) if not isinstance(part, Missing) for note in part.notes)
+    told = tuple(note for part in (memory, performance) if not isinstance(part, Missing) for note in part.notes)
+    return told if isinstance(performance, Missing) else (*told, *doubt(memory))
 
 
 def _which(instance: Document) -> EstimatedInstance:

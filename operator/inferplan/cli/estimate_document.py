@@ -23,7 +23,7 @@ from inferplan.domain.serving import ServingConfig
 from inferplan.domain.units import significant
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import MemoryEstimate
-from inferplan.estimate.memory_terms import ACTIVATIONS, KV_CACHE, WEIGHTS, weakest
+from inferplan.estimate.memory_terms import ACTIVATIONS, KV_CACHE, WEIGHTS, Term, weakest
 from inferplan.estimate.result import Interval, Performance
 
 _DIGITS = 6
@@ -110,23 +110,27 @@ def _memory(memory: MemoryEstimate) -> EstimatedMemory:
         max_concurrency=None if isinstance(concurrency, Missing) else _rounded(concurrency.expected),
         total_bytes=memory.total_bytes,
         fits=memory.fits,
+        surely_fits=memory.surely_fits,
+        why_not=None if memory.why_not is None else _sentence(memory.why_not),
         intervals=MemoryIntervals(
             kv_cache_bytes=_value(memory.kv_cache_bytes),
             kv_cache_tokens=_value(tokens),
             max_concurrency=_value(concurrency),
         ),
-        terms=tuple(
-            EstimatedTerm(
-                name=term.name,
-                bytes=term.bytes,
-                low=term.low,
-                high=term.high,
-                source=term.source,
-                basis=_sentence(term.basis),
-            )
-            for term in memory.terms
-        ),
+        terms=tuple(map(_term, memory.terms)),
+        outside=tuple(map(_term, memory.outside)),
         source=memory.source,
+    )
+
+
+def _term(term: Term) -> EstimatedTerm:
+    return EstimatedTerm(
+        name=term.name,
+        bytes=term.bytes,
+        low=term.low,
+        high=term.high,
+        source=term.source,
+        basis=_sentence(term.basis),
     )
 
 

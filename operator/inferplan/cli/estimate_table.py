@@ -69,9 +69,11 @@ def _memory(estimate: Estimate) -> list[str]:
     if memory is None:
         return _missing("Memory per GPU", estimate, "memory")
     lines = [f"Memory per GPU: {in_gib(memory.total_bytes)} that the engine may use"]
-    for term in memory.terms:
-        lines += _term(term)
-    return [*lines, *_cache(memory)]
+    lines += [line for term in memory.terms for line in _term(term)]
+    lines += _cache(memory)
+    if memory.outside:
+        lines += [f"{_INDENT}Beyond it", *(line for term in memory.outside for line in _term(term))]
+    return lines
 
 
 def _term(term: EstimatedTerm) -> list[str]:
@@ -88,7 +90,9 @@ def _gib(size_bytes: float) -> str:
 
 def _cache(memory: EstimatedMemory) -> Iterator[str]:
     if not memory.fits:
-        yield f"{_INDENT}Does not fit: the engine would not start."
+        yield from _wrapped(f"{_INDENT}Does not fit: ", memory.why_not or "the engine would not start")
+    elif not memory.surely_fits:
+        yield f"{_INDENT}Tight: at the low end of the interval the engine would not start."
     if memory.intervals.kv_cache_tokens is not None:
         yield _value("KV cache holds", memory.intervals.kv_cache_tokens, "tokens")
     if memory.intervals.max_concurrency is not None:

@@ -108,7 +108,7 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         layout=layout,
         gpu=_usual(gpu.gpu),
         cache_bytes=value_bytes,
-        attention_ranks=_attention_ranks(config),
+        attention_ranks=attention_ranks(config),
         engine_is_sglang=sglang,
         serial_cpu=first,
         prefill_apart=_prefill_apart(config, sglang=sglang, first=first),
@@ -123,7 +123,7 @@ def _usual(gpu: GPU) -> GPU:
     return gpu if told or not gpu.variants else gpu.variants[0]
 
 
-def _attention_ranks(config: ServingConfig) -> int:
+def attention_ranks(config: ServingConfig) -> int:
     """Copies of the attention that share the requests: vLLM's data-parallel ranks, SGLang's with its DP attention."""
     ranks = config.integer("data_parallel_size") or 1
     return ranks if config.engine is Engine.VLLM or config.flag("enable_dp_attention") else 1
