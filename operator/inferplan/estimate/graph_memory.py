@@ -8,7 +8,7 @@ from inferplan.estimate.memory_limits import Bytes, Counts
 from inferplan.estimate.release import Release
 
 COUNTED_SINCE: Release = (0, 20, 2)
-"""VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS is on from here on (vllm/envs.py); before, graphs lie outside of the share."""
+"""VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS is on from here on (vllm/envs.py); before, graphs lie beyond the share."""
 
 _FULL_SINCE: Release = (0, 11, 0)
 _WIDE_STEPS_SINCE: Release = (0, 11, 1)

@@ -1,4 +1,4 @@
-"""What an instance shows of its memory: the difference between model and truth, carried over to every candidate. Pure."""
+"""What an instance shows of its memory: model less truth, carried over to every candidate. Pure."""
 
 from dataclasses import dataclass
 
@@ -63,9 +63,9 @@ def _seen_bytes(model: MemoryModel, limits: Limits, seen: Seen) -> float | Missi
         return plans if isinstance(plans, Missing) else Missing(Reason.MODEL_UNSUPPORTED, "the cache is not sized")
     if seen.blocks is not None:
         return (seen.blocks + 0.5) * model.cache.block_bytes
-    told, own = (
-        (seen.tokens, float(plans.tokens)) if seen.tokens is not None else (seen.concurrency, float(plans.max_concurrency))
-    )
+    told, own = seen.concurrency, float(plans.max_concurrency)
+    if seen.tokens is not None:
+        told, own = seen.tokens, float(plans.tokens)
     if told is None:
         return Missing(Reason.METRICS_MISSING, "nothing was seen of the cache")
     if own <= 0:

@@ -6,7 +6,7 @@ weights and cache alone).
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from inferplan.api.values import Source
 from inferplan.domain.measurement import Missing
-from inferplan.domain.units import GIB
+from inferplan.domain.units import GIB, MIB
 from inferplan.estimate.graph_memory import GraphMemory
 from inferplan.estimate.kv_plan import CachePlans, CacheStructure
 from inferplan.estimate.memory_limits import Bytes, Limits
@@ -24,6 +24,8 @@ from inferplan.estimate.profile_run import ProfileRun
 
 _NOT_MEASURED_WIDTH = 0.006
 _MEASURED_WIDTH = 0.0015
+_LEARNED_SHARE = 0.006
+_LEARNED_WIDTH = 16 * MIB
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,9 @@ class MemoryModel:
         """
         if self.fixed_bytes is not None:
             return 0.0, 0.0
+        if self.learned:
+            left = max(0.0, float(self.kv_bytes(limits))) * _LEARNED_SHARE + _LEARNED_WIDTH
+            return left, left
         usable = self.usable.width * float(limits.utilization)
         terms = self.terms(limits)
         below = hypot(usable, *(each.high - each.bytes for each in terms))
@@ -171,13 +176,21 @@ class MemoryModel:
 def _activation_term(run: ProfileRun, limits: Limits, *, samples: bool, experts: bool) -> Term:
     peak = float(run.peak_bytes(limits, samples=samples))
     sampler = float(run.sampler_bytes(limits)) if samples else 0.0
-    below, above = activation_width(peak, sampler, experts=experts)
+    below, above = activation_width(peak, sampler, experts=experts, less=_with_less(run, limits, peak))
     if sampler >= peak:
         rows = int(np.minimum(limits.sequences, limits.tokens))
         basis = f"sampling {rows} sequences x {run.vocabulary} entries: {run.sampler.basis}"
         return term(ACTIVATIONS, (peak - below, peak, peak + above), Source.ROOFLINE, basis)
     basis = f"the widest layer for {int(limits.tokens)} tokens at once"
     return term(ACTIVATIONS, (peak - below, peak, peak + above), Source.ROOFLINE, basis)
+
+
+def _with_less(run: ProfileRun, limits: Limits, peak: float) -> float:
+    """What the peak would be lower by with the sampler of a package that may be installed."""
+    if not run.sampler.least:
+        return 0.0
+    lower = replace(run, sampler=replace(run.sampler, few=run.sampler.least, many=run.sampler.least))
+    return peak - float(lower.peak_bytes(limits))
 
 
 def _graph_term(graphs: GraphMemory, limits: Limits) -> Term:

@@ -3,7 +3,9 @@
 scripts/fit_memory.py prints the fits and their errors on models and GPUs that were left out.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import hypot
 
 from inferplan.domain.units import GIB, MIB
 from inferplan.estimate.release import Release
@@ -15,51 +17,95 @@ GRAPH_BYTES_PER_LAYER: Span = (110 * 1024, 240 * 1024, 520 * 1024)
 """Per graph and decoder layer. Qwen3-8B's estimate of 0.52 GiB is 86 graphs x 36 layers x 176 KiB (vLLM 0.21,
 kv-lmcache-3430); graphs of 0.8 to 0.11 took 241 to 837 KiB (kernels of quantized layers most)."""
 
-_ONE_GPU: Span = (0.03 * GIB, 0.11 * GIB, 0.18 * GIB)
-_LINKED: Span = (0.15 * GIB, 0.45 * GIB, 0.80 * GIB)
-_UNLINKED: Span = (0.12 * GIB, 0.25 * GIB, 0.50 * GIB)
+_PER_MULTIPROCESSOR: Span = (0.5 * MIB, 1.05 * MIB, 1.5 * MIB)
+"""Local memory of loaded kernels is reserved per multiprocessor: 0.03 to 0.05 GiB on a T4 (40 of them), 0.03 on an RTX
+4060 (24), 0.09 and 0.10 on A100s (108), 0.10 on an RTX 3090 (82), 0.13 on an H100 (132)."""
+_UNKNOWN_MULTIPROCESSORS = 100
+_MULTICAST: Span = (0.15 * GIB, 0.42 * GIB, 0.75 * GIB)
+_RANKS: Span = (0.02 * GIB, 0.08 * GIB, 0.30 * GIB)
+_AMD: Span = (0.2 * GIB, 0.9 * GIB, 2.2 * GIB)
 _CONTEXT: Span = (0.15 * GIB, 0.28 * GIB, 0.50 * GIB)
+_GRAPHS_PROFILED: Span = (0.0, 0.08 * GIB, 0.35 * GIB)
 _SINCE_BASELINE: Release = (0, 6, 6)
 _V1_WITHOUT_BASELINE: tuple[Release, Release] = ((0, 8, 0), (0, 9, 0))
+_GRAPHS_PROFILED_SINCE: Release = (0, 18, 0)
+_HOPPER = 90
 
 
 @dataclass(frozen=True)
-class Link:
-    """How GPUs of one replica are connected.
+class Process:
+    """What runs on a GPU, as far as memory beside torch goes.
 
     Attributes:
+        release: vLLM's release.
+        legacy: Whether V0 runs.
+        graphs: Whether CUDA graphs are captured.
         ranks: GPUs that share the model.
-        fast: Whether they talk over NVLink or xGMI.
+        linked: Whether they talk over NVLink.
+        capability: Compute capability times 10, None where it is not known.
+        multiprocessors: Of the GPU, None where it is not known.
+        amd: Whether it is AMD's.
     """
 
+    release: Release
+    legacy: bool
+    graphs: bool
     ranks: int
-    fast: bool
+    linked: bool
+    capability: int | None
+    multiprocessors: int | None
+    amd: bool = False
 
 
-def non_torch_bytes(release: Release, link: Link, *, legacy: bool) -> Span:
+def non_torch_bytes(process: Process) -> Span:
     """Memory of this process that torch does not allocate: kernels loaded while profiling, NCCL's buffers.
 
-    0.13 GiB on one H100, 0.54 on two (kv-llmd-06, -08), 0.21 on eight L40S without NVLink (kv-idx-13), 0.03 on a T4.
-    Before 0.6.6, and in V1 before 0.9, the CUDA context counted as well (vllm/v1/worker/gpu_worker.py, 0.8.5): 0.35
-    on an RTX 3090 (kv-gh10517-1).
+    Two H100s take 0.41 GiB more than one (kv-llmd-06, -08; NCCL's NVLink multicast), two A100s 0.03, eight L40S 0.06
+    (kv-idx-13). Before 0.6.6, and in V1 before 0.9, the CUDA context counted as well (vllm/v1/worker/gpu_worker.py,
+    0.8.5): 0.35 on an RTX 3090 (kv-gh10517-1). From 0.18 on graphs are captured once while profiling, which leaves
+    something behind.
     """
-    base = _ONE_GPU if link.ranks == 1 else _LINKED if link.fast else _UNLINKED
+    if process.amd:
+        return _AMD
+    count = process.multiprocessors or _UNKNOWN_MULTIPROCESSORS
+    spans = [(count * _PER_MULTIPROCESSOR[0], count * _PER_MULTIPROCESSOR[1], count * _PER_MULTIPROCESSOR[2])]
+    if process.ranks > 1:
+        multicast = process.linked and (process.capability is None or process.capability >= _HOPPER)
+        spans.append(_MULTICAST if multicast else _RANKS)
+    if _counts_context(process):
+        spans.append(_CONTEXT)
+    if process.graphs and process.release >= _GRAPHS_PROFILED_SINCE:
+        spans.append(_GRAPHS_PROFILED)
+    return _sum(spans)
+
+
+def _counts_context(process: Process) -> bool:
     first, behind = _V1_WITHOUT_BASELINE
-    counted = release < _SINCE_BASELINE or (not legacy and first <= release < behind)
-    return _plus(base, _CONTEXT) if counted else base
+    return process.release < _SINCE_BASELINE or (not process.legacy and first <= process.release < behind)
 
 
-def activation_width(peak: float, sampler: float, *, experts: bool) -> tuple[float, float]:
+def _sum(spans: Iterable[Span]) -> Span:
+    """Independent spans added up: their widths add as squares."""
+    known = tuple(spans)
+    middle = sum(span[1] for span in known)
+    below = hypot(*(span[1] - span[0] for span in known))
+    above = hypot(*(span[2] - span[1] for span in known))
+    return max(0.0, middle - below), middle, middle + above
+
+
+def activation_width(peak: float, sampler: float, *, experts: bool, less: float = 0.0) -> tuple[float, float]:
     """How far below and above the computed peak the real one may lie, bytes.
 
     The sampler's share is exact: in 11 logs of text models the peak is within 0.01 GiB of the computed one. What a
     layer holds depends on what the compiler fuses, and on the experts' kernels.
+
+    Args:
+        peak: Computed peak.
+        sampler: The sampler's share of it.
+        experts: Whether a layer has experts.
+        less: What the peak would be lower by with another sampler.
     """
     if sampler >= peak:
-        return 0.01 * peak + 16 * MIB, 0.02 * peak + 32 * MIB
+        return max(less, 0.01 * peak + 16 * MIB), 0.02 * peak + 32 * MIB
     below, above = (0.5, 0.6) if experts else (0.3, 0.25)
     return max(0.0, min(below * peak, peak - 0.9 * sampler)), above * peak
-
-
-def _plus(one: Span, other: Span) -> Span:
-    return one[0] + other[0], one[1] + other[1], one[2] + other[2]

@@ -12,6 +12,7 @@ ACTIVATIONS = "activations"
 NON_TORCH = "non_torch"
 CUDA_GRAPHS = "cuda_graphs"
 KV_CACHE = "kv_cache"
+DIFFERENCE = "measured_difference"
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Source
-from inferplan.domain.gpu import Interconnect
+from inferplan.domain.gpu import Interconnect, Vendor, usable_of
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
-from inferplan.domain.units import GIB, MIB
+from inferplan.domain.units import GIB, MIB, MIB_PER_GIB
 from inferplan.estimate.extra_memory import draft_bytes, encoder_bytes, lora_bytes, profiles_images
 from inferplan.estimate.graph_memory import COUNTED_SINCE, GraphMemory, capture_sizes, has_full_graphs
 from inferplan.estimate.kv_config import cache_settings
@@ -18,7 +18,7 @@ from inferplan.estimate.kv_plan import CacheStructure
 from inferplan.estimate.kv_structure import cache_structure
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_model import MemoryModel, Overhead, StageMemory, Usable
-from inferplan.estimate.memory_overheads import GRAPH_BYTES_PER_LAYER, Link, Span, non_torch_bytes
+from inferplan.estimate.memory_overheads import GRAPH_BYTES_PER_LAYER, Process, Span, non_torch_bytes
 from inferplan.estimate.memory_setting import Speculation, read_limits, read_ranks, read_speculation
 from inferplan.estimate.memory_terms import NON_TORCH
 from inferplan.estimate.number_formats import WeightFormat, served_format
@@ -30,6 +30,7 @@ from inferplan.estimate.weights import WeightTable, weight_table
 
 _BITS_PER_BYTE = 8
 _ROUNDS_UP_SINCE: Release = (0, 14, 0)
+_FIRST_READ: Release = (0, 6, 0)
 _AMPERE = 80
 _V1_SINCE: Release = (0, 8, 0)
 _V0_ON_TURING_BEFORE: Release = (0, 10, 2)
@@ -88,9 +89,12 @@ def usable_memory(accelerator: Accelerator) -> Usable | Missing:
     usable, gpu = accelerator.usable_mib, accelerator.gpu
     if usable is None:
         return Missing(Reason.ACCELERATOR_UNKNOWN, "the memory of the GPU is not known")
+    if gpu is not None and not gpu.name and usable % MIB_PER_GIB == 0:
+        usable = usable_of(usable)  # "24 GB": what the product is called, of which CUDA offers less
+        return Usable(usable * MIB, measured=False, basis=f"{usable / MIB_PER_GIB:.2f} GiB of the nominal memory")
     measured = gpu is not None and gpu.usable_is_measured
     said = "as engines on this GPU log it" if measured else "from what NVML says"
-    return Usable(int(usable * MIB), measured, f"{usable / 1024:.2f} GiB of memory, {said}")
+    return Usable(usable * MIB, measured, f"{usable / MIB_PER_GIB:.2f} GiB of memory, {said}")
 
 
 def vllm_memory(config: ServingConfig, accelerator: Accelerator, card: ModelCard) -> Sized | Missing:
@@ -111,6 +115,9 @@ def _case(
     release = release_of(config.version)
     if release is None:
         return Missing(Reason.ENGINE_VERSION_UNKNOWN, f"vLLM's version {config.version} is not known")
+    if release < _FIRST_READ:
+        why = f"vLLM {config.version} counts what torch has reserved, not what it uses: not sized before 0.6"
+        return Missing(Reason.ENGINE_VERSION_UNKNOWN, why)
     parts = (read_ranks(config), read_speculation(config), layout_of(config, accelerator.compute_capability))
     served = served_format(config, card)
     missing = next((part for part in (*parts, served) if isinstance(part, Missing)), None)
@@ -139,7 +146,7 @@ def _model(case: _Case, usable: Usable) -> MemoryModel:
         multiprocessors=case.accelerator.gpu.multiprocessors if case.accelerator.gpu is not None else None,
     )
     unsupported = case.speculation.method in {"ngram", "ngram_gpu", "draft_model", "suffix", "medusa", "mlp_speculator"}
-    sampler = sampler_memory(case.release, card.architecture, unsupported_by_v2=unsupported)
+    sampler = sampler_memory(case.release, card.architecture, legacy=case.legacy, unsupported_by_v2=unsupported)
     return MemoryModel(
         usable=usable,
         rounds_up=case.release >= _ROUNDS_UP_SINCE,
@@ -182,13 +189,11 @@ def _cache(case: _Case) -> CacheStructure | Missing:
 
 
 def _overheads(case: _Case) -> Iterator[Overhead]:
-    gpu = case.accelerator.gpu
-    fast = gpu is not None and gpu.interconnect in {Interconnect.NVLINK, Interconnect.XGMI}
-    link = Link(case.layout.tensor * case.layout.pipeline, fast)
-    told = "one GPU" if link.ranks == 1 else f"{link.ranks} GPUs {'over NVLink' if fast else 'without NVLink'}"
+    process = _process(case)
+    told = "one GPU" if process.ranks == 1 else f"{process.ranks} GPUs {'over' if process.linked else 'without'} NVLink"
     yield _other(
         NON_TORCH,
-        non_torch_bytes(case.release, link, legacy=case.legacy),
+        non_torch_bytes(process),
         Source.MEASURED_ELSEWHERE,
         f"CUDA's kernels and communication buffers of {told}, as public logs have them",
     )
@@ -201,6 +206,20 @@ def _overheads(case: _Case) -> Iterator[Overhead]:
     if profiles_images(case.config, case.card):
         encoder = encoder_bytes(case.card, float(case.limits.tokens), case.value_bytes)
         yield _other("encoder_profile", encoder, Source.RULE_OF_THUMB, "encoding the largest images while profiling")
+
+
+def _process(case: _Case) -> Process:
+    gpu = case.accelerator.gpu
+    return Process(
+        release=case.release,
+        legacy=case.legacy,
+        graphs=case.config.flag("enforce_eager") is not True,
+        ranks=case.layout.tensor * case.layout.pipeline,
+        linked=gpu is not None and gpu.interconnect is Interconnect.NVLINK,
+        capability=case.accelerator.compute_capability,
+        multiprocessors=None if gpu is None else gpu.multiprocessors,
+        amd=gpu is not None and gpu.vendor is Vendor.AMD,
+    )
 
 
 def _other(name: str, span: Span, source: Source, basis: str) -> Overhead:
