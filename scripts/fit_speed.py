@@ -235,8 +235,8 @@ def _folds(measurements: Sequence[Measurement], near: SpeedConstants) -> list[tu
     """(rows left out, constants fitted to the others) for each model and each GPU."""
     folds = []
     for name in ("model", "gpu"):
-        for value in sorted({_group(found, name) for found in measurements}):
-            test = [found for found in measurements if _group(found, name) == value]
+        for value in sorted({_group(found, name) for found in measurements if found.deployment}):
+            test = [found for found in measurements if found.deployment and _group(found, name) == value]
             train = [found for found in measurements if _group(found, name) != value]
             if train:
                 folds.append((test, fit_constants(train, near)))

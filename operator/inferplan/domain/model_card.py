@@ -56,6 +56,8 @@ class ModelCard:
         extra_parameters: Weights that are neither layer, embedding, head nor tower.
         mtp_layers: Multi-token-prediction layers in the checkpoint, loaded only to speculate with.
         assumptions: What was assumed where the config is silent; each a sentence.
+        quantization_stated: Whether the config itself says how the checkpoint is quantized; else `quantization` is the
+            catalogue's, of the checkpoint with that id, and a setting that says otherwise means another checkpoint.
         quantization_known: False where the model's name says that the checkpoint is quantized, and nothing says how.
     """
 
@@ -72,6 +74,7 @@ class ModelCard:
     mtp_layers: int = 0
     assumptions: tuple[str, ...] = ()
     quantization_known: bool = True
+    quantization_stated: bool = True
 
     @property
     def num_layers(self) -> int:

@@ -50,7 +50,7 @@ def _quantized_as(known: KnownModel, config: Mapping[str, Any]) -> ModelCard | M
     if isinstance(card, Missing) or not more:
         return card
     note = f"the config says nothing of quantization: it is taken from {known.name} in the catalogue"
-    return replace(card, assumptions=(note, *card.assumptions))
+    return replace(card, assumptions=(note, *card.assumptions), quantization_stated=False)
 
 
 def _of_id(known: KnownModel | None, model_id: str | None) -> ModelCard | Missing:
@@ -61,7 +61,8 @@ def _of_id(known: KnownModel | None, model_id: str | None) -> ModelCard | Missin
     card = read_model_config(known.config)
     if isinstance(card, Missing):
         return card
-    return replace(card, assumptions=(*known.notes, *card.assumptions), quantization_known=not known.quantized)
+    notes = (*known.notes, *card.assumptions)
+    return replace(card, assumptions=notes, quantization_known=not known.quantized, quantization_stated=False)
 
 
 def _quantization(config: Mapping[str, Any]) -> dict[str, Any]:

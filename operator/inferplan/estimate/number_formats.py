@@ -44,9 +44,9 @@ def served_format(config: ServingConfig, card: ModelCard) -> WeightFormat | Miss
     bits = _running_bits(config, card)
     if bits is None:
         return Missing(Reason.SETTING_UNKNOWN, f"dtype {config.text('dtype')} is none of {', '.join(_BITS_OF_DTYPE)}")
-    if card.quantization is not None:
-        return WeightFormat(bits, _as_engine_loads(card.quantization, config), card.quantization.assumptions)
     text = (config.text("quantization") or "").strip().lower()
+    if card.quantization is not None and not _means_another(text, card, config):
+        return WeightFormat(bits, _as_engine_loads(card.quantization, config), card.quantization.assumptions)
     if text not in _NOTHING:
         return _from_words(bits, text, config, card)
     named = words_in_id(config.model)
@@ -62,6 +62,14 @@ def served_format(config: ServingConfig, card: ModelCard) -> WeightFormat | Miss
     if found is None:
         return WeightFormat(bits, None) if card.quantization_known else _unsaid(config)
     return _assumed(bits, named or "mxfp4", found, f"{why}: {described(found)} assumed", config)
+
+
+def _means_another(text: str, card: ModelCard, config: ServingConfig) -> bool:
+    """Whether the setting means another checkpoint than the one that the catalogue knows by the model's id."""
+    if card.quantization is None or card.quantization_stated or text in _NOTHING:
+        return False
+    found = usual_format(text, config.model, card)
+    return found is not None and found.scheme.weights is not card.quantization.weights
 
 
 def _unsaid(config: ServingConfig) -> Missing:

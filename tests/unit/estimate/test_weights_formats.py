@@ -8,7 +8,7 @@ from tests.support.build import LLAMA, a
 from inferplan.api.values import Engine
 from inferplan.domain.architecture import Attention, Layer, MixtureOfExperts
 from inferplan.domain.measurement import Missing
-from inferplan.domain.quantization import Quantization, Reach
+from inferplan.domain.quantization import NumberFormat, Quantization, Reach
 from inferplan.domain.quantization_simple import FP8_PER_BLOCK
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.number_formats import WeightFormat, served_format
@@ -164,3 +164,16 @@ def test_a_name_that_says_quantized_but_not_how_is_refused() -> None:
     assert isinstance(found, Missing)
     assert "not how" in found.reason
     assert isinstance(served_format(a.config(quantization="awq"), card), WeightFormat)
+
+
+def test_a_setting_wins_over_what_the_catalogue_knows_of_an_id() -> None:
+    known = a.model(quantization=Quantization("fp8", FP8_PER_BLOCK), quantization_stated=False)
+    other = served_format(a.config(quantization="modelopt_fp4"), known)
+    assert isinstance(other, WeightFormat)
+    assert other.quantization is not None
+    assert other.quantization.weights is NumberFormat.NVFP4
+    same = served_format(a.config(quantization="fp8"), known)
+    assert isinstance(same, WeightFormat)
+    assert same.quantization == known.quantization
+    stated = replace(known, quantization_stated=True)
+    assert served_format(a.config(quantization="modelopt_fp4"), stated) == same
