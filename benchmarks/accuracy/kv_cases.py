@@ -31,7 +31,8 @@ class Case:
         measured: That number; bytes are per GPU.
         known: The utilization is stated.
         fits: False where the log says that the model does not fit.
-        same: Cases of the same model, GPU and engine.
+        same: What is equal between cases of one checkpoint, GPU and engine version.
+        alike: What is equal between cases of one model and GPU, whatever its checkpoint and engine version.
         groups: What it is counted under in the table.
     """
 
@@ -42,6 +43,7 @@ class Case:
     known: bool
     fits: bool
     same: tuple[str, ...]
+    alike: tuple[str, ...]
     groups: Mapping[str, str]
 
 
@@ -65,7 +67,8 @@ def case_of(record: Mapping[str, Any]) -> Case | None:
         measured=measured,
         known=stated,
         fits=measured > 0,
-        same=(record["base_model"] or record["model"], record["gpu"], "vllm"),
+        same=tuple(str(record[name]) for name in ("model", "quantization", "gpu", "vllm_version")),
+        alike=(str(record["base_model"] or record["model"]), record["gpu"]),
         groups=_groups(record),
     )
 

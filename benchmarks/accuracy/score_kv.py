@@ -76,25 +76,29 @@ def _errors(found: Iterable[Sized]) -> list[float]:
 
 
 def after_seeing_lines(model: Model, cases: Sequence[Case]) -> Iterator[Line]:
-    """Capacity of another setting of the same model, GPU and engine, each case in turn as the seen one."""
-    ways = list(_ways(cases))
+    """Capacity of another setting of the same checkpoint, GPU and engine, each case in turn as the seen one."""
+    same = [(seen, asked) for seen, asked in _ways(cases) if seen.same == asked.same]
+    alike = [(seen, asked) for seen, asked in _ways(cases) if seen.alike == asked.alike and seen.same != asked.same]
+    what = "KV capacity of another setting after seeing one, median error"
+    yield _after_seeing("kv.seen.median", what, model, same, Target(most=0.01))
+    what = "KV capacity after seeing another checkpoint or engine version, median error"
+    yield _after_seeing("kv.seen_alike.median", what, model, alike, None)
+
+
+def _after_seeing(key: str, what: str, model: Model, ways: Sequence[tuple[Case, Case]], target: Target | None) -> Line:
     errors, naive = [], []
     for seen, asked in ways:
         measured = Measured(**{_MEASURED[seen.quantity]: seen.measured})
-        output = model.after_seeing((seen.document, measured), [asked.document])[0]
-        answer = _one(asked, output)
+        answer = _one(asked, model.after_seeing((seen.document, measured), [asked.document])[0])
         if answer.error is not None:
             errors.append(answer.error)
             naive.append(relative_error(seen.measured, asked.measured))
-    what = "KV capacity of another setting after seeing one, median error"
-    beside = {"last value": median(naive)}
-    yield Line("kv.seen.median", what, median(errors), len(errors), len(ways), Target(most=0.01), beside=beside)
+    return Line(key, what, median(errors), len(errors), len(ways), target, beside={"last value": median(naive)})
 
 
 def _ways(cases: Sequence[Case]) -> Iterator[tuple[Case, Case]]:
     """Pairs whose numbers are of one kind, both of servers that started."""
     for seen in cases:
         for asked in cases:
-            alike = (seen.same, seen.quantity) == (asked.same, asked.quantity)
-            if alike and seen.key != asked.key and seen.fits and asked.fits:
+            if seen.quantity == asked.quantity and seen.key != asked.key and seen.fits and asked.fits:
                 yield seen, asked

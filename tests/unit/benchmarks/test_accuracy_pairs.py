@@ -67,7 +67,8 @@ def test_sources_count_alike_however_many_pairs_they_have() -> None:
 
 def case(key: str, measured: float, *, known: bool = True) -> Case:
     groups = {"model": "m", "GPU": "g", "engine": "e", "setting": "s"}
-    return Case(key, {"metadata": {"name": key}}, "tokens", measured, known, measured > 0, ("m", "g", "vllm"), groups)
+    same = ("m", "fp8", "g", key.split(".")[0])
+    return Case(key, {"metadata": {"name": key}}, "tokens", measured, known, measured > 0, same, ("m", "g"), groups)
 
 
 def test_capacity_from_arguments_is_scored_where_the_utilization_is_stated() -> None:
@@ -93,11 +94,13 @@ class Scaled:
 
 
 def test_each_case_is_estimated_after_each_other_of_its_kind() -> None:
-    cases = [case("a", 100), case("b", 110), case("none", 0)]
-    (line,) = after_seeing_lines(Scaled(), cases)  # type: ignore[arg-type]
+    cases = [case("old.a", 100), case("old.b", 110), case("old.none", 0), case("new.c", 100)]
+    same, alike = after_seeing_lines(Scaled(), cases)  # type: ignore[arg-type]
     # 110 for 110: right; 121 for 100: 21 % off
-    assert (line.scored, line.value) == (2, pytest.approx(0.105))
-    assert line.beside["last value"] == pytest.approx((10 / 110 + 0.1) / 2)
+    assert (same.scored, same.value) == (2, pytest.approx(0.105))
+    assert same.beside["last value"] == pytest.approx((10 / 110 + 0.1) / 2)
+    assert alike.scored == 4  # c and each of a and b, both ways
+    assert alike.target is None
 
 
 @pytest.mark.parametrize(
