@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from inferplan.api.estimate import EstimatedInstance
 from inferplan.api.reasons import Reason
-from inferplan.api.values import Engine
 from inferplan.cli.documents import Document
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.estimate_document import Answer
@@ -93,10 +92,11 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
 
 def _assembled(inputs: Inputs, place: str) -> tuple[Assembled, tuple[str, ...]]:
     """The observation; of a version that nobody states, that of the newest known release."""
-    found = _observed(inputs, None, place)
     engine = inputs.spec.engine
-    if found.observation.config.version is not None or engine is Engine.TGI:
-        return found, ()
+    if inputs.workload is not None or inputs.spec.engine_version is not None:
+        found = _observed(inputs, None, place)
+        if found.observation.config.version is not None:
+            return found, ()
     newest = releases(engine)[-1]
     told = f"the engine's version is not known: {engine} {newest}, the newest release that is known, is assumed"
     return _observed(inputs, newest, place), (told,)
