@@ -101,6 +101,7 @@ def read_data(folder: Path, *, flags: bool = False) -> Data:
 
 
 def scored(model: Model, data: Data) -> Found:
+    spoken = command_line(data.documents, model.estimate(data.documents))
     capacities = sized(data.cases, model.estimate([case.document for case in data.cases]))
     without_model = fitted_folds(model, data.asked, lambda row: row.model)
     by_model = never_seen(without_model)
@@ -115,7 +116,7 @@ def scored(model: Model, data: Data) -> Found:
         *noise_lines([one.row for one in data.asked]),
         *_effect_lines(effects),
         *elsewhere_lines(points),
-        command_line(data.documents, model.estimate(data.documents)),
+        spoken,
     ]
     return Found(lines, by_model, capacities, effects, points)
 

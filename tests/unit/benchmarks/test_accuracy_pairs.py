@@ -67,7 +67,7 @@ def test_sources_count_alike_however_many_pairs_they_have() -> None:
 
 def case(key: str, measured: float, *, known: bool = True) -> Case:
     groups = {"model": "m", "GPU": "g", "engine": "e", "setting": "s"}
-    same = ("m", "fp8", "g", key.split(".")[0])
+    same = ("m", "fp8", "g", key.split(".", maxsplit=1)[0])
     return Case(key, {"metadata": {"name": key}}, "tokens", measured, known, measured > 0, same, ("m", "g"), groups)
 
 
