@@ -6,7 +6,8 @@ Cold: a whole process of `inferplan estimate` and of `inferplan plan` on example
 `python -c pass`: median wall time of seven, and the highest resident memory. Added: what importing the model (numpy
 too) and one estimate add to the resident memory of a process that has loaded what `inferplan plan` needs.
 Documents: 1,000 documents through the command, in one process. Candidates: 4,000 configurations of one instance
-(running requests x tokens per step) in one call, warm, median of 21.
+(2 TP degrees x 2 number formats of the cache x 4 shares of memory x 25 running requests x 10 tokens per step): for each
+the memory budget, the cache's plan by the engine's own arithmetic, latency and throughput; warm, median of 21.
 Raw results go to results/estimate_speed.json. Seconds are those of the machine named in it, kept to one core.
 """
 
@@ -20,17 +21,43 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+
+from inferplan.api.instance import InstanceSpec
+from inferplan.domain.measurement import Missing
+from inferplan.domain.serving import Origin, ServingConfig, Setting
+from inferplan.estimate.load import Load
+from inferplan.estimate.memory_estimate import memory_model
+from inferplan.estimate.memory_limits import Limits as MemoryLimits
+from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.question import question
+from inferplan.estimate.service import Limits, Loads, Service
+from inferplan.estimate.speed_constants import shipped
+from inferplan.estimate.step_shape import StepColumns
+from inferplan.observe.assemble import Sources, assemble
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "estimate_speed.json"
 EXAMPLE = ROOT / "examples" / "estimate" / "one.yaml"
+CANDIDATES = ROOT / "examples" / "estimate" / "candidates.yaml"
+SHARES = np.array([0.85, 0.88, 0.91, 0.94])
+SEQUENCES = np.arange(8, 208, 8)
+TOKENS = np.arange(1024, 11264, 1024)
 COLD_RUNS = 7
 WARM_RUNS = 21
 DOCUMENTS = 1000
+PEAK = """
+import sys
+if sys.argv[1:]:
+    from inferplan.cli import main
+    main(sys.argv[1:])
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1], file=sys.stderr)
+"""
 ADDED = """
 import sys
 import inferplan.cli.plan
@@ -44,18 +71,18 @@ print(resident() - before, file=sys.stderr)
 
 
 def cold(words: Sequence[str]) -> dict[str, float]:
-    """Median wall time of a process in milliseconds, and its highest resident memory in MiB."""
-    times, peaks = [], []
+    """Median wall time of `python -m inferplan` in milliseconds, and its highest resident memory in MiB.
+
+    Without words: of a Python that does nothing. The memory is VmHWM, as ru_maxrss counts the process that forked.
+    """
+    command = ("-m", "inferplan", *words) if words else ("-c", "pass")
+    times = []
     for _ in range(COLD_RUNS):
         started = time.perf_counter()
-        process = subprocess.Popen((sys.executable, *words), stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
+        subprocess.run((sys.executable, *command), check=True, stdout=subprocess.DEVNULL)
         times.append((time.perf_counter() - started) * 1000)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
-        peaks.append(usage.ru_maxrss / 1024)
-    return {"milliseconds": round(statistics.median(times)), "peakResidentMiB": round(max(peaks), 1)}
+    done = subprocess.run((sys.executable, "-c", PEAK, *words), check=True, capture_output=True, text=True)
+    return {"milliseconds": round(statistics.median(times)), "peakResidentMiB": round(int(done.stderr) / 1024, 1)}
 
 
 def added_mib() -> float:
@@ -74,7 +101,7 @@ def many() -> dict[str, float]:
             document["spec"]["currentConfig"]["max_model_len"] = 2048 + number
             file.write("---\n" + yaml.safe_dump(document))
         file.flush()
-        seconds = cold(("-m", "inferplan", "estimate", "-f", file.name, "-o", "jsonl"))["milliseconds"] / 1000
+        seconds = cold(("estimate", "-f", file.name, "-o", "jsonl"))["milliseconds"] / 1000
     return {"documents": DOCUMENTS, "seconds": round(seconds, 2)}
 
 
@@ -89,19 +116,64 @@ def warm(call: Callable[[], Any]) -> dict[str, float]:
     return {"milliseconds": round(statistics.median(times), 2), "longestMilliseconds": round(max(times), 2)}
 
 
+class Candidates:
+    """The first instance of examples/estimate/candidates.yaml in 4,000 ways."""
+
+    def __init__(self) -> None:
+        content = next(iter(yaml.safe_load_all(CANDIDATES.read_text(encoding="utf-8"))))
+        seen = assemble(Sources(spec=InstanceSpec.from_kube(content["spec"]))).observation
+        if isinstance(seen.model, Missing):
+            raise SystemExit(seen.model.reason)
+        self.card, self.accelerator, self.load = seen.model, seen.accelerator, Loads([Load(64, None, 2000, 400)])
+        self.configs = [
+            seen.config.with_settings({"tensor_parallel_size": chosen(ranks), "kv_cache_dtype": chosen(cache)})
+            for ranks, cache in product((1, 2), ("auto", "fp8"))
+        ]
+        grid = np.meshgrid(SHARES, SEQUENCES, TOKENS, indexing="ij")
+        self.shares, self.sequences, self.tokens = (axis.ravel() for axis in grid)
+        self.constants = shipped().constants
+
+    def evaluate(self) -> tuple[int, float]:
+        """How many of the candidates start, and the highest throughput of those, output tokens per second."""
+        found = [self._under(config) for config in self.configs]
+        return sum(count for count, _ in found), max(best for _, best in found)
+
+    def _under(self, config: ServingConfig) -> tuple[int, float]:
+        sized = memory_model(config, self.accelerator, self.card)
+        asked = question(EstimateInput(config, self.accelerator, self.card))
+        if isinstance(sized, Missing) or isinstance(asked, Missing):
+            raise SystemExit(f"the candidates cannot be estimated: {sized} {asked}")
+        context = np.full_like(self.sequences, config.integer("max_model_len") or 0)
+        plans = sized.model.plans(MemoryLimits(self.shares, self.sequences, self.tokens, context))
+        if isinstance(plans, Missing):
+            raise SystemExit(plans.reason)
+        limits = Limits(self.sequences.astype(float), self.tokens.astype(float), plans.tokens.astype(float))
+        flow = Service(StepColumns([asked.shape]), self.constants).under(self.load, limits)
+        starts = plans.holds_request
+        rates = np.where(starts, flow.requests_per_second * 400, 0.0)
+        return int(starts.sum()), float(rates.max())
+
+
+def chosen(value: int | str) -> Setting:
+    return Setting(value, Origin.ARGUMENT)
+
+
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ["PYTHONPATH"] = str(ROOT / "operator")
+    candidates = Candidates()
+    best = candidates.evaluate()
     found = {
         "machine": {"cpu": platform.processor() or platform.machine(), "python": platform.python_version(), "cores": 1},
         "cold": {
-            "python -c pass": cold(("-c", "pass")),
-            "inferplan estimate": cold(("-m", "inferplan", "estimate", "-f", str(EXAMPLE), "-o", "json")),
-            "inferplan plan": cold(("-m", "inferplan", "plan", "-f", str(EXAMPLE), "-o", "json")),
+            "python -c pass": cold(()),
+            "inferplan estimate": cold(("estimate", "-f", str(EXAMPLE), "-o", "json")),
+            "inferplan plan": cold(("plan", "-f", str(EXAMPLE), "-o", "json")),
         },
         "addedResidentMiB": added_mib(),
         "documents": many(),
+        "candidates": {**warm(candidates.evaluate), **dict(zip(("start", "bestTokensPerSecond"), best, strict=True))},
     }
     RESULTS.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=2))
