@@ -96,11 +96,14 @@ def _refusals(observation: Observation, config: ServingConfig) -> tuple[Violatio
 
 
 def memory_holds(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
-    """With the change, the KV cache must still hold one request of max_model_len."""
-    del policy
+    """With the change, the KV cache must still hold one request of max_model_len, at the low end of what is predicted.
+
+    Where no model is known, rules of thumb are all that is asked for, and no live workload is changed.
+    """
     if not SIZING_KEYS & {change.parameter for change in proposal.optimization.config_changes}:
         return None
-    problem = holds_one_request(observation, after_changes(observation.config, proposal.optimization.config_changes))
+    after = after_changes(observation.config, proposal.optimization.config_changes)
+    problem = holds_one_request(observation, after, unsized_passes=policy.rules_of_thumb)
     return None if problem is None else _rejected(proposal, Reason.MEMORY_UNPROVEN, problem)
 
 

@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-import numpy as np
-
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine, Source
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
-from inferplan.estimate.kv_plan import CachePlan
+from inferplan.estimate.kv_plan import CachePlan, CacheStructure
 from inferplan.estimate.memory_calibration import MeasuredOverhead, Seen, measured_overhead
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_model import MemoryModel, in_gib
@@ -184,7 +182,7 @@ def _plan(model: MemoryModel, limits: Limits, kv_bytes: float) -> CachePlan | Mi
 
 
 def _cache_assumptions(model: MemoryModel) -> tuple[str, ...]:
-    return () if isinstance(model.cache, Missing) else model.cache.settings.assumptions
+    return model.cache.settings.assumptions if isinstance(model.cache, CacheStructure) else ()
 
 
 def _interval(plans: list[CachePlan | Missing], value: Callable[[CachePlan], float]) -> Interval | Missing:
@@ -243,8 +241,3 @@ def _smaller(old: Term, by: int) -> Term:
     size = old.bytes - by
     basis = f"{old.basis}; less by what this instance showed"
     return Term(old.name, size, size, size, Source.CALIBRATED_HERE, basis)
-
-
-def kv_bytes_of(sized: Sized, limits: Limits) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """The cache's bytes per GPU for many limits at once, never negative."""
-    return np.maximum(np.asarray(sized.model.kv_bytes(limits)), 0.0)

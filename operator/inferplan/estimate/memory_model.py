@@ -21,6 +21,7 @@ from inferplan.estimate.memory_limits import Bytes, Limits
 from inferplan.estimate.memory_overheads import GRAPH_BYTES_PER_LAYER, Span, activation_width
 from inferplan.estimate.memory_terms import ACTIVATIONS, CUDA_GRAPHS, WEIGHTS, Term, term
 from inferplan.estimate.profile_run import ProfileRun
+from inferplan.estimate.sglang_cache import PoolCache
 
 _NOT_MEASURED_WIDTH = 0.006
 _MEASURED_WIDTH = 0.0015
@@ -100,7 +101,7 @@ class MemoryModel:
     graphs: GraphMemory | None
     graphs_counted: bool
     overheads: tuple[Overhead, ...]
-    cache: CacheStructure | Missing
+    cache: CacheStructure | PoolCache | Missing
     fixed_bytes: int | None = None
     learned_bytes: float = 0.0
     learned: bool = False
@@ -108,7 +109,7 @@ class MemoryModel:
     def requested_bytes(self, limits: Limits) -> Bytes:
         """The engine's share. 79.18 GiB x 0.9 = 71.26 GiB."""
         share = np.asarray(self.usable.size_bytes * limits.utilization)
-        return np.ceil(share) if self.rounds_up else np.floor(share)
+        return np.asarray(np.ceil(share) if self.rounds_up else np.floor(share))
 
     def kv_bytes(self, limits: Limits) -> Bytes:
         """Bytes left for the KV cache on the stage with least; negative where nothing is left.

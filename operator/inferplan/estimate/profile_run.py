@@ -11,6 +11,7 @@ import numpy as np
 
 from inferplan.domain.architecture import (
     Attention,
+    CompressedAttention,
     DenseMLP,
     FeedForward,
     LatentAttention,
@@ -22,7 +23,7 @@ from inferplan.domain.architecture import (
 )
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.units import MIB
-from inferplan.estimate.memory_limits import Bytes, Counts, Limits
+from inferplan.estimate.memory_limits import Bytes, Limits
 from inferplan.estimate.release import Release
 from inferplan.estimate.sampler_memory import SamplerMemory
 
@@ -123,7 +124,7 @@ def profile_run(card: ModelCard, share: Share, sampler: SamplerMemory) -> Profil
     kinds = card.layer_counts
     streams = (2 if share.compiled else 3) * card.hidden_size * share.value_bytes
     return ProfileRun(
-        layer_bytes_per_token=max((_layer_bytes(layer, card, share) for layer in kinds), default=0) + streams,
+        layer_bytes_per_token=max((_layer_bytes(layer, share) for layer in kinds), default=0) + streams,
         latent_bytes_per_token=max((_latent_bytes(layer.mixer, share) for layer in kinds), default=0),
         latent_tokens=65_536 if share.release >= (0, 11, 0) else 131_072,
         experts_bytes_per_token=max((_experts_bytes(layer, card, share) for layer in kinds), default=0),
@@ -138,14 +139,14 @@ def profile_run(card: ModelCard, share: Share, sampler: SamplerMemory) -> Profil
 
 
 def _workspace(capability: int | None) -> float:
-    """cuBLAS's workspace, allocated through torch: 32 MiB from Hopper on, 8.125 MiB before.
+    """Workspace of cuBLAS, allocated through torch: 32 MiB from Hopper on, 8.125 MiB before.
 
     aten/src/ATen/cuda/CublasHandlePool.cpp, parseChosenWorkspaceSize (torch 2.4 to 2.9).
     """
     return 32 * MIB if capability is None or capability >= _HOPPER else 8.125 * MIB
 
 
-def _layer_bytes(layer: Layer, card: ModelCard, share: Share) -> float:
+def _layer_bytes(layer: Layer, share: Share) -> float:
     """Bytes per token of a layer's wider half, beside the residual and hidden streams.
 
     Llama-3.1-8B, TP 1: gate and up 2 x 14,336 and their product 14,336 values, 86,016 bytes; with three streams of
@@ -175,6 +176,8 @@ def _mixer_values(mixer: Mixer | None, share: Share) -> float:
             query = mixer.qk_nope_head_dim + mixer.qk_rope_head_dim
             per_head = 2 * query + mixer.qk_nope_head_dim + 2 * mixer.v_head_dim
             return mixer.heads / share.tensor * per_head
+        case CompressedAttention():
+            return (2 * mixer.heads * mixer.head_dim + mixer.output_groups * mixer.output_lora_rank) / share.tensor
         case LinearAttention():
             keys, values = mixer.key_heads * mixer.key_head_dim, mixer.value_heads * mixer.value_head_dim
             return 2 * (2 * keys + 2 * values) / share.tensor

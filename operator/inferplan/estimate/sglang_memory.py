@@ -14,9 +14,8 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
 from inferplan.domain.units import GIB, MIB
-from inferplan.estimate.kv_plan import CacheStructure
-from inferplan.estimate.kv_settings import CacheSettings
-from inferplan.estimate.kv_structure import cache_structure
+from inferplan.estimate.kv_sglang import pool_structure
+from inferplan.estimate.kv_sglang_config import pool_settings
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_model import MemoryModel, Overhead, Usable
 from inferplan.estimate.memory_overheads import Span
@@ -25,14 +24,11 @@ from inferplan.estimate.memory_terms import NON_TORCH
 from inferplan.estimate.number_formats import served_format
 from inferplan.estimate.placement import Layout, layout_of
 from inferplan.estimate.release import Release, release_of
+from inferplan.estimate.sglang_cache import PoolCache
 from inferplan.estimate.sglang_fraction import FractionInput, default_fraction
 from inferplan.estimate.vllm_memory import Sized, stage_memory, usable_memory
 from inferplan.estimate.weights import weight_table
 
-_LIKE_VLLM: Release = (0, 10, 2)
-"""The release of vLLM whose layout of one kind of layer is SGLang's: pages of tokens, nothing held back by groups."""
-
-_FORMATS = {"fp8_e5m2": "fp8", "fp8_e4m3": "fp8", "fp8": "fp8", "bf16": "bfloat16", "bfloat16": "bfloat16"}
 _ONE_CONTEXT: Span = (0.3 * GIB, 0.5 * GIB, 0.8 * GIB)
 _MANY_CONTEXT: Span = (0.5 * GIB, 1.0 * GIB, 1.8 * GIB)
 _LOADING: Span = (0.02 * GIB, 0.10 * GIB, 0.30 * GIB)
@@ -70,7 +66,7 @@ def sglang_memory(config: ServingConfig, accelerator: Accelerator, card: ModelCa
         graphs=None,
         graphs_counted=False,
         overheads=(_loading(),),
-        cache=_cache(config, card, layout),
+        cache=_cache(config, card, accelerator),
     )
     return Sized(model, limits, (*assumed, *table.assumptions))
 
@@ -135,22 +131,9 @@ def _fraction_input(
     )
 
 
-def _cache(config: ServingConfig, card: ModelCard, layout: Layout) -> CacheStructure | Missing:
-    """The pool, where all layers keep the same; hybrid pools are shared out by ratios that were not read."""
-    mixers = {layer.mixer for layer in card.layer_counts}
-    uniform = len(mixers) == 1 and not card.has_states and not any(getattr(mixer, "window", None) for mixer in mixers)
-    if not uniform:
-        why = "SGLang shares its pool between kinds of layers by ratios of its own; tokens are not sized"
-        return Missing(Reason.MODEL_UNSUPPORTED, why)
-    word = (config.text("kv_cache_dtype") or "auto").lower()
-    name = _FORMATS.get(word, "bfloat16" if word == "auto" else None)
-    if name is None:
-        return Missing(Reason.SETTING_UNKNOWN, f"kv_cache_dtype {word} is not sized for SGLang")
-    settings = CacheSettings(
-        release=_LIKE_VLLM,
-        kv_format=name,
-        block_size=config.integer("block_size") or 1,
-        tensor_parallel=layout.tensor,
-        pipeline_parallel=layout.pipeline,
-    )
-    return cache_structure(card, settings)
+def _cache(config: ServingConfig, card: ModelCard, accelerator: Accelerator) -> PoolCache | Missing:
+    settings = pool_settings(config, card, accelerator)
+    if isinstance(settings, Missing):
+        return settings
+    pool = pool_structure(card, settings)
+    return pool if isinstance(pool, Missing) else PoolCache(pool)

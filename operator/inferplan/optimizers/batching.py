@@ -16,7 +16,9 @@ from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
-from inferplan.estimate.memory import batch_cost, fixing_key, graph_limit, least_kv_bytes
+from inferplan.estimate.batch_cost import batch_cost
+from inferplan.estimate.memory_observed import bytes_per_token
+from inferplan.estimate.running import fixing_key, is_single_engine
 from inferplan.optimizers.base import cannot_judge, load_is_measured
 from inferplan.optimizers.batching_report import STEP_MAX, Room, doubled_cap, raised_cap
 
@@ -79,9 +81,11 @@ def _raise_cap(name: OptimizerName, observation: Observation, policy: Policy) ->
     model, cap = observation.model, observation.config.integer("max_batch_size")
     if isinstance(model, Missing):
         return Abstention(name, model.code, f"what a larger batch costs in memory cannot be bounded: {model.reason}")
-    per_token, limit = least_kv_bytes(observation.config, model), _limit(observation, cap)
-    if cap is None or per_token is None or limit is None:
-        why = "max_batch_size, max_num_batched_tokens, the KV format or the parallel layout is unknown, or not sized"
+    per_token, limit = _token_bytes(observation, model), _limit(observation, cap)
+    if isinstance(per_token, Missing):
+        return Abstention(name, per_token.code, f"what a larger batch costs cannot be bounded: {per_token.reason}")
+    if cap is None or limit is None:
+        why = "max_batch_size or max_num_batched_tokens is unknown"
         return Abstention(name, Reason.SETTING_UNKNOWN, why)
     if limit < STEP_MIN * cap:
         why = f"max_batch_size is {cap}, and vLLM takes no more than max_num_batched_tokens, {limit}"
@@ -103,10 +107,18 @@ def _limit(observation: Observation, cap: int | None) -> int | None:
     return None if tokens is None else min(STEP_MAX * cap, tokens)
 
 
-def _batch_tokens(observation: Observation, model: ModelCard, cap: int, per_token: int) -> float:
+def _token_bytes(observation: Observation, model: ModelCard) -> float | Missing:
+    """Bytes of the cache per token; why not where it is not one pool, or its format is not known."""
+    config = observation.config
+    if not is_single_engine(config) or config.text("kv_cache_dtype") is None:
+        return Missing(Reason.SETTING_UNKNOWN, "the KV format or the parallel layout is unknown, or not sized")
+    return bytes_per_token(config, observation.accelerator, model)
+
+
+def _batch_tokens(observation: Observation, model: ModelCard, cap: int, per_token: float) -> float:
     """Tokens that twice the cap could cost the KV cache at most."""
-    limit = graph_limit(observation.accelerator.compute_capability)
-    return batch_cost(model, cap, STEP_MAX * cap, limit).total_bytes / per_token
+    capability = observation.accelerator.compute_capability
+    return batch_cost(model, cap, STEP_MAX * cap, capability).total_bytes / per_token
 
 
 def _within_memory(

@@ -25,7 +25,7 @@ from inferplan.dialects.version_order import version_number
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
-from inferplan.estimate.memory import running_bits
+from inferplan.estimate.running import running_bits
 from inferplan.optimizers.base import cannot_judge
 
 _BITS_HALVED = 16

@@ -24,22 +24,21 @@ from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.dialects.keys import flag_name
 from inferplan.dialects.version_order import VersionNumber, version_number
 from inferplan.domain.measurement import Measured, Missing
-from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
-from inferplan.domain.serving import Origin
+from inferplan.domain.serving import Origin, Setting
 from inferplan.domain.units import in_gib
-from inferplan.estimate.memory import (
-    fixing_key,
-    fp8_weight_savings_bytes,
-    kv_bytes,
-    running_bits,
-    single_engine_ranks,
-)
+from inferplan.estimate.memory_estimate import MemoryEstimate
+from inferplan.estimate.memory_observed import sizes
+from inferplan.estimate.memory_terms import WEIGHTS
+from inferplan.estimate.result import Interval
+from inferplan.estimate.running import fixing_key, running_bits
 from inferplan.optimizers.base import cannot_judge, load_is_measured
 
 ONLINE_FP8_SINCE = VersionNumber((0, 20, 2))
 """First read release with the online shorthand fp8_per_tensor (engine-facts section 2a)."""
+
+_ONLINE_FP8 = "fp8_per_tensor"
 
 FP8_COMPUTE_SINCE = 89
 """Compute capability times 10 from which on fp8 W8A8 runs natively (Ada; engine-facts section 2c)."""
@@ -123,7 +122,7 @@ def _online_fp8(name: OptimizerName, observation: Observation, diagnosis: Diagno
         return Abstention(name, Reason.ALREADY_SET, "the checkpoint is not plain 16 bit; nothing is added to it")
     if isinstance(tokens, Missing):
         return Abstention(name, tokens.code, f"the KV cache's capacity is needed: {tokens.reason}")
-    return _fp8_proposal(name, observation, model, tokens)
+    return _fp8_proposal(name, observation, tokens)
 
 
 def _platform_unfit(name: OptimizerName, observation: Observation) -> Abstention | None:
@@ -141,35 +140,40 @@ def _platform_unfit(name: OptimizerName, observation: Observation) -> Abstention
     return None
 
 
-def _fp8_proposal(
-    name: OptimizerName, observation: Observation, model: ModelCard, tokens: Measured
-) -> Proposal | Abstention:
+def _fp8_proposal(name: OptimizerName, observation: Observation, tokens: Measured) -> Proposal | Abstention:
     config = observation.config
     fixed = fixing_key(config)
     if fixed is not None:
         return Abstention(name, Reason.ALREADY_SET, f"{fixed} fixes the KV cache: smaller weights would not enlarge it")
-    ranks, per_token = single_engine_ranks(config), kv_bytes(config, model)
-    if ranks is None or per_token is None:
-        return Abstention(
-            name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is not known, or not sized"
-        )
-    saved = fp8_weight_savings_bytes(model, ranks)
+    sized = sizes(observation, config.with_settings({"quantization": Setting(_ONLINE_FP8, Origin.ARGUMENT)}))
+    if isinstance(sized, Missing):
+        return Abstention(name, sized.code, f"what smaller weights free is not known: {sized.reason}")
+    gained = sized.after.kv_cache_tokens
+    if isinstance(gained, Missing):
+        return Abstention(name, gained.code, f"what smaller weights free is not known: {gained.reason}")
+    saved = _weights(sized.before) - _weights(sized.after)
     change = ConfigChange(
         parameter="quantization",
         flag=flag_name(config.engine, "quantization"),
         current_value="none",
-        recommended_value="fp8_per_tensor",
+        recommended_value=_ONLINE_FP8,
         reason=f"The KV cache is full; fp8 linear layers free {in_gib(saved)} per GPU for it.",
         evidence=(
             tokens.as_evidence(),
-            Evidence(formula="bytes of linear layers x (16 - 8) / 16 per GPU", value=saved, unit="bytes"),
+            Evidence(
+                formula="bytes of weights per GPU in 16 bit - with linear layers in fp8", value=saved, unit="bytes"
+            ),
         ),
     )
-    return Proposal(name, _fp8_optimization(change, tokens, saved // per_token))
+    return Proposal(name, _fp8_optimization(change, tokens, gained))
 
 
-def _fp8_optimization(change: ConfigChange, tokens: Measured, more_tokens: int) -> Optimization:
-    gained = tokens.value + more_tokens
+def _weights(estimate: MemoryEstimate) -> int:
+    return next(term.bytes for term in estimate.terms if term.name == WEIGHTS)
+
+
+def _fp8_optimization(change: ConfigChange, tokens: Measured, gained: Interval) -> Optimization:
+    more_tokens = int(gained.expected - tokens.value)
     return Optimization(
         type=OptimizationType.QUANTIZATION,
         title="Load the linear layers in fp8",
@@ -184,12 +188,12 @@ def _fp8_optimization(change: ConfigChange, tokens: Measured, more_tokens: int) 
             Effect(
                 metric="kv_cache_tokens",
                 current=tokens.value,
-                low=tokens.value + 0.9 * more_tokens,
-                expected=gained,
-                high=gained,
+                low=gained.low,
+                expected=gained.expected,
+                high=gained.high,
                 unit="tokens",
                 source=Source.MEASURED_HERE,
-                basis="Measured capacity + freed bytes / bytes per token; the low end keeps a tenth for scales.",
+                basis="The memory budget with linear layers in fp8, calibrated by the measured capacity.",
             ),
         ),
         confidence=Confidence.MEDIUM,

@@ -16,7 +16,10 @@ from inferplan.dialects.masking import masked_setting
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
-from inferplan.estimate.memory import weight_bytes
+from inferplan.estimate.memory_setting import read_ranks
+from inferplan.estimate.number_formats import served_format
+from inferplan.estimate.placement import layout_of
+from inferplan.estimate.weights import weight_table
 from inferplan.kube.merge import merge_patch
 from inferplan.reconcile.calibrating import calibration_status
 from inferplan.reconcile.conditions import Held
@@ -81,12 +84,15 @@ def _hardware(accelerator: Accelerator) -> HardwareStatus:
 
 def _weights(observation: Observation) -> dict[str, MeasuredStatus]:
     """Weights per GPU, where model and parallel layout are known."""
-    ranks = observation.config.integer("tensor_parallel_size")
-    if isinstance(observation.model, Missing) or ranks is None or ranks < 1:
+    config, model = observation.config, observation.model
+    if isinstance(model, Missing) or isinstance(read_ranks(config), Missing):
         return {}
-    size = float(weight_bytes(observation.model, ranks))
-    formula = f"shapes in config.json x {observation.model.weight_bits} bits / tensor_parallel_size {ranks}"
-    return {"weights_bytes": MeasuredStatus(value=size, unit="bytes", source=formula)}
+    served = served_format(config, model)
+    layout = layout_of(config, observation.accelerator.compute_capability)
+    if isinstance(served, Missing) or isinstance(layout, Missing):
+        return {}
+    table = weight_table(model, served, layout)
+    return {"weights_bytes": MeasuredStatus(value=float(table.size_bytes), unit="bytes", source=table.basis)}
 
 
 def _number(value: Measured) -> MeasuredStatus:
