@@ -37,14 +37,16 @@ PRIORS: dict[str, tuple[float, float]] = {
     "older_bandwidth": (0.85, 0.07),  # A100, 7B in BF16, one sequence: 84 to 88 tokens/s (engine-facts 3f's source)
     "linear_peak": (0.60, 0.07),
     "expert_peak": (0.30, 0.15),
+    "widened_peak": (0.85, 0.08),
     "attention_peak": (0.40, 0.15),
     "index_peak": (0.05, 0.40),
     "state_peak": (0.05, 0.40),
-    # A kernel in a CUDA graph takes 3 to 5 us however small it is; an all-reduce over NVLink 5 to 10, over PCIe 25 for
+    # A kernel in a CUDA graph takes 3 to 5 us however small it is; an all-reduce over NVLink 5 to 10, over PCIe 15 for
     # each further GPU.
     "kernel_seconds": (4e-6, 0.08),
+    "eager_kernel_seconds": (12e-6, 0.30),  # a PyTorch operation in Python and its launch: 8 to 20 us
     "reduction_seconds": (6e-6, 0.15),
-    "slow_reduction_seconds": (25e-6, 0.15),
+    "slow_reduction_seconds": (15e-6, 0.15),
     "link_share": (0.60, 0.15),
     "step_seconds": (0.5e-3, 0.2),
     "sequence_seconds": (18e-6, 0.15),

@@ -75,9 +75,6 @@ def _unmeasured(config: ServingConfig) -> Missing | None:
     if any(config.value(key) not in {None, "", "none"} for key in _SPECULATION):
         why = "speculative decoding is on, and how many of its tokens are accepted is not known without a measurement"
         return Missing(Reason.SETTING_UNKNOWN, why)
-    if config.flag("enforce_eager") or config.flag("disable_cuda_graph"):
-        why = "CUDA graphs are off, and what launching every kernel costs is not known without a measurement"
-        return Missing(Reason.SETTING_UNKNOWN, why)
     return None
 
 
@@ -111,6 +108,7 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         attention_ranks=attention_ranks(config),
         engine_is_sglang=sglang,
         serial_cpu=first,
+        eager=bool(config.flag("enforce_eager") or config.flag("disable_cuda_graph")),
         prefill_apart=_prefill_apart(config, sglang=sglang, first=first),
         receive_interval=_stated_interval(config),
         plain_kernels=_plain_kernels(config),
@@ -142,15 +140,16 @@ def _prefill_apart(config: ServingConfig, *, sglang: bool, first: bool) -> bool:
     return first and not config.flag("enable_chunked_prefill")
 
 
-def _plain_kernels(config: ServingConfig) -> bool:
-    """Whether the flag forces AWQ's or GPTQ's own kernels, which without it are replaced by Marlin's.
+def _plain_kernels(config: ServingConfig) -> str:
+    """The method whose own kernels the flag forces; without the flag they are replaced by Marlin's.
 
     override_quantization_method in gptq_marlin.py (vLLM 0.6.6 to 0.21.0) and awq_marlin.py (to 0.23.0); later releases
     have one class for both.
     """
-    last = _PLAIN_UNTIL.get(config.text("quantization") or "")
-    release = _release(config.version)
-    return config.engine is Engine.VLLM and last is not None and release is not None and release < last
+    method = config.text("quantization") or ""
+    last, release = _PLAIN_UNTIL.get(method), _release(config.version)
+    forced = config.engine is Engine.VLLM and last is not None and release is not None and release < last
+    return method if forced else ""
 
 
 def _release(version: str | None) -> tuple[int, int] | None:
@@ -178,6 +177,6 @@ def _limited(situation: EstimateInput, shape: StepShape, deployment: Deployment,
     caching = config.flag("enable_prefix_caching") if config.engine is Engine.VLLM else None
     unmeasured = _unmeasured(config)
     if unmeasured is not None:
-        assumptions.append("speculation and launches are taken to stay as they were measured")
+        assumptions.append("speculation is taken to accept as many tokens as it was measured with")
     served = _served(situation, deployment)
     return Question(shape, running, tokens_known, caching, served, unmeasured, tuple(assumptions))

@@ -24,10 +24,12 @@ class SpeedConstants:
         older_bandwidth: All three on GPUs before Hopper and on AMD's, against those on Hopper and Blackwell.
         linear_peak: Share of the peak that dense matrix products reach.
         expert_peak: The same for routed experts, which are many small products.
+        widened_peak: What widening weights first (weight-only formats) leaves of either.
         attention_peak: The same for prompt attention (of the 16-bit peak).
         index_peak: The same for a sparse attention's indexer (of the 16-bit peak).
         state_peak: The same for a linear attention's prompt kernels (of the 16-bit peak).
         kernel_seconds: Launch, ramp and tail of one kernel inside a CUDA graph.
+        eager_kernel_seconds: The same without graphs, where the CPU's part is longer than the GPU's.
         reduction_seconds: One all-reduce of nothing over NVLink or xGMI.
         slow_reduction_seconds: The same over PCIe, for each further GPU: it goes around a ring.
         link_share: Share of the link's bandwidth that an all-reduce reaches.
@@ -57,10 +59,12 @@ class SpeedConstants:
     older_bandwidth: float
     linear_peak: float
     expert_peak: float
+    widened_peak: float
     attention_peak: float
     index_peak: float
     state_peak: float
     kernel_seconds: float
+    eager_kernel_seconds: float
     reduction_seconds: float
     slow_reduction_seconds: float
     link_share: float

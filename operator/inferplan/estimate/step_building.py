@@ -49,6 +49,7 @@ SHARED_KERNELS = 3
 """Gate and up, activation, down of the shared experts."""
 
 _HOPPER = 90
+_NO_PEERS = "GeForce"  # NVIDIA's driver has no peer-to-peer access over PCIe for GeForce cards
 
 _GEMM_SHARE = {Vendor.NVIDIA: 1.0, Vendor.AMD: 0.64}
 """Share of the peak that large matrix products reach, against NVIDIA's: MI300X 668 of 1,307 TFLOP/s, H100 794 of 989
@@ -60,10 +61,22 @@ _CAPPED_SHARE = {"Tesla-T4": 0.46, "NVIDIA-L4": 0.61}
 would be 1.68 per watt, where L40S, the same architecture, has 362 / 350 W = 1.03: 0.61."""
 
 
-_PLAIN_SHARE = 0.13
-"""What AWQ's and GPTQ's own kernels reach of other kernels' share of the peak. GPTQ (ExLlama) with about 100 sequences:
-29 of 312 TFLOP/s on an A100 (vLLM 0.20.1), 52 of 989 on an H100 (0.7.3); AWQ 9 of 181 on an L40: 5 to 9 % where others
-reach 55 % (improvement_pairs.json, accelmark W4A16 and nebius)."""
+_VECTOR: Mapping[int, tuple[int, float]] = {
+    # Compute capability → FP16 operations per clock and multiprocessor without tensor cores (CUDA C++ Programming
+    # Guide, arithmetic throughput: results per clock, times 2 for multiply-add), and the usual boost clock, Hz.
+    70: (256, 1.53e9),
+    75: (256, 1.59e9),
+    80: (512, 1.41e9),
+    86: (256, 1.70e9),
+    89: (256, 2.50e9),
+    90: (512, 1.83e9),
+    100: (512, 1.85e9),
+    120: (256, 2.40e9),
+}
+_PLAIN_SHARE = {"gptq": 0.66, "awq": 0.18}
+"""What GPTQ's (ExLlama) and AWQ's own kernels, which do without tensor cores, reach of that, in units of
+SpeedConstants.linear_peak. GPTQ with about 100 sequences: 29 of 78 TFLOP/s on an A100, 52 of 124 on an H100, 15 of 36
+on an RTX 3090, so 0.38 / 0.57; AWQ 9 of 91 on an L40 (improvement_pairs.json, accelmark W4A16 and nebius)."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +92,10 @@ class Deployment:
         attention_ranks: Data-parallel copies of the attention.
         engine_is_sglang: SGLang instead of vLLM.
         serial_cpu: vLLM's first engine (V0).
+        eager: CUDA graphs are off.
         prefill_apart: Prompts have steps of their own.
         receive_interval: SGLang's scheduler_recv_interval where it is stated.
-        plain_kernels: AWQ or GPTQ run in kernels of their own, not in Marlin's.
+        plain_kernels: "awq" or "gptq" where these run in kernels of their own, not in Marlin's; "" elsewhere.
     """
 
     card: ModelCard
@@ -92,9 +106,10 @@ class Deployment:
     attention_ranks: int = 1
     engine_is_sglang: bool = False
     serial_cpu: bool = False
+    eager: bool = False
     prefill_apart: bool = False
     receive_interval: int | None = None
-    plain_kernels: bool = False
+    plain_kernels: str = ""
 
 
 @lru_cache(maxsize=512)
@@ -121,6 +136,7 @@ def step_shape(deployment: Deployment) -> StepShape | Missing:
         link_bytes_per_second=link * _GIGA if several and link is not None else float("inf"),
         attention_flops_per_second=half,
         ranks=layout.tensor * deployment.attention_ranks,
+        hops=2 if _NO_PEERS in gpu.name else 1,
         older=gpu.compute_capability is None or gpu.compute_capability < _HOPPER,
         fast_link=gpu.interconnect is not Interconnect.PCIE,
         expert_parallel=layout.expert_groups > 1,
@@ -129,6 +145,7 @@ def step_shape(deployment: Deployment) -> StepShape | Missing:
         gemm_share=_gemm_share(gpu),
         sglang=deployment.engine_is_sglang,
         serial_cpu=deployment.serial_cpu,
+        eager=deployment.eager,
         prefill_apart=deployment.prefill_apart,
         receive_interval=deployment.receive_interval,
     )
@@ -179,11 +196,13 @@ def _group(deployment: Deployment, layer: Layer, entries: list[WeightEntry]) -> 
         linear_bytes=float(sum(entry.size_bytes for entry in linear)),
         linear_flops=sum(2.0 * entry.parameters for entry in linear),
         linear_flops_per_second=_mixed_peak(deployment, linear),
+        linear_widened=_widened(deployment, linear),
         expert_bytes=float(sum(entry.size_bytes for entry in experts)),
         experts=moe.experts if moe is not None else 0,
         top_k=moe.top_k if moe is not None else 0,
         expert_flops=sum(2.0 * entry.parameters * entry.active for entry in experts),
         expert_flops_per_second=_mixed_peak(deployment, experts),
+        expert_widened=_widened(deployment, experts),
         kernels=_kernels(layer, entries),
         reductions=_reductions(deployment, layer),
     )
@@ -198,8 +217,20 @@ def _mixed_peak(deployment: Deployment, entries: Iterable[WeightEntry]) -> float
 
 
 def _entry_peak(deployment: Deployment, entry: WeightEntry) -> float:
-    peak = _peak(deployment.gpu, entry.compute) or 1.0
-    return peak * _PLAIN_SHARE if deployment.plain_kernels and entry.scheme is not None else peak
+    peak, gpu = _peak(deployment.gpu, entry.compute) or 1.0, deployment.gpu
+    vector = _VECTOR.get(gpu.compute_capability or 0)
+    if not deployment.plain_kernels or entry.scheme is None or vector is None or gpu.multiprocessors is None:
+        return peak
+    per_clock, clock = vector
+    return gpu.multiprocessors * per_clock * clock * _PLAIN_SHARE[deployment.plain_kernels]
+
+
+def _widened(deployment: Deployment, entries: Iterable[WeightEntry]) -> float:
+    """Share of the operations on weights that are stored narrower than they are multiplied."""
+    parts = [(entry.parameters * entry.active, entry) for entry in entries]
+    total = sum(flops for flops, _ in parts)
+    wide = sum(flops for flops, entry in parts if entry.scheme is not None and entry.compute is not entry.weights)
+    return wide / total if total > 0 and not deployment.plain_kernels else 0.0
 
 
 def _reductions(deployment: Deployment, layer: Layer) -> int:

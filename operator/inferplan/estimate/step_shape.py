@@ -27,11 +27,13 @@ class LayerGroup:
         linear_bytes: Weights that a step reads whatever its tokens: projections, dense MLP, shared experts, router.
         linear_flops: Operations of these matrices per token.
         linear_flops_per_second: Peak of the GPU at the precision they are multiplied in.
+        linear_widened: Share of these operations on weights that are widened first: weight-only formats.
         expert_bytes: All routed experts that a GPU holds; 0 without experts.
         experts: Routed experts of the layer over all GPUs; 0 without experts.
         top_k: Experts that a token passes.
         expert_flops: Operations of the routed experts per token.
         expert_flops_per_second: Peak at the experts' precision.
+        expert_widened: As linear_widened.
         cache_bytes: Keys and values that a decoding sequence reads per token of its context.
         window: Tokens of context that the layer looks at, at most; infinite for full attention.
         index_bytes: A sparse attention's indexer reads this per token of context, whatever the window.
@@ -47,11 +49,13 @@ class LayerGroup:
     linear_bytes: float = 0.0
     linear_flops: float = 0.0
     linear_flops_per_second: float = 1.0
+    linear_widened: float = 0.0
     expert_bytes: float = 0.0
     experts: int = 0
     top_k: int = 0
     expert_flops: float = 0.0
     expert_flops_per_second: float = 1.0
+    expert_widened: float = 0.0
     cache_bytes: float = 0.0
     window: float = float("inf")
     index_bytes: float = 0.0
@@ -74,6 +78,7 @@ class StepShape:
         bytes_per_second: Memory bandwidth of the GPU.
         link_bytes_per_second: One way to the other GPUs; infinite with one GPU.
         ranks: GPUs that exchange data after each part of a layer.
+        hops: Copies that a message takes over PCIe: 2 where GPUs cannot reach each other's memory.
         fast_link: Whether the GPUs have a link of their own (NVLink, xGMI) and need not go over PCIe.
         attention_flops_per_second: Peak of the GPU in 16 bits, in which attention multiplies.
         older: The GPU has no asynchronous bulk copies (before Hopper, and AMD): kernels reach less of its bandwidth.
@@ -83,6 +88,7 @@ class StepShape:
         gemm_share: Share of the peak that large matrix products of this vendor reach, against NVIDIA's.
         sglang: The engine is SGLang.
         serial_cpu: The engine schedules on the CPU while the GPU waits (vLLM's first engine, V0).
+        eager: CUDA graphs are off: the CPU launches every kernel of every step.
         prefill_apart: Prompts are processed in steps of their own while decoding waits (SGLang), not mixed in.
         receive_interval: Decode steps between two looks for new requests (SGLang); None where it is not stated.
     """
@@ -94,6 +100,7 @@ class StepShape:
     link_bytes_per_second: float
     attention_flops_per_second: float
     ranks: int = 1
+    hops: int = 1
     fast_link: bool = True
     older: bool = False
     expert_parallel: bool = False
@@ -102,6 +109,7 @@ class StepShape:
     gemm_share: float = 1.0
     sglang: bool = False
     serial_cpu: bool = False
+    eager: bool = False
     prefill_apart: bool = False
     receive_interval: int | None = None
 

@@ -31,7 +31,8 @@ class StepTimer:
     def __init__(self, columns: StepColumns, constants: SpeedConstants) -> None:
         self._of, self._constants = columns, constants
         counts = constants.kernel_counts()
-        self._launches = (columns.group("kernels") * np.array(counts)).sum(axis=-1) * constants.kernel_seconds
+        launch = np.where(columns.beside("eager") > 0, constants.eager_kernel_seconds, constants.kernel_seconds)
+        self._launches = (columns.group("kernels") * np.array(counts)).sum(axis=-1) * launch
         speed = columns.of("bytes_per_second") * np.where(columns.of("older") > 0, constants.older_bandwidth, 1.0)
         self._speed = speed[:, None]
         self._weights = columns.group("linear_bytes") / (self._speed * constants.weights_bandwidth)
@@ -59,7 +60,12 @@ class StepTimer:
         k, of = self._constants, self._of
         flops = of.group("linear_flops") * tokens / of.beside("attention_ranks")
         peak = of.group("linear_flops_per_second") * k.linear_peak * of.beside("gemm_share")
-        return _larger(self._weights, flops / peak)
+        return _larger(self._weights, flops / (peak * self._widening("linear_widened")))
+
+    def _widening(self, share: str) -> Floats:
+        """What widening weights before each product leaves of the peak."""
+        slower: Floats = 1.0 - self._of.group(share) * (1.0 - self._constants.widened_peak)
+        return slower
 
     def _experts(self, tokens: Floats) -> Floats:
         k, of = self._constants, self._of
@@ -68,6 +74,7 @@ class StepTimer:
         touched = of.group("expert_bytes") * (1.0 - np.power(missed, tokens))
         memory = touched / (self._speed * k.experts_bandwidth)
         peak = of.group("expert_flops_per_second") * k.expert_peak * of.beside("gemm_share")
+        peak = peak * self._widening("expert_widened")
         return uneven * _larger(memory, of.group("expert_flops") * tokens / peak)
 
     def _caches(self, decode: Floats, context: Floats) -> Floats:
@@ -90,7 +97,9 @@ class StepTimer:
         """
         k, of = self._constants, self._of
         others = of.beside("ranks") - 1.0
-        latency = np.where(of.beside("fast_link") > 0, k.reduction_seconds, k.slow_reduction_seconds * others)
+        latency = np.where(
+            of.beside("fast_link") > 0, k.reduction_seconds, k.slow_reduction_seconds * others * of.beside("hops")
+        )
         carried = tokens / of.beside("attention_ranks") * of.beside("hidden_bytes") * 2.0 * others / (others + 1.0)
         return of.group("reductions") * (latency + carried / (of.beside("link_bytes_per_second") * k.link_share))
 

@@ -136,4 +136,4 @@ def test_speculation_is_held_as_it_was_measured() -> None:
     assert not isinstance(told, Missing)
     assert isinstance(told.itl_milliseconds, Interval)
     assert told.itl_milliseconds.expected == pytest.approx(0.5 * itl(None, 32.0), rel=0.06)
-    assert any("as they were measured" in sentence for sentence in told.assumptions)
+    assert any("it was measured with" in sentence for sentence in told.assumptions)
