@@ -8,7 +8,7 @@ from inferplan.api.reasons import Reason
 from inferplan.cli.documents import Document
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.estimate_document import Answer
-from inferplan.cli.estimate_fit import doubt, no_speed
+from inferplan.cli.estimate_fit import cache_tokens, doubt, no_speed
 from inferplan.cli.estimate_load import Flags, load_of
 from inferplan.cli.estimate_spec import strict
 from inferplan.cli.inputs import Inputs, inputs_of
@@ -22,7 +22,6 @@ from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.port import EstimateInput, Estimator
-from inferplan.estimate.question import attention_ranks
 from inferplan.estimate.result import Performance
 from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
 
@@ -152,17 +151,9 @@ def _performance(
         return seen.model
     if isinstance(load, Missing):
         return load
-    refused = no_speed(seen.config, memory, load)
-    if refused is not None:
-        return refused
-    situation = EstimateInput(seen.config, seen.accelerator, seen.model, _cache_tokens(seen.config, memory))
-    return asked.estimator.performance(situation, load)
-
-
-def _cache_tokens(config: ServingConfig, memory: MemoryEstimate | Missing) -> float | None:
-    """Tokens in the caches of all data-parallel ranks; what is printed is that of one, as its log has it."""
-    tokens = None if isinstance(memory, Missing) else memory.kv_cache_tokens
-    return None if tokens is None or isinstance(tokens, Missing) else tokens.expected * attention_ranks(config)
+    tokens = cache_tokens(seen.config, memory, load)
+    situation = EstimateInput(seen.config, seen.accelerator, seen.model, tokens)
+    return no_speed(situation, memory, load) or asked.estimator.performance(situation, load)
 
 
 def _field(missing: Missing, inputs: Inputs) -> str:

@@ -3,13 +3,31 @@
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.domain.units import MIB
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import MemoryEstimate
+from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.question import attention_ranks
 
 
-def no_speed(config: ServingConfig, memory: MemoryEstimate | Missing, load: Load) -> Missing | None:
+def no_speed(situation: EstimateInput, memory: MemoryEstimate | Missing, load: Load) -> Missing | None:
     """Why the server would not serve the load at all; None where it does, or may."""
-    return _too_long(config, load) or _does_not_start(config, memory, load)
+    refused = _too_long(situation.config, load)
+    if refused is not None or isinstance(memory, Missing) or memory.fits or _may_start(situation, memory, load):
+        return refused
+    return Missing(Reason.DOES_NOT_FIT, memory.why_not or "the engine would not start")
+
+
+def cache_tokens(config: ServingConfig, memory: MemoryEstimate | Missing, load: Load) -> float | None:
+    """Tokens in the caches of all data-parallel ranks, None where that is not known.
+
+    The estimate's own is that of one rank, as its log has it. A cache that does not hold one of the load's requests
+    is not that of a server which serves them.
+    """
+    tokens = None if isinstance(memory, Missing) else memory.kv_cache_tokens
+    if tokens is None or isinstance(tokens, Missing) or tokens.expected < _length(load):
+        return None
+    return tokens.expected * attention_ranks(config)
 
 
 def doubt(memory: MemoryEstimate | Missing) -> tuple[str, ...]:
@@ -24,29 +42,37 @@ def doubt(memory: MemoryEstimate | Missing) -> tuple[str, ...]:
 
 def _too_long(config: ServingConfig, load: Load) -> Missing | None:
     """An engine refuses requests longer than the max_model_len that somebody set."""
-    length, longest = load.input_tokens + load.output_tokens, config.integer("max_model_len")
-    if longest is None or not _is_stated(config) or length <= longest:
+    longest = config.integer("max_model_len")
+    if longest is None or not _is_stated(config, "max_model_len") or _length(load) <= longest:
         return None
     why = f"a request of {load.input_tokens:,.0f} + {load.output_tokens:,.0f} tokens is longer than max_model_len"
     return Missing(Reason.DOES_NOT_FIT, f"{why} {longest:,}, so the engine refuses it")
 
 
-def _does_not_start(config: ServingConfig, memory: MemoryEstimate | Missing, load: Load) -> Missing | None:
-    """Nothing starts that does not fit at the favourable end of the interval either.
+def _may_start(situation: EstimateInput, memory: MemoryEstimate, load: Load) -> bool:
+    """Whether something that does not fit as it stands may be what runs in earnest.
 
-    A max_model_len that nobody stated is the model's own, and too long for many GPUs: what is started in earnest
-    has a shorter one, so that the load's own length has to fit.
+    Limits that nobody stated are the release's, and are often not what runs: the model's own length is too long for
+    many GPUs, the engine's share of the memory too small for the largest models. The load's own requests have to
+    fit, or the weights into the whole GPU. What is stated may be off by the interval.
     """
-    if isinstance(memory, Missing) or memory.fits:
-        return None
-    tokens, requests = memory.kv_cache_tokens, memory.max_concurrency
-    if _is_stated(config):
-        may_start = not isinstance(requests, Missing) and requests.high >= 1
-    else:
-        may_start = not isinstance(tokens, Missing) and tokens.high >= load.input_tokens + load.output_tokens
-    return None if may_start else Missing(Reason.DOES_NOT_FIT, memory.why_not or "the engine would not start")
+    config, tokens, requests = situation.config, memory.kv_cache_tokens, memory.max_concurrency
+    whole = (situation.accelerator.usable_mib or 0) * MIB
+    if (
+        not _is_stated(config, "gpu_memory_utilization")
+        and memory.total_bytes < whole
+        and not memory.kv_cache_bytes.high
+    ):
+        return True
+    if _is_stated(config, "max_model_len"):
+        return not isinstance(requests, Missing) and requests.high >= 1
+    return not isinstance(tokens, Missing) and tokens.high >= _length(load)
 
 
-def _is_stated(config: ServingConfig) -> bool:
-    setting = config.settings.get("max_model_len")
+def _length(load: Load) -> float:
+    return load.input_tokens + load.output_tokens
+
+
+def _is_stated(config: ServingConfig, key: str) -> bool:
+    setting = config.settings.get(key)
     return setting is not None and setting.origin is not Origin.VERSION_DEFAULT
