@@ -32,14 +32,10 @@ import yaml
 from inferplan.api.instance import InstanceSpec
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import Origin, ServingConfig, Setting
+from inferplan.estimate.candidates import Candidates as Limits
+from inferplan.estimate.candidates import evaluate
 from inferplan.estimate.load import Load
-from inferplan.estimate.memory_estimate import memory_model
-from inferplan.estimate.memory_limits import Limits as MemoryLimits
 from inferplan.estimate.port import EstimateInput
-from inferplan.estimate.question import question
-from inferplan.estimate.service import Limits, Loads, Service
-from inferplan.estimate.speed_constants import shipped
-from inferplan.estimate.step_shape import StepColumns
 from inferplan.observe.assemble import Sources, assemble
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -129,14 +125,13 @@ class Candidates:
         seen = assemble(Sources(spec=InstanceSpec.from_kube(content["spec"]))).observation
         if isinstance(seen.model, Missing):
             raise SystemExit(seen.model.reason)
-        self.card, self.accelerator, self.load = seen.model, seen.accelerator, Loads([Load(64, None, 2000, 400)])
+        self.card, self.accelerator, self.load = seen.model, seen.accelerator, Load(64, None, 2000, 400)
         self.configs = [
             seen.config.with_settings({"tensor_parallel_size": chosen(ranks), "kv_cache_dtype": chosen(cache)})
             for ranks, cache in product((1, 2), ("auto", "fp8"))
         ]
         grid = np.meshgrid(SHARES, SEQUENCES, TOKENS, indexing="ij")
         self.shares, self.sequences, self.tokens = (axis.ravel() for axis in grid)
-        self.constants = shipped().constants
 
     def evaluate(self) -> tuple[int, float]:
         """How many of the candidates start, and the highest throughput of those, output tokens per second."""
@@ -144,19 +139,13 @@ class Candidates:
         return sum(count for count, _ in found), max(best for _, best in found)
 
     def _under(self, config: ServingConfig) -> tuple[int, float]:
-        sized = memory_model(config, self.accelerator, self.card)
-        asked = question(EstimateInput(config, self.accelerator, self.card))
-        if isinstance(sized, Missing) or isinstance(asked, Missing):
-            raise SystemExit(f"the candidates cannot be estimated: {sized} {asked}")
         context = np.full_like(self.sequences, config.integer("max_model_len") or 0)
-        plans = sized.model.plans(MemoryLimits(self.shares, self.sequences, self.tokens, context))
-        if isinstance(plans, Missing):
-            raise SystemExit(plans.reason)
-        limits = Limits(self.sequences.astype(float), self.tokens.astype(float), plans.tokens.astype(float))
-        flow = Service(StepColumns([asked.shape]), self.constants).under(self.load, limits)
-        starts = plans.holds_request
-        rates = np.where(starts, flow.requests_per_second * 400, 0.0)
-        return int(starts.sum()), float(rates.max())
+        situation = EstimateInput(config, self.accelerator, self.card)
+        found = evaluate(situation, self.load, Limits(self.shares, self.sequences, self.tokens, context))
+        if isinstance(found, Missing):
+            raise SystemExit(f"the candidates cannot be estimated: {found.reason}")
+        rates = np.where(found.starts, found.flow.requests_per_second * self.load.output_tokens, 0.0)
+        return int(found.starts.sum()), float(rates.max())
 
 
 def chosen(value: int | str) -> Setting:

@@ -1,0 +1,80 @@
+"""Many candidates at once say what each says alone, and better limits are never worse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.support.build import a
+
+from inferplan.domain.hardware import Accelerator, from_catalogue
+from inferplan.domain.measurement import Missing
+from inferplan.domain.serving import SettingValue
+from inferplan.estimate.calibration import Calibration
+from inferplan.estimate.candidates import Candidates, Evaluated, Learned, evaluate
+from inferplan.estimate.load import Load
+from inferplan.estimate.memory_estimate import estimate_memory
+from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.result import Interval
+from inferplan.estimate.speed import StepTimeEstimator
+from inferplan.estimate.speed_constants import Multipliers, SpeedFit, shipped
+
+LOAD = Load(128.0, None, 2000.0, 300.0)
+FIT = SpeedFit(shipped().constants, shipped().spreads)  # nothing measured elsewhere
+
+
+def situation(**settings: SettingValue) -> EstimateInput:
+    base: dict[str, SettingValue] = {"tensor_parallel_size": 1, "max_model_len": 8192}
+    return EstimateInput(a.config(**(base | settings)), from_catalogue("NVIDIA-L40S", 1), a.model())
+
+
+def limits(*entries: tuple[float, int, int]) -> Candidates:
+    share, sequences, tokens = (np.array(values) for values in zip(*entries, strict=True))
+    return Candidates(share, sequences, tokens, np.full(len(entries), 8192))
+
+
+def evaluated(entries: Candidates, learned: Learned | None = None, **settings: SettingValue) -> Evaluated:
+    found = evaluate(situation(**settings), LOAD, entries, learned)
+    assert isinstance(found, Evaluated)
+    return found
+
+
+@pytest.mark.parametrize("entry", [(0.9, 64, 2048), (0.85, 256, 8192), (0.95, 16, 512)])
+def test_each_candidate_says_what_it_says_alone(entry: tuple[float, int, int]) -> None:
+    share, sequences, tokens = entry
+    found = evaluated(limits((0.7, 8, 1024), entry))
+    own = situation(gpu_memory_utilization=share, max_batch_size=sequences, max_num_batched_tokens=tokens)
+    memory = estimate_memory(own.config, own.accelerator, own.model)
+    assert not isinstance(memory, Missing)
+    assert isinstance(memory.kv_cache_tokens, Interval)
+    assert found.cache_tokens[1] == memory.kv_cache_tokens.expected
+    told = StepTimeEstimator(FIT).performance(replace(own, cache_tokens=float(found.cache_tokens[1])), LOAD)
+    assert not isinstance(told, Missing)
+    assert isinstance(told.itl_milliseconds, Interval)
+    assert found.flow.itl_seconds[1] * 1e3 == pytest.approx(told.itl_milliseconds.expected)
+
+
+def test_more_memory_is_never_worse() -> None:
+    found = evaluated(limits(*((share, 128, 2048) for share in (0.6, 0.7, 0.8, 0.9))))
+    assert sorted(found.cache_tokens) == list(found.cache_tokens)
+    assert sorted(found.flow.requests_per_second) == list(found.flow.requests_per_second)
+
+
+def test_what_does_not_fit_does_not_start() -> None:
+    found = evaluated(limits((0.3, 128, 2048), (0.9, 128, 2048)))
+    assert found.starts.tolist() == [False, True]
+
+
+def test_what_was_learned_counts() -> None:
+    slower = Learned(FIT, Calibration(Multipliers(1.5, 1.5, 1.5, 1.5), 3))
+    plain, learned = evaluated(limits((0.9, 64, 2048)), Learned(FIT)), evaluated(limits((0.9, 64, 2048)), slower)
+    assert learned.flow.itl_seconds[0] == pytest.approx(1.5 * plain.flow.itl_seconds[0], rel=0.02)
+
+
+@pytest.mark.parametrize("settings", [{"speculative_config": '{"method": "ngram"}'}, {"quantization": "unheard of"}])
+def test_what_cannot_be_told_is_refused(settings: dict[str, SettingValue]) -> None:
+    assert isinstance(evaluate(situation(**settings), LOAD, limits((0.9, 64, 2048))), Missing)
+
+
+def test_an_unknown_gpu_is_refused() -> None:
+    unknown = replace(situation(), accelerator=Accelerator("Nobody's GPU", 1))
+    assert isinstance(evaluate(unknown, LOAD, limits((0.9, 64, 2048))), Missing)
