@@ -7,7 +7,7 @@ from typing import Any
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard, Tower
-from inferplan.domain.model_reading.abbreviated import family_without_name, with_layer_types
+from inferplan.domain.model_reading.abbreviated import family_without_name, with_global_heads, with_layer_types
 from inferplan.domain.model_reading.families import Family, family_of, wraps_another
 from inferplan.domain.model_reading.fields import Fields, short
 from inferplan.domain.model_reading.parts import MTP_KEYS, hidden_size
@@ -54,7 +54,9 @@ def _identified(whole: Fields) -> _Reading:
     Raises:
         ValueError: The architecture is not known, or a field contradicts another.
     """
-    decoder, notes = with_layer_types(_decoder(whole))
+    widened, about_heads = with_global_heads(_decoder(whole))
+    decoder, about_order = with_layer_types(widened)
+    notes = (*about_heads, *about_order)
     name = _architecture(whole)
     if name is not None and wraps_another(name):
         inner = _architecture(decoder)

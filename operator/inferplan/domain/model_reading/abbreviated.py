@@ -103,6 +103,19 @@ def with_layer_types(config: Fields) -> tuple[Fields, tuple[str, ...]]:
     return replace(config, values={**config.values, **spread}), (note,)
 
 
+def with_global_heads(config: Fields) -> tuple[Fields, tuple[str, ...]]:
+    """A shortened Gemma 4's KV heads of its global layers, where keys are values: a quarter of the others'.
+
+    google/gemma-4-26B-A4B has 2 and 8, nvidia/Gemma-4-31B-IT-NVFP4 4 and 16 (bundled catalogue).
+    """
+    shortened = config.has("layer_type_counts") and config.has("global_head_dim") and config.flag("attention_k_eq_v")
+    if not shortened or config.has("num_global_key_value_heads"):
+        return config, ()
+    quarter = max(1, config.count("num_key_value_heads") // 4)
+    note = f"num_global_key_value_heads is not given: {quarter} are assumed, a quarter of num_key_value_heads"
+    return replace(config, values={**config.values, "num_global_key_value_heads": quarter}), (note,)
+
+
 def _spread(numbers: Mapping[str, int]) -> list[str]:
     rare, common = (*sorted(numbers, key=lambda kind: (numbers[kind], kind)), "")[:2]
     total, few = sum(numbers.values()), numbers[rare]
