@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from inferplan.api.plan import MemoryBudget, MemoryState, MemoryTerm
-from inferplan.api.values import ConfigChange
+from inferplan.api.values import ConfigChange, Source
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.memory_observed import Sizes, sizes
+from inferplan.estimate.memory_terms import KV_CACHE
 
 _GROWING = frozenset(
     {"max_batch_size", "max_num_batched_tokens", "max_model_len", "max_cudagraph_capture_size", "block_size"}
@@ -45,7 +46,7 @@ def memory_budget(observation: Observation, after: ServingConfig) -> MemoryBudge
     sized = sizes(observation, after)
     if isinstance(sized, Missing):
         return None
-    before, then = _state(sized.before), _state(sized.after)
+    before, then = _state(sized.before, seen=Source.MEASURED_HERE), _state(sized.after, seen=Source.CALIBRATED_HERE)
     return None if before is None or then is None else MemoryBudget(before=before, after=then)
 
 
@@ -102,12 +103,23 @@ def _does_not_hold(sized: Sizes, observation: Observation, after: ServingConfig)
     return f"the KV cache would hold {holds}, one request of max_model_len may not fit ({then.low:.2f} of it do)"
 
 
-def _state(estimate: MemoryEstimate) -> MemoryState | None:
-    """The estimate as a plan prints it; None where the cache's tokens are not known."""
+def _state(estimate: MemoryEstimate, *, seen: Source) -> MemoryState | None:
+    """The estimate as a plan prints it; None where the cache's tokens are not known.
+
+    Args:
+        estimate: The estimate.
+        seen: What the cache's size rests on where the instance's own was measured.
+    """
     if isinstance(estimate.kv_cache_tokens, Missing):
         return None
     terms = tuple(
-        MemoryTerm(name=term.name, bytes=term.bytes, source=term.source, basis=term.basis) for term in estimate.terms
+        MemoryTerm(
+            name=term.name,
+            bytes=term.bytes,
+            source=seen if term.name == KV_CACHE and term.source is Source.CALIBRATED_HERE else term.source,
+            basis=term.basis,
+        )
+        for term in estimate.terms
     )
     tokens = int(estimate.kv_cache_tokens.expected)
     return MemoryState(terms=terms, total_bytes=estimate.total_bytes, kv_cache_tokens=tokens)

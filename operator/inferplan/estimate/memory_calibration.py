@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.estimate.memory_limits import Limits
-from inferplan.estimate.memory_model import MemoryModel
+from inferplan.estimate.memory_model import MemoryModel, in_gib
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Seen:
     concurrency: float | None = None
 
 
-_FURTHEST = 2.5
-"""A cache that differs by more from the model's is another engine's, or the model is wrong: nothing is learned."""
+_MOST_GIVEN = 0.1
+"""Share of the GPU's memory by which a cache may be larger than the arithmetic leaves it. Beyond, the model is another
+one, or the metric is of something else: nothing is learned. A smaller cache may be, whatever holds the rest."""
 
 
 def measured_overhead(model: MemoryModel, limits: Limits, seen: Seen) -> MeasuredOverhead | Missing:
@@ -48,10 +49,11 @@ def measured_overhead(model: MemoryModel, limits: Limits, seen: Seen) -> Measure
     if isinstance(kv_bytes, Missing):
         return kv_bytes
     expected = float(model.kv_bytes(limits))
-    if kv_bytes <= 0 or not expected / _FURTHEST <= kv_bytes <= expected * _FURTHEST:
-        why = f"the cache holds {kv_bytes / 2**30:.2f} GiB, the arithmetic {expected / 2**30:.2f} GiB: they contradict"
+    difference = expected - kv_bytes
+    if kv_bytes <= 0 or difference < -_MOST_GIVEN * model.usable.size_bytes:
+        why = f"the cache holds {in_gib(kv_bytes)}, the arithmetic leaves it {in_gib(expected)}: they contradict"
         return Missing(Reason.MEMORY_UNPROVEN, why)
-    return MeasuredOverhead(expected - kv_bytes, kv_bytes)
+    return MeasuredOverhead(difference, kv_bytes)
 
 
 def _seen_bytes(model: MemoryModel, limits: Limits, seen: Seen) -> float | Missing:
@@ -70,4 +72,4 @@ def _seen_bytes(model: MemoryModel, limits: Limits, seen: Seen) -> float | Missi
         return Missing(Reason.METRICS_MISSING, "nothing was seen of the cache")
     if own <= 0:
         return Missing(Reason.MEMORY_UNPROVEN, "the arithmetic leaves no cache to compare with")
-    return told / own * float(plans.num_blocks) * model.cache.block_bytes
+    return (told / own * float(plans.num_blocks) + 0.5) * model.cache.block_bytes  # what is left of a block is not told

@@ -32,7 +32,7 @@ from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.memory_observed import sizes
 from inferplan.estimate.memory_terms import WEIGHTS
 from inferplan.estimate.result import Interval
-from inferplan.estimate.running import fixing_key, running_bits
+from inferplan.estimate.running import fixing_key, is_single_engine, running_bits
 from inferplan.optimizers.base import cannot_judge, load_is_measured
 
 ONLINE_FP8_SINCE = VersionNumber((0, 20, 2))
@@ -145,6 +145,8 @@ def _fp8_proposal(name: OptimizerName, observation: Observation, tokens: Measure
     fixed = fixing_key(config)
     if fixed is not None:
         return Abstention(name, Reason.ALREADY_SET, f"{fixed} fixes the KV cache: smaller weights would not enlarge it")
+    if not is_single_engine(config) or config.text("kv_cache_dtype") is None:
+        return Abstention(name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is unknown, or not sized")
     sized = sizes(observation, config.with_settings({"quantization": Setting(_ONLINE_FP8, Origin.ARGUMENT)}))
     if isinstance(sized, Missing):
         return Abstention(name, sized.code, f"what smaller weights free is not known: {sized.reason}")

@@ -5,7 +5,7 @@ from tests.support.build import a, an
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
-from inferplan.api.values import Confidence, ImpactLevel
+from inferplan.api.values import Confidence, ImpactLevel, Source
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.drift import Drift, DriftFinding, Mend, Severity, VersionSource
 from inferplan.domain.observation import Metrics, Observation
@@ -91,7 +91,11 @@ def test_an_instance_without_metrics_is_told_of_refused_arguments_too() -> None:
     drift = Drift((GONE,), "0.33.0", exact=True, source=VersionSource.IMAGE)
     unmeasured = plan(an.observation(metrics=Metrics(), drift=drift), Policy()).decision
     assert unmeasured.priority_order == ("version_0",)
-    assert unmeasured.memory_budget is None
+    assert unmeasured.memory_budget is not None  # the model is known: arithmetic alone, and it says so
+    assert {term.source for term in unmeasured.memory_budget.before.terms} <= {
+        Source.ROOFLINE,
+        Source.MEASURED_ELSEWHERE,
+    }
 
 
 def test_a_forbidden_change_is_listed_as_rejected() -> None:
