@@ -70,6 +70,6 @@ def _seen_bytes(model: MemoryModel, limits: Limits, seen: Seen) -> float | Missi
         told, own = seen.tokens, float(plans.tokens)
     if told is None:
         return Missing(Reason.METRICS_MISSING, "nothing was seen of the cache")
-    if own <= 0:
-        return Missing(Reason.MEMORY_UNPROVEN, "the arithmetic leaves no cache to compare with")
+    if own <= 0 or told <= 0:
+        return Missing(Reason.MEMORY_UNPROVEN, "there is no cache to compare, by arithmetic or by measurement")
     return (told / own * float(plans.num_blocks) + 0.5) * model.cache.block_bytes  # what is left of a block is not told

@@ -17,12 +17,13 @@ GRAPH_BYTES_PER_LAYER: Span = (110 * 1024, 240 * 1024, 520 * 1024)
 """Per graph and decoder layer. Qwen3-8B's estimate of 0.52 GiB is 86 graphs x 36 layers x 176 KiB (vLLM 0.21,
 kv-lmcache-3430); graphs of 0.8 to 0.11 took 241 to 837 KiB (kernels of quantized layers most)."""
 
-_PER_MULTIPROCESSOR: Span = (0.5 * MIB, 1.05 * MIB, 1.5 * MIB)
+_PER_MULTIPROCESSOR: Span = (0.5 * MIB, 1.01 * MIB, 1.5 * MIB)
 """Local memory of loaded kernels is reserved per multiprocessor: 0.03 to 0.05 GiB on a T4 (40 of them), 0.03 on an RTX
 4060 (24), 0.09 and 0.10 on A100s (108), 0.10 on an RTX 3090 (82), 0.13 on an H100 (132)."""
+_USUAL_MULTIPROCESSORS = {75: 40, 80: 108, 86: 84, 89: 128, 90: 132, 100: 148, 103: 148, 120: 170}
 _UNKNOWN_MULTIPROCESSORS = 100
-_MULTICAST: Span = (0.15 * GIB, 0.42 * GIB, 0.75 * GIB)
-_RANKS: Span = (0.02 * GIB, 0.08 * GIB, 0.30 * GIB)
+_MULTICAST: Span = (0.15 * GIB, 0.41 * GIB, 0.75 * GIB)
+_RANKS: Span = (0.02 * GIB, 0.10 * GIB, 0.30 * GIB)
 _AMD: Span = (0.2 * GIB, 0.9 * GIB, 2.2 * GIB)
 _CONTEXT: Span = (0.15 * GIB, 0.28 * GIB, 0.50 * GIB)
 _GRAPHS_PROFILED: Span = (0.0, 0.08 * GIB, 0.35 * GIB)
@@ -41,7 +42,7 @@ class Process:
         legacy: Whether V0 runs.
         graphs: Whether CUDA graphs are captured.
         ranks: GPUs that share the model.
-        linked: Whether they talk over NVLink.
+        linked: Whether they talk, or may talk, over NVLink.
         capability: Compute capability times 10, None where it is not known.
         multiprocessors: Of the GPU, None where it is not known.
         amd: Whether it is AMD's.
@@ -67,7 +68,7 @@ def non_torch_bytes(process: Process) -> Span:
     """
     if process.amd:
         return _AMD
-    count = process.multiprocessors or _UNKNOWN_MULTIPROCESSORS
+    count = usual_multiprocessors(process.multiprocessors, process.capability)
     spans = [(count * _PER_MULTIPROCESSOR[0], count * _PER_MULTIPROCESSOR[1], count * _PER_MULTIPROCESSOR[2])]
     if process.ranks > 1:
         multicast = process.linked and (process.capability is None or process.capability >= _HOPPER)
@@ -77,6 +78,13 @@ def non_torch_bytes(process: Process) -> Span:
     if process.graphs and process.release >= _GRAPHS_PROFILED_SINCE:
         spans.append(_GRAPHS_PROFILED)
     return _sum(spans)
+
+
+def usual_multiprocessors(known: int | None, capability: int | None) -> int:
+    """Multiprocessors of a GPU, or those of the usual one of its generation: T4, A100, A10, RTX 4090, H100, B200 and so on."""
+    if known is not None:
+        return known
+    return _USUAL_MULTIPROCESSORS.get(capability or 0, _UNKNOWN_MULTIPROCESSORS)
 
 
 def _counts_context(process: Process) -> bool:
@@ -106,6 +114,6 @@ def activation_width(peak: float, sampler: float, *, experts: bool, less: float 
         less: What the peak would be lower by with another sampler.
     """
     if sampler >= peak:
-        return max(less, 0.01 * peak + 16 * MIB), 0.02 * peak + 32 * MIB
+        return less + 0.01 * peak + 16 * MIB, 0.02 * peak + 32 * MIB
     below, above = (0.5, 0.6) if experts else (0.3, 0.25)
     return max(0.0, min(below * peak, peak - 0.9 * sampler)), above * peak

@@ -215,7 +215,7 @@ def _process(case: _Case) -> Process:
         legacy=case.legacy,
         graphs=case.config.flag("enforce_eager") is not True,
         ranks=case.layout.tensor * case.layout.pipeline,
-        linked=gpu is not None and gpu.interconnect is Interconnect.NVLINK,
+        linked=gpu is not None and gpu.interconnect is not Interconnect.PCIE,
         capability=case.accelerator.compute_capability,
         multiprocessors=None if gpu is None else gpu.multiprocessors,
         amd=gpu is not None and gpu.vendor is Vendor.AMD,

@@ -55,17 +55,18 @@ def test_decode_steps_have_whole_graphs_beside_the_piecewise_ones() -> None:
 @pytest.mark.parametrize(
     ("changes", "least", "most"),
     [
-        ({}, 0.13, 0.14),  # 132 x 1.05 MiB; logs of H100s say 0.13 and 0.14
+        ({}, 0.13, 0.14),  # 132 x 1.01 MiB; logs of H100s say 0.13 and 0.14
         ({"multiprocessors": 40, "capability": 75}, 0.03, 0.05),  # a T4's: 0.03 and 0.05
         ({"ranks": 2}, 0.54, 0.56),  # two H100s: 0.54
-        ({"ranks": 2, "capability": 80, "multiprocessors": 108}, 0.15, 0.20),  # two A100s: 0.15
+        ({"ranks": 2, "capability": 80, "multiprocessors": 108}, 0.15, 0.21),  # two A100s: 0.15
         ({"ranks": 8, "capability": 89, "multiprocessors": 142, "linked": False}, 0.20, 0.24),  # eight L40S: 0.21
         ({"release": (0, 6, 4), "legacy": True, "capability": 86, "multiprocessors": 82}, 0.34, 0.37),  # 0.35
         ({"release": (0, 8, 5)}, 0.41, 0.42),  # V1 counted the CUDA context as well
         ({"release": (0, 8, 5), "legacy": True}, 0.13, 0.14),
         ({"release": (0, 19, 1), "graphs": True}, 0.21, 0.22),
         ({"amd": True}, 0.9, 0.9),
-        ({"multiprocessors": None}, 0.10, 0.11),
+        ({"multiprocessors": None, "capability": None}, 0.10, 0.11),
+        ({"multiprocessors": None}, 0.13, 0.14),
     ],
 )
 def test_memory_beside_torch_is_that_of_logs(changes: dict[str, Any], least: float, most: float) -> None:
@@ -78,7 +79,7 @@ def test_the_samplers_share_is_surer_than_the_layers() -> None:
     sure = activation_width(1e9, 1e9, experts=False)
     open_ended = activation_width(1e9, 0.5e9, experts=False)
     assert sum(sure) < sum(open_ended) < sum(activation_width(1e9, 0.5e9, experts=True))
-    assert activation_width(1e9, 1e9, experts=False, less=6e8)[0] == 6e8
+    assert activation_width(1e9, 1e9, experts=False, less=6e8)[0] > 6e8
 
 
 def test_lora_slots_take_inputs_and_outputs_of_every_matrix() -> None:
