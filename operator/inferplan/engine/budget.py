@@ -44,7 +44,7 @@ def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> Ser
 def memory_budget(observation: Observation, after: ServingConfig) -> MemoryBudget | None:
     """The budget before and after; None where a term has no basis, or arithmetic and measurement contradict."""
     sized = sizes(observation, after)
-    if isinstance(sized, Missing):
+    if isinstance(sized, Missing) or not sized.totals_known:
         return None
     before, then = _state(sized.before, seen=Source.MEASURED_HERE), _state(sized.after, seen=Source.CALIBRATED_HERE)
     return None if before is None or then is None else MemoryBudget(before=before, after=then)

@@ -1,6 +1,7 @@
 """The memory of an instance that was looked at, calibrated by its own KV cache where that was measured. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
@@ -8,7 +9,7 @@ from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
-from inferplan.domain.serving import ServingConfig
+from inferplan.domain.serving import Origin, ServingConfig, Setting
 from inferplan.estimate.kv_config import cache_settings
 from inferplan.estimate.kv_sglang import pool_structure
 from inferplan.estimate.kv_sglang_config import pool_settings
@@ -17,6 +18,9 @@ from inferplan.estimate.memory_calibration import MeasuredOverhead, Seen
 from inferplan.estimate.memory_estimate import MemoryEstimate, calibrate_memory, estimate_memory
 from inferplan.estimate.running import fixing_key, is_single_engine
 
+_SHARE = "gpu_memory_utilization"
+_STAND_IN_MIB = 2**20  # 1 TiB holds every model
+_STAND_INS = {_SHARE: Setting(1.0, Origin.VERSION_DEFAULT), "quantization": Setting("none", Origin.VERSION_DEFAULT)}
 _LENGTH, _TOKENS = 8192, 2048
 _BLOCKS = 2**20
 """Enough that rounding to whole blocks does not show."""
@@ -29,33 +33,45 @@ class Sizes:
     Attributes:
         before: As it runs.
         after: As it would run.
+        totals_known: Whether the GPU's memory is known; else only the caches mean anything, and their difference.
     """
 
     before: MemoryEstimate
     after: MemoryEstimate
-
-
-def observed_overhead(observation: Observation) -> MeasuredOverhead | Missing | None:
-    """What the instance's own cache says of the arithmetic; None where it was not measured, or says nothing.
-
-    A cache that settings fix says nothing of what is left; of several data-parallel ranks the metric may be the sum.
-    """
-    tokens, model = observation.metrics.kv_cache_tokens, observation.model
-    config = observation.config
-    silent = fixing_key(config) is not None or not is_single_engine(config)
-    if isinstance(tokens, Missing) or isinstance(model, Missing) or silent:
-        return None
-    return calibrate_memory(config, observation.accelerator, model, Seen(tokens=tokens.value))
+    totals_known: bool = True
 
 
 def sizes(observation: Observation, after: ServingConfig) -> Sizes | Missing:
-    """Memory before and after; why not where a part cannot be sized, or measurement and arithmetic contradict."""
-    model, unknown = observation.model, _unknown_setting(observation)
+    """Memory before and after; why not where a part cannot be sized, or measurement and arithmetic contradict.
+
+    A measured cache makes up for what is not known and does not change: the GPU, the engine's share, the format of the
+    weights. What stands in for them is then the same before and after, and only the totals mean nothing.
+    """
+    model, config = observation.model, observation.config
     if isinstance(model, Missing):
         return model
-    if unknown is not None:
-        return Missing(Reason.SETTING_UNKNOWN, f"{unknown} is not known")
-    overhead = observed_overhead(observation)
+    unknown = _unknown_settings(observation)
+    hidden = [key for key in unknown if key in _STAND_INS and after.value(key) is None]
+    no_gpu = observation.accelerator.usable_mib is None
+    if not (hidden or no_gpu):
+        return _missing(unknown) or _sized(observation, model, after)
+    if not _tells_what_is_left(observation) or (no_gpu and config.value(_SHARE) != after.value(_SHARE)):
+        return _missing(unknown) or Missing(Reason.ACCELERATOR_UNKNOWN, "the memory of the GPU is not known")
+    refused = _missing([key for key in unknown if key not in hidden])
+    if refused is not None:
+        return refused
+    gpu = replace(observation.accelerator, memory_mib=_STAND_IN_MIB) if no_gpu else observation.accelerator
+    stood_in = replace(observation, config=config.with_defaults(_STAND_INS), accelerator=gpu)
+    found = _sized(stood_in, model, after.with_defaults(_STAND_INS))
+    return found if isinstance(found, Missing) else replace(found, totals_known=False)
+
+
+def _missing(unknown: Sequence[str]) -> Missing | None:
+    return Missing(Reason.SETTING_UNKNOWN, f"{unknown[0]} is not known") if unknown else None
+
+
+def _sized(observation: Observation, model: ModelCard, after: ServingConfig) -> Sizes | Missing:
+    overhead = _observed_overhead(observation, model)
     if isinstance(overhead, Missing):
         return overhead
     before = estimate_memory(observation.config, observation.accelerator, model, overhead)
@@ -65,15 +81,32 @@ def sizes(observation: Observation, after: ServingConfig) -> Sizes | Missing:
     return then if isinstance(then, Missing) else Sizes(before, then)
 
 
-def _unknown_setting(observation: Observation) -> str | None:
-    """The first setting that sizes memory and is not known; of a live engine nothing is assumed."""
+def _observed_overhead(observation: Observation, model: ModelCard) -> MeasuredOverhead | Missing | None:
+    """What the instance's own cache says of the arithmetic; None where it was not measured, or says nothing."""
+    tokens = observation.metrics.kv_cache_tokens
+    if isinstance(tokens, Missing) or not _tells_what_is_left(observation):
+        return None
+    return calibrate_memory(observation.config, observation.accelerator, model, Seen(tokens=tokens.value))
+
+
+def _tells_what_is_left(observation: Observation) -> bool:
+    """Whether the measured cache is what the engine had left.
+
+    A cache that settings fix is not; of several data-parallel ranks the metric may be the sum.
+    """
+    config, tokens = observation.config, observation.metrics.kv_cache_tokens
+    return not isinstance(tokens, Missing) and fixing_key(config) is None and is_single_engine(config)
+
+
+def _unknown_settings(observation: Observation) -> list[str]:
+    """Settings that size memory and are not known; of a live engine nothing is assumed."""
     config, model = observation.config, observation.model
-    known = {"tensor_parallel_size", "kv_cache_dtype"}
+    needed = {"tensor_parallel_size", "kv_cache_dtype"}
     if isinstance(model, Missing) or model.quantization is None:
-        known.add("quantization")
+        needed.add("quantization")
     if config.engine is Engine.VLLM and fixing_key(config) != "kv_cache_memory_bytes":
-        known.add("gpu_memory_utilization")
-    return next((key for key in sorted(known) if config.value(key) is None), None)
+        needed.add(_SHARE)
+    return [key for key in sorted(needed) if config.value(key) is None]
 
 
 def bytes_per_token(config: ServingConfig, accelerator: Accelerator, card: ModelCard) -> float | Missing:

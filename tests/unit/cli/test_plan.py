@@ -118,7 +118,7 @@ def test_a_capped_scheduler_is_explained_with_numbers(write: Write, capsys: pyte
         "num_requests_running: 32 → 32 to 64 requests, most likely 44",
         "confidence  medium",
         "Memory per GPU",
-        "kv cache                          48.8 GiB",
+        "kv cache                 48.8 GiB",
         "quantization: memory does not limit the instance",
     ):
         assert told in out

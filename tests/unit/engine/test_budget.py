@@ -157,10 +157,25 @@ def test_of_what_cannot_be_sized_only_what_takes_no_memory_passes(changes: dict[
     assert gate(unknown, unsized_passes=True, **changes) is None
 
 
-@pytest.mark.parametrize("drop", ["tensor_parallel_size", "kv_cache_dtype", "gpu_memory_utilization"])
-def test_an_unknown_layout_is_not_proven(drop: str) -> None:
-    refusal = gate(an.observation(drop=(drop,)), max_batch_size=64)
+@pytest.mark.parametrize(
+    ("drop", "changes"),
+    [
+        ("tensor_parallel_size", {}),
+        ("kv_cache_dtype", {}),
+        ("gpu_memory_utilization", UNMEASURED),
+        ("quantization", UNMEASURED),
+    ],
+)
+def test_an_unknown_layout_is_not_proven(drop: str, changes: dict[str, Any]) -> None:
+    refusal = gate(an.observation(drop=(drop,), **changes), max_batch_size=64)
     assert refusal == f"it cannot be shown that the change fits into GPU memory: {drop} is not known"
+
+
+@pytest.mark.parametrize("drop", ["gpu_memory_utilization", "quantization"])
+def test_a_measured_cache_makes_up_for_settings_that_stay_unknown(drop: str) -> None:
+    assert gate(an.observation(drop=(drop,)), max_batch_size=64) is None
+    tight = an.observation(drop=(drop,), load={"kv_cache_tokens": 8300.0})
+    assert gate(tight, max_batch_size=64) is not None
 
 
 def test_contradicting_numbers_prove_nothing() -> None:
@@ -175,6 +190,16 @@ def test_what_else_holds_memory_keeps_holding_it() -> None:
     assert result is not None
     assert (result.before.kv_cache_tokens, result.after.kv_cache_tokens) == (8496, 61_744)  # 53,247.5 more
     assert gate(crowded, gpu_memory_utilization=0.91) is not None
+
+
+def test_a_measured_cache_makes_up_for_an_unknown_gpu() -> None:
+    unknown = an.observation(accelerator=replace(H100, memory_mib=None))
+    assert budget(unknown, max_batch_size=64) is None
+    assert gate(unknown, max_batch_size=64) is None
+    assert gate(replace(unknown, metrics=an.observation(**UNMEASURED).metrics), max_batch_size=64) is not None
+    assert gate(unknown, gpu_memory_utilization=0.5) is not None  # half of what, nobody knows
+    tight = replace(unknown, metrics=an.observation(load={"kv_cache_tokens": 8300.0}).metrics)
+    assert gate(tight, max_batch_size=64) is not None
 
 
 def test_a_change_without_a_value_changes_nothing() -> None:

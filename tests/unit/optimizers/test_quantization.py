@@ -71,7 +71,6 @@ def test_two_ranks_share_the_weights_and_the_cache() -> None:
         ({"settings": {"num_gpu_blocks_override": 10}}, Reason.ALREADY_SET),
         ({"settings": {"dtype": "float32"}}, Reason.ALREADY_SET),
         ({"settings": {"pipeline_parallel_size": 2}}, Reason.SETTING_UNKNOWN),
-        ({"drop": ("gpu_memory_utilization",)}, Reason.SETTING_UNKNOWN),
         ({"load": {**FULL, "kv_cache_tokens": 1e7}}, Reason.MEMORY_UNPROVEN),  # more than the GPU has
         ({"drop": ("tensor_parallel_size",)}, Reason.SETTING_UNKNOWN),
         ({"model": NO_MODEL_CONFIG}, Reason.MODEL_CONFIG_MISSING),
