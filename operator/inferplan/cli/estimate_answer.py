@@ -20,7 +20,7 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.load import Load
-from inferplan.estimate.memory_estimate import MemoryEstimate
+from inferplan.estimate.memory_estimate import UNKNOWN_RELEASES, MemoryEstimate, least_of
 from inferplan.estimate.port import EstimateInput, Estimator
 from inferplan.estimate.result import Performance
 from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
@@ -70,7 +70,7 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
     seen = assembled.observation
     _check_count(inputs, seen.config, instance.place)
     stated = load_of(inputs.spec.workload, asked.flags, _replicas(inputs, beside))
-    memory = _memory(seen, asked)
+    memory = _memory(seen, asked) if not about_version else _memory_of_any(inputs, instance.place, seen, asked)
     performance = _performance(seen, stated.load, memory, asked)
     if isinstance(memory, Missing) and isinstance(performance, Missing):
         why = memory.reason.removeprefix("model config: ")
@@ -98,6 +98,8 @@ def _assembled(inputs: Inputs, place: str) -> tuple[Assembled, tuple[str, ...]]:
             return found, ()
     newest = releases(engine)[-1]
     told = f"the engine's version is not known: {engine} {newest}, the newest release that is known, is assumed"
+    if UNKNOWN_RELEASES.get(engine):
+        told += "; memory is that of the release that leaves least for the KV cache"
     return _observed(inputs, newest, place), (told,)
 
 
@@ -142,6 +144,13 @@ def _memory(seen: Observation, asked: Asked) -> MemoryEstimate | Missing:
     if isinstance(seen.model, Missing):
         return seen.model
     return asked.size(seen.config, seen.accelerator, seen.model)
+
+
+def _memory_of_any(inputs: Inputs, place: str, seen: Observation, asked: Asked) -> MemoryEstimate | Missing:
+    """Memory where nobody states the version: what counts changed between releases by gigabytes."""
+    versions = UNKNOWN_RELEASES.get(seen.config.engine, ())
+    older = [_memory(_observed(inputs, version, place).observation, asked) for version in versions]
+    return least_of([_memory(seen, asked), *older])
 
 
 def _performance(

@@ -118,12 +118,17 @@ def least_of(estimates: Sequence[MemoryEstimate | Missing]) -> MemoryEstimate | 
     """The estimate that leaves least for the cache, its intervals widened to all of them: the version is not known.
 
     Args:
-        estimates: Of the same instance as several releases would run it; at least one.
+        estimates: Of the same instance as several releases would run it, the one that is assumed first; that one is
+            taken where the instance's own cache was seen.
     """
+    first = estimates[0]
+    if isinstance(first, MemoryEstimate) and first.source is Source.CALIBRATED_HERE:
+        return first
     known = [each for each in estimates if not isinstance(each, Missing)]
     if not known:
-        return estimates[0]
-    least = min(known, key=lambda each: each.kv_cache_bytes.expected)
+        return first
+    planned = [each for each in known if not isinstance(each.kv_cache_tokens, Missing)]
+    least = min(planned or known, key=lambda each: each.kv_cache_bytes.expected)
     return replace(
         least,
         kv_cache_bytes=_widened(least.kv_cache_bytes, [each.kv_cache_bytes for each in known]),

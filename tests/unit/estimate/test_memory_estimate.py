@@ -264,6 +264,8 @@ def test_of_an_unknown_release_the_least_is_expected() -> None:
     assert found.kv_cache_bytes.expected == each[1].kv_cache_bytes.expected  # it sorts while it samples
     assert found.kv_cache_bytes.high == max(one.kv_cache_bytes.high for one in each)
     assert isinstance(least_of([Missing(Reason.SETTING_UNKNOWN, "test")]), Missing)
+    seen = replace(each[0], source=Source.CALIBRATED_HERE)
+    assert least_of([seen, *each]) == seen
 
 
 def test_sglang_shares_what_was_free_before_loading() -> None:
