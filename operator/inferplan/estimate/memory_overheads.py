@@ -81,7 +81,7 @@ def non_torch_bytes(process: Process) -> Span:
 
 
 def usual_multiprocessors(known: int | None, capability: int | None) -> int:
-    """Multiprocessors of a GPU, or those of the usual one of its generation: T4, A100, A10, RTX 4090, H100, B200 and so on."""
+    """Multiprocessors of a GPU, or those of the usual one of its generation: T4, A100, A10, H100, B200 and so on."""
     if known is not None:
         return known
     return _USUAL_MULTIPROCESSORS.get(capability or 0, _UNKNOWN_MULTIPROCESSORS)
