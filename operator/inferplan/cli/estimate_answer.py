@@ -9,6 +9,7 @@ from inferplan.cli.documents import Document
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.estimate_document import Answer
 from inferplan.cli.estimate_fit import cache_tokens, doubt, no_speed
+from inferplan.cli.estimate_learned import Learned, learned
 from inferplan.cli.estimate_load import Flags, load_of
 from inferplan.cli.estimate_spec import strict
 from inferplan.cli.inputs import Inputs, inputs_of
@@ -23,6 +24,7 @@ from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import UNKNOWN_RELEASES, MemoryEstimate, least_of
 from inferplan.estimate.port import EstimateInput, Estimator
 from inferplan.estimate.result import Performance
+from inferplan.estimate.speed import StepTimeEstimator
 from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
 
 Sizer = Callable[[ServingConfig, Accelerator, ModelCard], MemoryEstimate | Missing]
@@ -52,6 +54,12 @@ class Asked:
     size: Sizer
     estimator: Estimator
 
+    def taught(self, found: Learned) -> Estimator:
+        """The estimator with what was learned of an instance; only the bundled one can be taught."""
+        if found.calibration is None or not isinstance(self.estimator, StepTimeEstimator):
+            return self.estimator
+        return StepTimeEstimator(calibration=found.calibration)
+
 
 def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answer:
     """What the model says of one instance.
@@ -71,7 +79,8 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
     _check_count(inputs, seen.config, instance.place)
     stated = load_of(inputs.spec.workload, asked.flags, _replicas(inputs, beside))
     memory = _memory(seen, asked) if not about_version else _memory_of_any(inputs, instance.place, seen, asked)
-    performance = _performance(seen, stated.load, memory, asked)
+    known = learned(instance, inputs, seen)
+    performance = _performance(seen, stated.load, memory, asked.taught(known))
     if isinstance(memory, Missing) and isinstance(performance, Missing):
         why = memory.reason.removeprefix("model config: ")
         raise BadInputError(f"{instance.place}: {_field(memory, inputs)}: {why}")
@@ -85,7 +94,7 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
         assumptions=_once(
             *loose.assumptions, *about_version, *_assumed(seen.model, memory, performance), *stated.assumptions
         ),
-        notes=_once(*notes, *_unread(assembled), *stated.notes, *_noted(memory, performance)),
+        notes=_once(*notes, *_unread(assembled), *stated.notes, *known.notes, *_noted(memory, performance)),
     )
 
 
@@ -154,7 +163,7 @@ def _memory_of_any(inputs: Inputs, place: str, seen: Observation, asked: Asked) 
 
 
 def _performance(
-    seen: Observation, load: Load | Missing, memory: MemoryEstimate | Missing, asked: Asked
+    seen: Observation, load: Load | Missing, memory: MemoryEstimate | Missing, estimator: Estimator
 ) -> Performance | Missing:
     if isinstance(seen.model, Missing):
         return seen.model
@@ -162,7 +171,7 @@ def _performance(
         return load
     tokens = cache_tokens(seen.config, memory, load)
     situation = EstimateInput(seen.config, seen.accelerator, seen.model, tokens)
-    return no_speed(situation, memory, load) or asked.estimator.performance(situation, load)
+    return no_speed(situation, memory, load) or estimator.performance(situation, load)
 
 
 def _field(missing: Missing, inputs: Inputs) -> str:

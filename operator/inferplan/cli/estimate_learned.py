@@ -1,0 +1,56 @@
+"""What the operator learned of an instance, where its document still has the status of the cluster."""
+
+from dataclasses import dataclass
+
+from inferplan.cli.documents import Document
+from inferplan.cli.inputs import Inputs
+from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import Observation
+from inferplan.engine.identity import args_digest, deployment_digest
+from inferplan.estimate.calibration import Calibration
+from inferplan.estimate.learning import learn
+from inferplan.estimate.port import EstimateInput
+from inferplan.reconcile.calibrating import stored_points
+
+_OTHER = "status.calibration is not used: it was learned with another image, other arguments, model or hardware"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a document's status teaches.
+
+    Attributes:
+        calibration: The calibration; None where there is none that holds.
+        notes: Why one that is there does not hold.
+    """
+
+    calibration: Calibration | None
+    notes: tuple[str, ...] = ()
+
+
+def learned(instance: Document, inputs: Inputs, seen: Observation) -> Learned:
+    """What the windows in `status.calibration` teach, if what they were measured on is what is asked about.
+
+    Args:
+        instance: The document.
+        inputs: What belongs to it.
+        seen: What they say together.
+    """
+    status = instance.content.get("status")
+    stored = status.get("calibration") if isinstance(status, dict) else None
+    if not stored or isinstance(seen.model, Missing):
+        return Learned(None)
+    points = stored_points(stored, _digest(inputs, seen))
+    if not points:
+        return Learned(None, (_OTHER,))
+    found = learn(EstimateInput(seen.config, seen.accelerator, seen.model), points)
+    if isinstance(found, Missing):
+        return Learned(None, (f"status.calibration is not used: {found.reason}",))
+    return Learned(found)
+
+
+def _digest(inputs: Inputs, seen: Observation) -> str:
+    if inputs.workload is None:
+        return deployment_digest(seen, "", "")
+    container = inputs.workload.container
+    return deployment_digest(seen, container.image, args_digest(container.command, container.args))
