@@ -131,10 +131,10 @@ def _counted(kinds: object) -> dict[str, int] | None:
 
 
 def _over(twin: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """The twin's fields under the config's own; quantization and context length are the config's alone."""
+    """The twin's fields under the config's own; number formats and context length are the config's alone."""
     own = {key: value for key, value in config.items() if value is not None and key != "layer_type_counts"}
     beside = {key: own.pop(key) for key in (*_QUANTIZATION, "vision_tower_params_b") if key in own}
-    left = (*_QUANTIZATION, "max_position_embeddings", "rope_scaling", "rope_parameters")
+    left = (*_QUANTIZATION, "torch_dtype", "dtype", "max_position_embeddings", "rope_scaling", "rope_parameters")
     base = {key: value for key, value in twin.items() if key not in left}
     inner = base.get("text_config")
     if not isinstance(inner, Mapping):

@@ -13,7 +13,7 @@ from inferplan.domain.serving import Origin, ServingConfig
 from inferplan.estimate import kv_defaults
 from inferplan.estimate.kv_settings import CacheSettings, StateMode, StateSettings
 from inferplan.estimate.memory_setting import Speculation, read_ranks, read_speculation
-from inferplan.estimate.release import Release, release_of
+from inferplan.estimate.release import Release, is_legacy, release_of
 
 _SHORT = {"bf16": "bfloat16", "fp16": "float16", "half": "float16", "float": "float32", "fp32": "float32"}
 _BROUGHT = {NumberFormat.FP8: ("fp8", (0, 14, 0)), NumberFormat.NVFP4: ("nvfp4", (0, 20, 0))}
@@ -26,7 +26,6 @@ _BITS = {"float32": 32, "bfloat16": 16, "float16": 16}
 _UNSET = frozenset({None, "", "{}"})
 _WIDE_STATES = ("NemotronH", "Qwen3_5")
 _WIDE_STATE_NAMES = re.compile(r"qwen-?3\.[5-9]", re.IGNORECASE)
-_AMPERE = 80
 _BLACKWELL = 10
 _CONSUMER_BLACKWELL = 12
 
@@ -73,7 +72,7 @@ def cache_settings(config: ServingConfig, card: ModelCard, accelerator: Accelera
         drafts=drafts,
         kernel_block=kv_defaults.kernel_block(now, size),
         blocks_override=config.integer("num_gpu_blocks_override"),
-        is_v0=release < (0, 8, 0) or (release < (0, 10, 2) and (reading.capability or _AMPERE) < _AMPERE),
+        is_v0=is_legacy(release, reading.capability),
     )
     batches, assumed = _batches(reading, settings)
     return replace(settings, concurrent_batches=batches, assumptions=assumed + _draft_assumptions(reading))

@@ -1,17 +1,17 @@
 """What the estimator of speed needs of a situation: the deployment's shape, its limits, what was assumed. Pure."""
 
-import re
 from dataclasses import dataclass
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
-from inferplan.domain.gpu import GPU
+from inferplan.domain.gpu import GPU, Vendor
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.cache_values import cache_value_bytes
-from inferplan.estimate.number_formats import served_format
+from inferplan.estimate.number_formats import WeightFormat, served_format
 from inferplan.estimate.placement import layout_of
 from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.release import Release, is_legacy, release_of
 from inferplan.estimate.step_building import Deployment, step_shape
 from inferplan.estimate.step_shape import StepShape
 
@@ -19,8 +19,9 @@ _SPECULATION = ("speculative_config", "speculative_model", "spec_method", "specu
 _CHUNK = {Engine.VLLM: 2048.0, Engine.SGLANG: 8192.0}
 """Prompt tokens per step where the setting is not known: the smallest default of vLLM's servers, SGLang's most common
 one (engine-facts sections 1c and 4f)."""
-_PLAIN_UNTIL = {"gptq": (0, 22), "awq": (0, 24)}
-_SECOND_ENGINE = (0, 8)
+_FORCED_UNTIL: dict[str, Release] = {"gptq": (0, 22, 0), "awq": (0, 24, 0)}
+_AMPERE, _TURING = 80, 75
+_MARLIN_ON_TURING: Release = (0, 14, 0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,9 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
     if isinstance(value_bytes, Missing):
         return value_bytes
     sglang = config.engine is Engine.SGLANG
-    first = not sglang and _is_first_engine(config.version)
+    release = release_of(config.version)
+    first = not sglang and release is not None and is_legacy(release, gpu.compute_capability)
+    own = _plain_kernels(config, served, gpu.gpu, release)
     return Deployment(
         card=card,
         served=served,
@@ -107,11 +110,13 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         cache_bytes=value_bytes,
         attention_ranks=attention_ranks(config),
         engine_is_sglang=sglang,
-        serial_cpu=first,
+        first_engine=first,
+        hashes_prompts=config.flag("enable_prefix_caching") is True,
         eager=bool(config.flag("enforce_eager") or config.flag("disable_cuda_graph")),
         prefill_apart=_prefill_apart(config, sglang=sglang, first=first),
         receive_interval=_stated_interval(config),
-        plain_kernels=_plain_kernels(config),
+        attention_by_head=first and _is_old(gpu.compute_capability),
+        plain_kernels=own,
     )
 
 
@@ -127,10 +132,9 @@ def attention_ranks(config: ServingConfig) -> int:
     return ranks if config.engine is Engine.VLLM or config.flag("enable_dp_attention") else 1
 
 
-def _is_first_engine(version: str | None) -> bool:
-    """V0 was vLLM's default up to 0.7 (engine-facts section 1d)."""
-    release = _release(version)
-    return release is not None and release < _SECOND_ENGINE
+def _is_old(capability: int | None) -> bool:
+    """FlashAttention, and at first Marlin, are written for Ampere and later (engine-facts section 2)."""
+    return capability is not None and capability < _AMPERE
 
 
 def _prefill_apart(config: ServingConfig, *, sglang: bool, first: bool) -> bool:
@@ -140,21 +144,22 @@ def _prefill_apart(config: ServingConfig, *, sglang: bool, first: bool) -> bool:
     return first and not config.flag("enable_chunked_prefill")
 
 
-def _plain_kernels(config: ServingConfig) -> str:
-    """The method whose own kernels the flag forces; without the flag they are replaced by Marlin's.
+def _plain_kernels(config: ServingConfig, served: WeightFormat, gpu: GPU, release: Release | None) -> str:
+    """The method of GPTQ's or AWQ's weights where its own kernels multiply them; elsewhere Marlin's do.
 
-    override_quantization_method in gptq_marlin.py (vLLM 0.6.6 to 0.21.0) and awq_marlin.py (to 0.23.0); later releases
-    have one class for both.
+    The flag forces them in vLLM (override_quantization_method in gptq_marlin.py, 0.6.6 to 0.21.0, and awq_marlin.py, to
+    0.23.0; later releases have one class for both). Marlin is written for NVIDIA's GPUs from Ampere on, from 0.14 on
+    from Turing on (vllm-project/vllm pull request 29901).
     """
-    method = config.text("quantization") or ""
-    last, release = _PLAIN_UNTIL.get(method), _release(config.version)
-    forced = config.engine is Engine.VLLM and last is not None and release is not None and release < last
-    return method if forced else ""
-
-
-def _release(version: str | None) -> tuple[int, int] | None:
-    found = re.match(r"\D*(\d+)\.(\d+)", version or "")
-    return None if found is None else (int(found[1]), int(found[2]))
+    if config.engine is not Engine.VLLM or release is None or served.quantization is None:
+        return ""
+    method = served.quantization.method.lower().removesuffix("_marlin")
+    if method not in _FORCED_UNTIL:
+        return ""
+    forced = config.text("quantization") == method and release < _FORCED_UNTIL[method]
+    least = _TURING if release >= _MARLIN_ON_TURING else _AMPERE
+    too_old = gpu.compute_capability is not None and gpu.compute_capability < least
+    return method if forced or too_old or gpu.vendor is Vendor.AMD else ""
 
 
 def _stated_interval(config: ServingConfig) -> int | None:

@@ -107,8 +107,19 @@ class Service:
 
     def under(self, loads: Loads, limits: Limits) -> Flow:
         """The flow that loads lead to."""
-        most = np.maximum(np.minimum(limits.running, limits.cache_tokens / loads.held), 1.0)
+        most = np.minimum(limits.running, limits.cache_tokens / loads.held)
+        most = np.maximum(np.minimum(most, self._most_in_step(loads, limits)), 1.0)
         return self._closed(loads, limits, most) if loads.closed else self._open(loads, limits, most)
+
+    def _most_in_step(self, loads: Loads, limits: Limits) -> Floats:
+        """Sequences that decode beside the prompts that follow them: both share the tokens of a step.
+
+        512 tokens, prompts of 215, answers of 198: 512 / (1 + 215 / 198) = 245 sequences.
+        """
+        ranks = self._of.of("attention_ranks") * self._of.of("stages")
+        shared = limits.batched_tokens * ranks / (1.0 + loads.computed / loads.output)
+        most: Floats = np.where(self._apart, np.inf, shared)
+        return most
 
     def _closed(self, loads: Loads, limits: Limits, most: Floats) -> Flow:
         """A number of clients, each sending its next request when one ends, all starting at once."""
@@ -171,19 +182,24 @@ class Service:
         step = self._timer.seconds(decoding / stages, loads.context, none, none)
         fixed, growing = np.minimum(self._fixed, step), np.maximum(step - self._fixed, 0.0)
         fixed, growing = fixed * times.fixed, growing * times.growing
+        arriving = decoding / loads.output
         seconds, chunks = self._prefill(loads, limits, decoding / stages, step)
-        prefill, arriving = seconds * times.prompts, decoding / loads.output
+        prefill = seconds * times.prompts
         waiting = k.request_seconds + k.client_seconds * clients + (self._wait_steps + chunks - 1.0) * (fixed + growing)
         own = prefill * (1.0 + arriving + burst * running / 2.0)
         return fixed, growing, arriving * prefill / stages, own, waiting * times.waiting
 
     def _prefill(self, loads: Loads, limits: Limits, decoding: Floats, step: Floats) -> tuple[Floats, Floats]:
-        """Seconds that one prompt adds to the engine's work, and in how many steps it is processed."""
+        """Seconds that one prompt adds to the engine's work, and in how many steps it is processed.
+
+        Prompts that come in one step are processed together, as far as the step's tokens go.
+        """
         beside = np.where(self._apart, 0.0, decoding)
-        chunk = np.minimum(loads.computed, np.maximum(limits.batched_tokens - beside, 1.0))
+        coming = loads.computed * np.maximum(decoding / loads.output, 1.0)
+        chunk = np.minimum(coming, np.maximum(limits.batched_tokens - beside, 1.0))
         chunks = loads.computed / chunk
         mixed = self._timer.seconds(beside, loads.context, chunk, loads.prompt_context)
-        return chunks * np.where(self._apart, mixed, np.maximum(mixed - step, 0.0)), chunks
+        return chunks * np.where(self._apart, mixed, np.maximum(mixed - step, 0.0)), np.maximum(chunks, 1.0)
 
 
 _MOST_RUNNING = 16_384.0

@@ -73,10 +73,16 @@ _VECTOR: Mapping[int, tuple[int, float]] = {
     100: (512, 1.85e9),
     120: (256, 2.40e9),
 }
-_PLAIN_SHARE = {"gptq": 0.66, "awq": 0.18}
-"""What GPTQ's (ExLlama) and AWQ's own kernels, which do without tensor cores, reach of that, in units of
-SpeedConstants.linear_peak. GPTQ with about 100 sequences: 29 of 78 TFLOP/s on an A100, 52 of 124 on an H100, 15 of 36
-on an RTX 3090, so 0.38 / 0.57; AWQ 9 of 91 on an L40 (improvement_pairs.json, accelmark W4A16 and nebius)."""
+_UNKNOWN_VECTOR = (256, 1.70e9)  # the usual of them
+_PLAIN: Mapping[str, tuple[float, int]] = {"gptq": (0.66, 50), "awq": (0.18, 255)}
+"""GPTQ's (ExLlama) and AWQ's own kernels. They do without tensor cores, and reach this share of the above in units of
+SpeedConstants.linear_peak (AWQ: 9 of 91 TFLOP/s on an L40, improvement_pairs.json, nebius). From so many tokens on, the
+weights are written out in 16 bit and multiplied as such (vllm/csrc/quantization/gptq/q_gemm.cu, MAX_Q_GEMM_ROWS;
+vllm/model_executor/layers/quantization/awq.py, FP16_MATMUL_HEURISTIC_CONDITION)."""
+
+_HASHING = 1.5
+"""V0's CPU work with prefix caching on, against without: with nothing to reuse 8 runs of 1,000 requests for
+Llama-3.1-70B on MI300X serve 0.91 of it (improvement_pairs.json, vllm-blog-2024-10-23-amd-mi300x)."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +97,12 @@ class Deployment:
         cache_bytes: Bytes of one value in the KV cache.
         attention_ranks: Data-parallel copies of the attention.
         engine_is_sglang: SGLang instead of vLLM.
-        serial_cpu: vLLM's first engine (V0).
+        first_engine: vLLM's first engine (V0).
+        hashes_prompts: Prefix caching is on.
         eager: CUDA graphs are off.
         prefill_apart: Prompts have steps of their own.
         receive_interval: SGLang's scheduler_recv_interval where it is stated.
+        attention_by_head: Each query head reads its keys and values anew: V0 without FlashAttention.
         plain_kernels: "awq" or "gptq" where these run in kernels of their own, not in Marlin's; "" elsewhere.
     """
 
@@ -105,10 +113,12 @@ class Deployment:
     cache_bytes: float
     attention_ranks: int = 1
     engine_is_sglang: bool = False
-    serial_cpu: bool = False
+    first_engine: bool = False
+    hashes_prompts: bool = False
     eager: bool = False
     prefill_apart: bool = False
     receive_interval: int | None = None
+    attention_by_head: bool = False
     plain_kernels: str = ""
 
 
@@ -144,7 +154,8 @@ def step_shape(deployment: Deployment) -> StepShape | Missing:
         stages=layout.pipeline,
         gemm_share=_gemm_share(gpu),
         sglang=deployment.engine_is_sglang,
-        serial_cpu=deployment.serial_cpu,
+        serial_cpu=(_HASHING if deployment.hashes_prompts else 1.0) if deployment.first_engine else 0.0,
+        vector_tokens=_PLAIN[deployment.plain_kernels][1] if deployment.plain_kernels else 0,
         eager=deployment.eager,
         prefill_apart=deployment.prefill_apart,
         receive_interval=deployment.receive_interval,
@@ -197,6 +208,8 @@ def _group(deployment: Deployment, layer: Layer, entries: list[WeightEntry]) -> 
         linear_flops=sum(2.0 * entry.parameters for entry in linear),
         linear_flops_per_second=_mixed_peak(deployment, linear),
         linear_widened=_widened(deployment, linear),
+        vector_flops_per_second=_vector_flops(deployment),
+        wide_bytes=_wide_bytes(deployment, linear),
         expert_bytes=float(sum(entry.size_bytes for entry in experts)),
         experts=moe.experts if moe is not None else 0,
         top_k=moe.top_k if moe is not None else 0,
@@ -206,23 +219,34 @@ def _group(deployment: Deployment, layer: Layer, entries: list[WeightEntry]) -> 
         kernels=_kernels(layer, entries),
         reductions=_reductions(deployment, layer),
     )
-    return with_mixer(group, layer.mixer, deployment.layout.tensor, deployment.cache_bytes)
+    mixed = with_mixer(group, layer.mixer, deployment.layout.tensor, deployment.cache_bytes)
+    if not deployment.attention_by_head or not isinstance(layer.mixer, Attention):
+        return mixed
+    return replace(mixed, cache_bytes=mixed.cache_bytes * layer.mixer.heads / layer.mixer.kv_heads)
 
 
 def _mixed_peak(deployment: Deployment, entries: Iterable[WeightEntry]) -> float:
     """The peak of matrices in several formats: all operations over the time that they take at their own peaks."""
-    parts = [(2.0 * entry.parameters * entry.active, _entry_peak(deployment, entry)) for entry in entries]
+    peaks = {entry.compute: _peak(deployment.gpu, entry.compute) or 1.0 for entry in entries}
+    parts = [(2.0 * entry.parameters * entry.active, peaks[entry.compute]) for entry in entries]
     seconds = sum(flops / peak for flops, peak in parts)
     return sum(flops for flops, _ in parts) / seconds if seconds > 0 else 1.0
 
 
-def _entry_peak(deployment: Deployment, entry: WeightEntry) -> float:
-    peak, gpu = _peak(deployment.gpu, entry.compute) or 1.0, deployment.gpu
-    vector = _VECTOR.get(gpu.compute_capability or 0)
-    if not deployment.plain_kernels or entry.scheme is None or vector is None or gpu.multiprocessors is None:
-        return peak
-    per_clock, clock = vector
-    return gpu.multiprocessors * per_clock * clock * _PLAIN_SHARE[deployment.plain_kernels]
+def _vector_flops(deployment: Deployment) -> float:
+    """Operations per second of the kernels that do without tensor cores; infinite where there are none."""
+    gpu = deployment.gpu
+    if not deployment.plain_kernels or gpu.multiprocessors is None:
+        return float("inf")
+    per_clock, clock = _VECTOR.get(gpu.compute_capability or 0, _UNKNOWN_VECTOR)
+    return gpu.multiprocessors * per_clock * clock * _PLAIN[deployment.plain_kernels][0]
+
+
+def _wide_bytes(deployment: Deployment, entries: Iterable[WeightEntry]) -> float:
+    """Bytes of the quantized weights in 16 bit, where they are written out in it."""
+    if not deployment.plain_kernels:
+        return 0.0
+    return float(sum(_ACTIVATION_BYTES * entry.parameters for entry in entries if entry.scheme is not None))
 
 
 def _widened(deployment: Deployment, entries: Iterable[WeightEntry]) -> float:

@@ -28,6 +28,8 @@ class LayerGroup:
         linear_flops: Operations of these matrices per token.
         linear_flops_per_second: Peak of the GPU at the precision they are multiplied in.
         linear_widened: Share of these operations on weights that are widened first: weight-only formats.
+        vector_flops_per_second: What kernels without tensor cores reach of them with few tokens; infinite elsewhere.
+        wide_bytes: With more tokens these weights are written out in 16 bit, and read again: one of both; 0 elsewhere.
         expert_bytes: All routed experts that a GPU holds; 0 without experts.
         experts: Routed experts of the layer over all GPUs; 0 without experts.
         top_k: Experts that a token passes.
@@ -50,6 +52,8 @@ class LayerGroup:
     linear_flops: float = 0.0
     linear_flops_per_second: float = 1.0
     linear_widened: float = 0.0
+    vector_flops_per_second: float = float("inf")
+    wide_bytes: float = 0.0
     expert_bytes: float = 0.0
     experts: int = 0
     top_k: int = 0
@@ -87,7 +91,9 @@ class StepShape:
         stages: Pipeline stages.
         gemm_share: Share of the peak that large matrix products of this vendor reach, against NVIDIA's.
         sglang: The engine is SGLang.
-        serial_cpu: The engine schedules on the CPU while the GPU waits (vLLM's first engine, V0).
+        serial_cpu: The engine schedules on the CPU while the GPU waits (vLLM's first engine, V0): 1, more where it
+            also hashes prompts, 0 elsewhere. Its CUDA graphs are those of steps without prompts.
+        vector_tokens: Tokens in a step up to which kernels without tensor cores take the weights as they are.
         eager: CUDA graphs are off: the CPU launches every kernel of every step.
         prefill_apart: Prompts are processed in steps of their own while decoding waits (SGLang), not mixed in.
         receive_interval: Decode steps between two looks for new requests (SGLang); None where it is not stated.
@@ -108,7 +114,8 @@ class StepShape:
     stages: int = 1
     gemm_share: float = 1.0
     sglang: bool = False
-    serial_cpu: bool = False
+    serial_cpu: float = 0.0
+    vector_tokens: int = 0
     eager: bool = False
     prefill_apart: bool = False
     receive_interval: int | None = None

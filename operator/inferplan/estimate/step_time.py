@@ -31,11 +31,11 @@ class StepTimer:
     def __init__(self, columns: StepColumns, constants: SpeedConstants) -> None:
         self._of, self._constants = columns, constants
         counts = constants.kernel_counts()
-        launch = np.where(columns.beside("eager") > 0, constants.eager_kernel_seconds, constants.kernel_seconds)
-        self._launches = (columns.group("kernels") * np.array(counts)).sum(axis=-1) * launch
+        self._kernels = (columns.group("kernels") * np.array(counts)).sum(axis=-1)
         speed = columns.of("bytes_per_second") * np.where(columns.of("older") > 0, constants.older_bandwidth, 1.0)
         self._speed = speed[:, None]
         self._weights = columns.group("linear_bytes") / (self._speed * constants.weights_bandwidth)
+        self._wide = columns.group("wide_bytes") / (self._speed * constants.weights_bandwidth)
         self._head = columns.of("head_bytes") / (speed * constants.weights_bandwidth)
 
     def seconds(self, decode: Floats, context: Floats, prompt: Floats, prompt_context: Floats) -> Floats:
@@ -49,18 +49,31 @@ class StepTimer:
         """
         d, c, p, pc = (value[:, None] for value in (decode, context, prompt, prompt_context))
         layers = self._linear(d + p) + self._experts(d + p) + self._caches(d, c) + self._prompts(p, pc)
-        layers = layers + self._launches + self._exchange(d + p)
+        layers = layers + self._launches(p) + self._exchange(d + p)
         total: Floats = (self._of.group("count") * layers).sum(axis=-1) * self._engine_share() + self._per_step(decode)
         return total
 
     def _engine_share(self) -> Floats:
         return np.where(self._of.of("sglang") > 0, self._constants.sglang_share, 1.0)
 
+    def _launches(self, prompt: Floats) -> Floats:
+        """Launches from a CUDA graph, or by the CPU: without graphs, and in V0's steps with prompts."""
+        k, of = self._constants, self._of
+        eager = (of.beside("eager") > 0) | ((of.beside("serial_cpu") > 0) & (prompt > 0))
+        seconds: Floats = self._kernels * np.where(eager, k.eager_kernel_seconds, k.kernel_seconds)
+        return seconds
+
     def _linear(self, tokens: Floats) -> Floats:
         k, of = self._constants, self._of
         flops = of.group("linear_flops") * tokens / of.beside("attention_ranks")
-        peak = of.group("linear_flops_per_second") * k.linear_peak * of.beside("gemm_share")
-        return _larger(self._weights, flops / (peak * self._widening("linear_widened")))
+        share = k.linear_peak * of.beside("gemm_share")
+        peak = of.group("linear_flops_per_second") * share * self._widening("linear_widened")
+        vector = _larger(self._weights, flops / (of.group("vector_flops_per_second") * share))
+        written = self._wide > 0
+        product = _larger(np.where(written, self._wide, self._weights), flops / peak)
+        products = product + np.where(written, self._weights + self._wide, 0.0)
+        chosen: Floats = np.where(tokens <= of.beside("vector_tokens"), vector, products)
+        return chosen
 
     def _widening(self, share: str) -> Floats:
         """What widening weights before each product leaves of the peak."""

@@ -24,16 +24,13 @@ from inferplan.estimate.memory_terms import NON_TORCH
 from inferplan.estimate.number_formats import WeightFormat, served_format
 from inferplan.estimate.placement import Layout, layout_of
 from inferplan.estimate.profile_run import Share, profile_run
-from inferplan.estimate.release import Release, release_of
+from inferplan.estimate.release import Release, is_legacy, release_of
 from inferplan.estimate.sampler_memory import sampler_memory
 from inferplan.estimate.weights import WeightTable, weight_table
 
 _BITS_PER_BYTE = 8
 _ROUNDS_UP_SINCE: Release = (0, 14, 0)
 _FIRST_READ: Release = (0, 6, 0)
-_AMPERE = 80
-_V1_SINCE: Release = (0, 8, 0)
-_V0_ON_TURING_BEFORE: Release = (0, 10, 2)
 
 
 @dataclass(frozen=True)
@@ -76,12 +73,6 @@ class _Case:
     def value_bytes(self) -> int:
         """Bytes of a value in the running format."""
         return self.served.bits // _BITS_PER_BYTE
-
-
-def is_legacy(release: Release, capability: int | None) -> bool:
-    """Whether V0 runs. vllm/engine/arg_utils.py, _is_v1_supported_oracle (0.8.5 to 0.10.1)."""
-    old_gpu = capability is not None and capability < _AMPERE
-    return release < _V1_SINCE or (old_gpu and release < _V0_ON_TURING_BEFORE)
 
 
 def usable_memory(accelerator: Accelerator) -> Usable | Missing:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.support.speed import IDEAL
+from tests.support.speed import IDEAL, kernels
 
 from inferplan.estimate.load import Load
 from inferplan.estimate.service import Flow, Limits, Loads, Service
@@ -14,6 +14,7 @@ from inferplan.estimate.step_shape import LayerGroup, StepColumns, StepShape
 # 10 ms to read the weights, 0.2 ms per token to multiply; the cache costs nothing.
 LAYER = LayerGroup(count=10, linear_bytes=1e9, linear_flops=2e9, linear_flops_per_second=1e14)
 SHAPE = StepShape((LAYER,), 0.0, 8192.0, 1e12, float("inf"), 1e14)
+APART = replace(SHAPE, prefill_apart=True)
 ENDLESS = (float("inf"), 1e9, float("inf"))
 
 
@@ -59,6 +60,21 @@ def test_prompts_of_others_delay_every_token() -> None:
     # A prompt of 2,000 tokens is 400 ms of multiplying; at most 16 / 100 of them come per step.
     extra = one(long.itl_seconds) - one(short.itl_seconds)
     assert 0.8 * 0.064 < extra <= 0.064
+
+
+def test_prompts_and_decoding_share_the_tokens_of_a_step() -> None:
+    tight = flow(closed(1000.0, inputs=215.0, outputs=198.0), (1000.0, 512.0, float("inf")))
+    assert one(tight.running) == pytest.approx(512 / (1 + 215 / 198))
+    apart = flow(closed(1000.0, inputs=215.0, outputs=198.0), (1000.0, 512.0, float("inf")), shape=APART)
+    assert one(apart.running) == 1000.0
+
+
+def test_prompts_that_come_in_one_step_are_processed_together() -> None:
+    costly = replace(IDEAL, eager_kernel_seconds=1e-3)
+    first = replace(SHAPE, groups=(replace(LAYER, kernels=kernels(plain=1.0)),), serial_cpu=1.0)
+    slow, fast = (flow(closed(400.0, 1.0, 100.0), constants=with_, shape=first) for with_ in (costly, IDEAL))
+    # Some four prompts come per step: their step launches ten kernels from the CPU once, 10 ms, not four times.
+    assert one(slow.itl_seconds) - one(fast.itl_seconds) == pytest.approx(0.010, rel=0.05)
 
 
 def test_more_clients_than_places_queue() -> None:

@@ -176,7 +176,23 @@ def test_engines_prefill_and_schedule_in_their_own_way(
 ) -> None:
     found = deployment_of(asked(a.config(engine, version, **settings)))
     assert not isinstance(found, Missing)
-    assert (found.prefill_apart, found.serial_cpu) == (apart, serial)
+    assert (found.prefill_apart, found.first_engine) == (apart, serial)
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "first"),
+    [("Tesla-T4", "0.8.4", True), ("Tesla-T4", "0.11.0", False), ("NVIDIA-L4", "0.8.4", False)],
+)
+def test_gpus_before_ampere_stay_with_the_first_engine(product: str, version: str, *, first: bool) -> None:
+    found = deployment_of(asked(a.config(Engine.VLLM, version), product))
+    assert not isinstance(found, Missing)
+    assert (found.first_engine, found.attention_by_head) == (first, first)
+
+
+def test_flash_attention_reads_keys_once_for_all_heads_of_a_group() -> None:
+    found = deployment_of(asked(a.config(Engine.VLLM, "0.7.3")))
+    assert not isinstance(found, Missing)
+    assert (found.first_engine, found.attention_by_head) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -191,5 +207,21 @@ def test_engines_prefill_and_schedule_in_their_own_way(
 )
 def test_a_flag_forces_awqs_and_gptqs_own_kernels(version: str | None, method: str, own: str) -> None:
     found = deployment_of(asked(a.config(Engine.VLLM, version, quantization=method)))
+    assert not isinstance(found, Missing)
+    assert found.plain_kernels == own
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "own"),
+    [
+        ("Tesla-V100-SXM2-16GB", "0.33.0", "gptq"),
+        ("Tesla-T4", "0.13.0", "gptq"),
+        ("Tesla-T4", "0.14.0", ""),
+        ("NVIDIA-A10", "0.8.4", ""),
+        ("AMD-Instinct-MI300X", "0.33.0", "gptq"),
+    ],
+)
+def test_marlin_is_not_written_for_every_gpu(product: str, version: str, own: str) -> None:
+    found = deployment_of(asked(a.config(Engine.VLLM, version, quantization="gptq_marlin"), product))
     assert not isinstance(found, Missing)
     assert found.plain_kernels == own

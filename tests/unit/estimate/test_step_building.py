@@ -92,12 +92,33 @@ def test_fp8_without_fp8_kernels_saves_bytes_only() -> None:
     assert group.linear_bytes < 1.1 * 218_103_808
 
 
-def test_kernels_of_their_own_are_slow() -> None:
+def test_kernels_of_their_own_are_slow_or_write_the_weights_out() -> None:
     served = served_format(a.config(quantization="gptq"), a.model())
     assert isinstance(served, WeightFormat)
-    (marlin,), (own,) = (shape(a.model(), served=served, plain_kernels=plain).groups for plain in ("", "gptq"))
-    assert own.linear_flops_per_second == pytest.approx(132 * 512 * 1.83e9 * 0.66, rel=1e-3)  # no tensor cores
-    assert (marlin.linear_widened, own.linear_widened) == (pytest.approx(1.0, rel=1e-3), 0.0)
+    marlin, own = (shape(a.model(), served=served, plain_kernels=plain) for plain in ("", "gptq"))
+    (fused,), (group,) = marlin.groups, own.groups
+    assert group.vector_flops_per_second == pytest.approx(132 * 512 * 1.83e9 * 0.66, rel=1e-3)  # no tensor cores
+    assert group.wide_bytes == pytest.approx(2 * 218_103_808, rel=1e-3)
+    assert (marlin.vector_tokens, own.vector_tokens) == (0, 50)
+    assert (fused.vector_flops_per_second, fused.wide_bytes) == (float("inf"), 0.0)
+    assert (fused.linear_widened, group.linear_widened) == (pytest.approx(1.0, rel=1e-3), 0.0)
+
+
+def test_a_gpu_whose_vector_units_are_not_known_has_usual_ones() -> None:
+    served = served_format(a.config(quantization="awq"), a.model())
+    (group,) = shape(a.model(), "AMD-Instinct-MI300X", served=served, plain_kernels="awq").groups
+    assert group.vector_flops_per_second == pytest.approx(304 * 256 * 1.7e9 * 0.18, rel=1e-3)
+
+
+def test_without_flash_attention_every_head_reads_its_own_keys() -> None:
+    (group,) = shape(a.model(), "Tesla-T4", attention_by_head=True).groups
+    assert group.cache_bytes == 32 * 256 * 2  # 32 query heads share 8 of keys and values
+
+
+def test_the_first_engine_hashes_prompts_on_the_cpu() -> None:
+    cpu = [shape(a.model(), first_engine=True, hashes_prompts=hashes).serial_cpu for hashes in (False, True)]
+    assert cpu == [1.0, 1.5]
+    assert shape(a.model(), hashes_prompts=True).serial_cpu == 0.0
 
 
 def test_experts_are_counted_apart() -> None:

@@ -110,8 +110,25 @@ def test_attention_ranks_share_the_sequences() -> None:
 
 def test_the_first_engine_schedules_while_the_gpu_waits() -> None:
     constants = replace(IDEAL, serial_step_seconds=1e-3, serial_sequence_seconds=1e-5)
-    more = seconds(replace(SHAPE, serial_cpu=True), constants, decode=10.0) - seconds(SHAPE, constants, decode=10.0)
+    more = seconds(replace(SHAPE, serial_cpu=1.0), constants, decode=10.0) - seconds(SHAPE, constants, decode=10.0)
     assert more == pytest.approx(1.1e-3)
+
+
+def test_the_first_engines_steps_with_prompts_have_no_graphs() -> None:
+    constants = replace(IDEAL, kernel_seconds=1e-6, eager_kernel_seconds=5e-6)
+    shape = of_layer(kernels=kernels(plain=3.0))
+    first = replace(shape, serial_cpu=1.0)
+    assert seconds(first, constants, decode=1.0) == pytest.approx(seconds(shape, constants, decode=1.0))
+    more = seconds(first, constants, decode=1.0, prompt=1.0) - seconds(shape, constants, decode=1.0, prompt=1.0)
+    assert more == pytest.approx(10 * 3 * 4e-6)
+
+
+def test_few_tokens_take_slow_kernels_and_many_write_the_weights_out() -> None:
+    own = replace(of_layer(vector_flops_per_second=1e13, wide_bytes=4e9), vector_tokens=50)
+    # 50 tokens: 10 x 50 x 2e9 / 1e13 = 100 ms of multiplying without tensor cores.
+    assert seconds(own, decode=50.0) == pytest.approx(0.1, rel=1e-3)
+    # 51: 1e9 bytes read and 4e9 written, then 4e9 read again: 10 x 9 ms; multiplying hides behind it.
+    assert seconds(own, decode=51.0) == pytest.approx(0.09, rel=1e-2)
 
 
 def test_shapes_side_by_side_time_as_each_alone() -> None:
