@@ -20,6 +20,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
+from inferplan.estimate.between import performance_between
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import UNKNOWN_RELEASES, MemoryEstimate, least_of
 from inferplan.estimate.port import EstimateInput, Estimator
@@ -170,8 +171,10 @@ def _performance(
     if isinstance(load, Missing):
         return load
     tokens = cache_tokens(seen.config, memory, load)
-    situation = EstimateInput(seen.config, seen.accelerator, seen.model, tokens)
-    return no_speed(situation, memory, load) or estimator.performance(situation, load)
+    expected = None if tokens is None else tokens.expected
+    situation = EstimateInput(seen.config, seen.accelerator, seen.model, expected)
+    ends = (0.0, 0.0) if tokens is None else (tokens.low, tokens.high)
+    return no_speed(situation, memory, load) or performance_between(estimator, situation, load, ends)
 
 
 def _field(missing: Missing, inputs: Inputs) -> str:

@@ -8,6 +8,7 @@ from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.question import attention_ranks
+from inferplan.estimate.result import Interval
 
 
 def no_speed(situation: EstimateInput, memory: MemoryEstimate | Missing, load: Load) -> Missing | None:
@@ -18,16 +19,17 @@ def no_speed(situation: EstimateInput, memory: MemoryEstimate | Missing, load: L
     return Missing(Reason.DOES_NOT_FIT, memory.why_not or "the engine would not start")
 
 
-def cache_tokens(config: ServingConfig, memory: MemoryEstimate | Missing, load: Load) -> float | None:
+def cache_tokens(config: ServingConfig, memory: MemoryEstimate | Missing, load: Load) -> Interval | None:
     """Tokens in the caches of all data-parallel ranks, None where that is not known.
 
     The estimate's own is that of one rank, as its log has it. A cache that does not hold one of the load's requests
     is not that of a server which serves them.
     """
-    tokens = None if isinstance(memory, Missing) else memory.kv_cache_tokens
-    if tokens is None or isinstance(tokens, Missing) or tokens.expected < _length(load):
+    tokens, least = None if isinstance(memory, Missing) else memory.kv_cache_tokens, _length(load)
+    if tokens is None or isinstance(tokens, Missing) or tokens.expected < least:
         return None
-    return tokens.expected * attention_ranks(config)
+    ranks = attention_ranks(config)
+    return Interval(max(tokens.low, least) * ranks, tokens.expected * ranks, tokens.high * ranks)
 
 
 def doubt(memory: MemoryEstimate | Missing) -> tuple[str, ...]:

@@ -99,15 +99,15 @@ def test_a_share_of_the_gpu_that_nobody_stated_may_be_larger(share: Setting, tot
 @pytest.mark.parametrize(
     ("found", "ranks", "tokens"),
     [
-        (memory("surely", 5000), 1, 5000),
-        (memory("surely", 5000), 4, 20_000),  # each data-parallel rank has a cache of its own
+        (memory("surely", 5000), 1, Interval(1200, 5000, 5000)),  # at least one request, since it serves
+        (memory("surely", 5000), 4, Interval(4800, 20_000, 20_000)),  # each data-parallel rank has a cache of its own
         (memory("surely", 1199), 1, None),  # not one request of 1,000 + 200
         (memory("not", 5000), 1, None),
         (UNKNOWN, 1, None),
     ],
 )
 def test_a_cache_that_holds_no_request_is_not_that_of_the_server(
-    found: MemoryEstimate | Missing, ranks: int, tokens: float | None
+    found: MemoryEstimate | Missing, ranks: int, tokens: Interval | None
 ) -> None:
     several = config(8192, data_parallel_size=Setting(ranks, Origin.SPEC))
     assert cache_tokens(several, found, LOAD) == tokens

@@ -236,6 +236,9 @@ def test_a_nested_decoder_is_read_and_its_tower_counted() -> None:
     assert [each.name for each in card.towers] == ["vision"]
     # 24 x (4 x 1024² + 2 x 1024 x 4096 + 4 x 1024) + 3 x 14 x 14 x 1024 + 2 x 1024 x 1024
     assert card.towers[0].parameters == 302_088_192 + 602_112 + 2_097_152
+    merging = card_of({**outer, "spatial_merge_size": 2, "text_config": text, "vision_config": tower})
+    # Instead of the last two: 4 x 1024² that merge patches, and 1024 x 1024 twice.
+    assert merging.towers[0].parameters - card.towers[0].parameters == 4 * 1024 * 1024
     wrapped = {**outer, "text_config": {**text, "architectures": ["Qwen2ForCausalLM"]}}
     assert card_of(wrapped).layers[0].mixer == Attention(8, 2, 128, 128, bias=True)
     audio = {"d_model": 1280, "encoder_layers": 32, "encoder_ffn_dim": 5120}

@@ -47,15 +47,26 @@ def _vision(config: Fields, hidden_size: int) -> Iterator[Tower]:
     encoder = _encoder(vision)
     if encoder is None:
         return
-    merge = _merge(vision)
     patch = vision.count("patch_size", default=14, most=_LARGEST)
     embedding = _CHANNELS * patch * patch * vision.count("temporal_patch_size", default=1) * encoder.width
     positions = vision.count("num_position_embeddings", default=0, least=0) * encoder.width
-    joint = encoder.width * merge * merge
-    mergers = 1 + len(vision.entries("deepstack_visual_indexes") or ())
-    projector = mergers * (joint * joint + joint * hidden_size) if merge > 1 else 2 * encoder.width * hidden_size
+    projector = _projector(config, vision, encoder.width, hidden_size)
     source = "layers, widths and patches in vision_config; projector of two matrices"
     yield Tower("vision", encoder.parameters + embedding + positions + projector, source)
+
+
+def _projector(config: Fields, vision: Fields, width: int, hidden_size: int) -> int:
+    """Weights between the encoder and the decoder.
+
+    Mistral 3 merges patches beside its encoder: 4 x 1024 x 1024 + 1024 x 5120 + 5120 x 5120 = 35,651,584.
+    """
+    beside = config.count("spatial_merge_size", default=1, most=_LARGEST)
+    if beside > 1:
+        return beside * beside * width * width + width * hidden_size + hidden_size * hidden_size
+    merge = _merge(vision)
+    joint = width * merge * merge
+    mergers = 1 + len(vision.entries("deepstack_visual_indexes") or ())
+    return mergers * (joint * joint + joint * hidden_size) if merge > 1 else 2 * width * hidden_size
 
 
 def _merge(vision: Fields) -> int:
