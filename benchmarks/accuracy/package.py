@@ -12,6 +12,7 @@ from benchmarks.accuracy.situations import Situation, answered, situation
 from scripts.fit_speed import fit
 
 from inferplan.domain.measurement import Missing
+from inferplan.estimate.between import performance_between
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.result import Interval
@@ -71,11 +72,23 @@ class Package:
 
     def _asked(self, estimator: StepTimeEstimator, document: Document) -> Output:
         at = self._situation(document)
-        return at.output if at.asked is None else {**at.output, **_performance(estimator, *at.asked)}
+        return at.output if at.asked is None else {**at.output, **_performance(estimator, *at.asked, _ends(at))}
 
 
-def _performance(estimator: StepTimeEstimator, situation: EstimateInput, load: Load) -> Mapping[str, Any]:
-    told = estimator.performance(situation, load)
+def _ends(at: Situation) -> tuple[float, float]:
+    """Tokens of the KV cache at both ends of its interval, as the command passes them on."""
+    if at.asked is None or at.asked[0].cache_tokens is None:
+        return 0.0, 0.0
+    situation, load = at.asked
+    told = at.output["memory"]["intervals"]["kvCacheTokens"]
+    ranks = situation.cache_tokens / told["expected"]
+    return max(told["low"], load.input_tokens + load.output_tokens) * ranks, told["high"] * ranks
+
+
+def _performance(
+    estimator: StepTimeEstimator, situation: EstimateInput, load: Load, ends: tuple[float, float]
+) -> Mapping[str, Any]:
+    told = performance_between(estimator, situation, load, ends)
     if isinstance(told, Missing):
         return {"performance": None, "unavailable": {"performance": {"reason": told.reason}}}
     values = {name: getattr(told, field) for name, field in _FIELDS.items()}

@@ -1,5 +1,6 @@
 """From a model, its number formats, the ranks and the GPU to what a step works on (step_shape.py)."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -54,6 +55,11 @@ _NO_PEERS = "GeForce"  # NVIDIA's driver has no peer-to-peer access over PCIe fo
 _GEMM_SHARE = {Vendor.NVIDIA: 1.0, Vendor.AMD: 0.64}
 """Share of the peak that large matrix products reach, against NVIDIA's: MI300X 668 of 1,307 TFLOP/s, H100 794 of 989
 in BF16 (stas00/ml-engineering, compute/accelerator): 0.511 / 0.803 = 0.64."""
+
+_HALF_RATE = re.compile(r"GeForce-RTX-[345]\d|NVIDIA-(?:L40|L20|A10G)$")
+_HALF_RATE_SHARE = 1.2
+"""Cards whose tensor cores accumulate in 32 bit at half rate (domain/data/gpus.csv) come closer to that rate: an A10G
+reaches 67.1 of 70 TFLOP/s (baseten.co, as quoted there), 0.96 / 0.803 of what an H100 does. INT8 has the full rate."""
 
 _CAPPED_SHARE = {"Tesla-T4": 0.46, "NVIDIA-L4": 0.61}
 """The same of cards that their power limit keeps below the datasheet's clock. T4 (70 W): 24 of 65 TFLOP/s in FP16
@@ -180,7 +186,8 @@ def _peak(gpu: GPU, number_format: NumberFormat) -> float | None:
         return None if half is None else half * _TERA * _FP32_SHARE
     precision = _PEAK.get(number_format)
     found = half if precision is None else gpu.tflops.get(precision, half)
-    return None if found is None else found * _TERA
+    share = _HALF_RATE_SHARE if _HALF_RATE.search(gpu.name) and precision is not Precision.INT8 else 1.0
+    return None if found is None else found * _TERA * share
 
 
 def _groups(deployment: Deployment, entries: Iterable[WeightEntry]) -> Iterable[LayerGroup]:
