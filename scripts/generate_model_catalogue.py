@@ -67,11 +67,16 @@ class Original:
         return dict(compacted(_plain(self.config)))
 
     @property
-    def quantization(self) -> Mapping[str, Any]:
-        """How the checkpoint is quantized, in short."""
+    def published(self) -> Mapping[str, Any]:
+        """How the checkpoint is quantized, as its config says."""
         places = [place for place in (self.config, self.config.get("text_config")) if isinstance(place, Mapping)]
         found = [(key, place[key]) for place in places for key in QUANTIZATION if place.get(key)]
-        return dict(compacted(dict(found[:1])))
+        return dict(found[:1])
+
+    @property
+    def quantization(self) -> Mapping[str, Any]:
+        """The same in short."""
+        return dict(compacted(self.published))
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401  config.json holds values of every kind
@@ -99,11 +104,15 @@ def from_wheel(folder: Path) -> Iterator[Original]:
         yield Original(name.replace("--", "/"), WHEEL, config)
 
 
-def from_others(text: Mapping[str, Any]) -> Iterator[Original]:
-    """Models of more_models.json."""
+def from_others(text: Mapping[str, Any], wheel: Mapping[str, Original]) -> Iterator[Original]:
+    """Models of more_models.json, whole or as ("as", "quantized_as") one of the wheel's."""
     for group in text["models"]:
+        config = {**wheel[group["as"]].config, **group["config"]} if "as" in group else group["config"]
+        if "quantized_as" in group:
+            kept = {key: value for key, value in config.items() if key not in QUANTIZATION}
+            config = {**kept, **wheel[group["quantized_as"]].published}
         for name in group["ids"]:
-            yield Original(name, group["source"], group["config"])
+            yield Original(name, group["source"], config)
 
 
 def main() -> None:
@@ -118,7 +127,8 @@ def main() -> None:
     more = json.loads((HERE / "more_models.json").read_text("utf-8"))
     shapes: dict[str, str] = {}
     models: dict[str, list[Any]] = {}
-    for each in (*from_wheel(options.configs), *from_others(more)):
+    wheel = {each.name: each for each in from_wheel(options.configs)}
+    for each in (*wheel.values(), *from_others(more, wheel)):
         key = shapes.setdefault(json.dumps(each.shape, sort_keys=True), each.name)
         models[each.name] = [key, each.source, each.quantization]
         check(each, {**expanded(json.loads(json.dumps(each.shape))), **expanded(each.quantization)})

@@ -32,13 +32,17 @@ _QUANTIZED = re.compile(
 _PLAIN = re.compile(r"[-_.](?:bf16|fp16)(?=[-_.]|$)", re.IGNORECASE)
 """What says that a checkpoint is not quantized, though the entry is."""
 
-_TUNED = re.compile(r"[-_.](?:instruct|chat|it|hf|base|pt|thinking|reasoning|\d{4})(?=[-_.]|$)", re.IGNORECASE)
+_TUNED = re.compile(
+    r"[-_.](?:instruct|chat|it|hf|base|pt|thinking|reasoning|exp|preview|speciale|terminus|\d{4})(?=[-_.]|$)",
+    re.IGNORECASE,
+)
 """What tuned twins and later versions (0528) add to a name: the shape stays, the context length may not."""
 
 _SNAPSHOT = re.compile(r"models--([^/]+?)--([^/]+)")
 _CONTEXT = ("max_position_embeddings", "rope_scaling", "rope_parameters")
 _QUANTIZATION = ("quantization_config", "hf_quant_config", "compression_config")
-_BESIDE_SHAPE = (*_CONTEXT, "dtype", "torch_dtype")
+_BESIDE_SHAPE = (*_CONTEXT, "dtype", "torch_dtype", "model_type")
+_INNER = frozenset({"text_config", "vision_config"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ def known_model(model_id: str | None) -> KnownModel | None:
     entry = _by_id().get(plain.lower())
     if entry is not None:
         return _known(entry)
-    return _twin(plain.rsplit("/", 1)[-1]) if plain else None
+    organisation, _, name = plain.rpartition("/")
+    return _twin(name, organisation) if plain else None
 
 
 def says_quantized(model_id: str | None) -> bool:
@@ -102,26 +107,39 @@ def _plain_id(text: str) -> str:
     return "/".join(parts[-2:])
 
 
-def _twin(name: str) -> KnownModel | None:
+def _twin(name: str, organisation: str) -> KnownModel | None:
     """An entry of the same shape, told by the name without its organisation."""
-    plain = _PLAIN.search(name) is not None
-    left = _QUANTIZATION if plain or says_quantized(name) else ()
     same = _by_name().get(_folded(_FORMAT.sub("", name))) or _by_name().get(_folded(name))
     if same is not None:
-        return _twin_of(same, left, quantized=says_quantized(name))
+        return _twin_of(same, name, organisation)
     tuned = _by_stem().get(_stem(name))
-    return None if tuned is None else _twin_of(tuned, (*left, *_CONTEXT), quantized=says_quantized(name))
+    return None if tuned is None else _twin_of(tuned, name, organisation, _CONTEXT)
 
 
-def _twin_of(entry: str, left: tuple[str, ...], *, quantized: bool) -> KnownModel:
-    """The entry without fields in which a twin may differ."""
-    known = _known(entry)
-    return KnownModel(known.name, _without(known.config, left), known.source, exact=False, quantized=quantized)
+def _twin_of(entry: str, name: str, organisation: str, differing: tuple[str, ...] = ()) -> KnownModel:
+    """The entry without fields in which a twin of that name may differ.
+
+    A quantization that either name alone speaks of is the entry's alone: Gemma-4-31B-IT-NVFP4 says nothing of
+    gemma-4-31b-it. One that neither speaks of (DeepSeek-V3) is both's.
+    """
+    quantized, named = says_quantized(name), _PLAIN.search(name) is not None
+    apart = quantized or named or says_quantized(entry)
+    left = (*_QUANTIZATION, *differing) if apart else differing
+    known, own = _known(entry), {} if quantized or named or not apart else _published(organisation, entry)
+    config = {**_without(known.config, left), **own}
+    return KnownModel(known.name, config, known.source, exact=False, quantized=quantized)
+
+
+def _published(organisation: str, entry: str) -> Mapping[str, Any]:
+    """How the organisation publishes models of this shape: Kimi-K2.6 in INT4, since Kimi-K2.5 is."""
+    of_it = [name for name in _data()["models"] if name.lower().startswith(f"{organisation.lower()}/")]
+    alike = [name for name in of_it if not says_quantized(name) and _agree((name, entry), every=True)]
+    return expanded(_data()["models"][alike[0]][2]) if alike else {}
 
 
 def _without(config: Mapping[str, Any], keys: tuple[str, ...]) -> Mapping[str, Any]:
     kept = {key: value for key, value in config.items() if key not in keys}
-    return {key: _without(value, keys) if key == "text_config" else value for key, value in kept.items()}
+    return {key: _without(value, keys) if key in _INNER else value for key, value in kept.items()}
 
 
 def _known(name: str) -> KnownModel:
@@ -166,9 +184,10 @@ def _unanimous(key: Callable[[str], str]) -> Mapping[str, str]:
     return {key: names[0] for key, names in found.items() if _agree(names)}
 
 
-def _agree(names: Sequence[str]) -> bool:
+def _agree(names: Sequence[str], *, every: bool = False) -> bool:
+    """Whether models have one shape; those without a quantization decide, unless every one has to agree."""
     models, shapes = _data()["models"], _data()["shapes"]
-    plain = [name for name in names if not models[name][2]] or names[:1]
+    plain = [name for name in names if every or not models[name][2]] or names[:1]
     return len({json.dumps(_without(shapes[models[name][0]], _BESIDE_SHAPE), sort_keys=True) for name in plain}) == 1
 
 

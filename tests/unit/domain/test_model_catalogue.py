@@ -91,6 +91,24 @@ def test_a_twins_quantization_is_its_own() -> None:
     assert stated.quantization_known
 
 
+@pytest.mark.parametrize(
+    ("model_id", "method"),
+    [
+        ("google/gemma-4-31B-it", None),  # the catalogue has NVIDIA's NVFP4 of it only
+        ("Qwen/Qwen3.5-122B-A10B", None),
+        ("deepseek-ai/DeepSeek-V3.1", "fp8"),  # NVIDIA's NVFP4 only, but DeepSeek-V3 and R1 of the same shape
+        ("moonshotai/Kimi-K2.6", "compressed-tensors"),  # the same with Kimi-K2.5
+        ("unsloth/Kimi-K2.6-BF16", None),
+        ("moonshotai/Kimi-K2-Thinking", "compressed-tensors"),
+        ("MiniMaxAI/MiniMax-M2.1", "fp8"),
+    ],
+)
+def test_an_id_without_its_own_entry_is_published_as_its_makers_are(model_id: str, method: str | None) -> None:
+    card = looked_up(None, model_id)
+    assert (card.quantization_method if card.quantization else None) == method
+    assert card.quantization_known
+
+
 def test_quantization_beside_the_config_is_known_by_id() -> None:
     known = known_model("nvidia/Llama-3.1-70B-Instruct-FP8")
     assert known is not None
