@@ -62,6 +62,7 @@ FAMILIES: tuple[tuple[str, Release], ...] = (
     ("kimi", (0, 11, 1)),
     ("mamba", (0, 10, 1)),
     ("only_states", (0, 10, 1)),
+    ("indexed", (0, 24, 0)),
 )
 
 
@@ -105,8 +106,11 @@ def mixers(family: str, draw: random.Random) -> list[Mixer]:
         "kimi": [kda] * 3 + [latent],
         "mamba": [mamba] * draw.randint(2, 8) + [full],
         "only_states": [mamba],
+        "indexed": [Attention(64, heads, width, width, indexer=Indexer(4, 128, 16))],
     }
     pattern = patterns[family]
+    if family == "indexed":
+        return [full] * min(3, count) + pattern * count
     layers = (pattern * (count // len(pattern) + 1))[: max(count, len(pattern))]
     if family == "shared":
         return layers[: len(layers) // 2 + len(pattern)] + [
@@ -125,6 +129,7 @@ def drawn(release: Release, draw: random.Random) -> Drawn:
     kv_format = _format(family, release, draw)
     mode = _mode(family, release, draw)
     stated = draw.choice((None, None, 16, 32, 64)) if family not in {"latent", "sparse", "kimi"} else 64
+    stated = 128 if family == "indexed" else stated
     now = kv_defaults.Situation(release, card, kv_format, CAPABILITY)
     size = stated or kv_defaults.block_size(now, None)
     if stated is not None:
@@ -158,6 +163,8 @@ def _format(family: str, release: Release, draw: random.Random) -> str:
         packed = family == "sparse" and release >= (0, 11, 1)
         return draw.choice(("bfloat16", "fp8_ds_mla" if packed else "bfloat16" if family == "sparse" else "fp8"))
     plain = family in {"plain", "windows"}
+    if family == "indexed":
+        return draw.choice(("bfloat16", "fp8"))
     known = [name for name, since in FORMATS if release >= since and (plain or name in {"bfloat16", "fp8"})]
     fits = [name for name in known if family == "plain" or not is_boundary_kept(name)]
     return draw.choice(fits)
@@ -212,7 +219,8 @@ def as_json(case: Drawn) -> str:
 def _layer(mixer: Mixer | None) -> dict[str, Any]:
     if isinstance(mixer, Attention):
         names = ("kv_heads", "head_dim", "v_head_dim", "window", "chunk", "shares_kv")
-        return {"kind": "attention", **{name: getattr(mixer, name) for name in names}}
+        width = mixer.indexer.head_dim if mixer.indexer is not None else 0
+        return {"kind": "attention", "index_width": width, **{name: getattr(mixer, name) for name in names}}
     if isinstance(mixer, LatentAttention):
         indexer = mixer.indexer.head_dim if mixer.indexer is not None else 0
         return {"kind": "latent", "rank": mixer.kv_lora_rank, "rope": mixer.qk_rope_head_dim, "index_width": indexer}

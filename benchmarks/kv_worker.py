@@ -253,6 +253,8 @@ def layer_objects(case: Case, config: object, index: int, layer: Layer) -> Itera
     name = f"model.layers.{index}"
     if layer["kind"] == "attention" and not layer["shares_kv"]:
         yield f"{name}.self_attn.attn", _attention(case, index, layer)
+        if layer.get("index_width"):
+            yield f"{name}.self_attn.index_cache", _block_index(config, layer)
     elif layer["kind"] == "latent":
         yield f"{name}.self_attn.attn", _latent(case, layer)
         if layer["index_width"]:
@@ -310,6 +312,19 @@ def _indexer(_case: Case, config: Any, layer: Layer) -> object:  # noqa: ANN401 
         kind,
         head_dim=size,
         dtype=torch_dtype("uint8"),
+        cache_config=config.cache_config,
+        prefix="",
+        is_draft_layer=False,
+        get_attn_backend=lambda: backend("auto", latent=True),
+    )
+
+
+def _block_index(config: Any, layer: Layer) -> object:  # noqa: ANN401  # stands for VllmConfig
+    """MiniMax M3's index keys, by DeepSeek's class: M3's own gives the same spec, but its module needs a GPU."""
+    return bare(
+        module("vllm.model_executor.models.deepseek_v2").DeepseekV32IndexerCache,
+        head_dim=layer["index_width"],
+        dtype=torch_dtype("bfloat16"),
         cache_config=config.cache_config,
         prefix="",
         is_draft_layer=False,

@@ -18,8 +18,13 @@ USUAL_BLOCK = 16
 
 _HOPPER = 90
 _BLACKWELL = 10
+_DESKTOP_BLACKWELL = 12
+_DELTA = "gdn"
 _LATENT_BLOCK = 64
 _CUTLASS_BLOCK = 128
+_SPARSE_BLOCK = 128
+"""MiniMax M3: one block of its sparse attention (the only size its backend takes)."""
+
 _FLASHINFER_BLOCK = 32
 _FLASHINFER_NOPE = 128
 _WIDE_HEAD = 256
@@ -51,7 +56,9 @@ def block_size(now: Situation, stated: int | None) -> int:
     """
     latent = next((layer.mixer for layer in now.card.layer_counts if isinstance(layer.mixer, LatentAttention)), None)
     if latent is None:
-        return _packed_block(now, stated or USUAL_BLOCK)
+        mixers = [layer.mixer for layer in now.card.layer_counts]
+        indexed = any(isinstance(mixer, Attention) and mixer.indexer is not None for mixer in mixers)
+        return _packed_block(now, stated or (_SPARSE_BLOCK if indexed else USUAL_BLOCK))
     if now.release < (0, 8, 0):
         return stated or USUAL_BLOCK
     if now.release < (0, 18, 0):
@@ -141,9 +148,12 @@ def writes_checkpoints(now: Situation, mode: StateMode) -> bool:
     """Whether a prefill writes a state into a page of its own in align mode: Mamba-2 from 0.32.
 
     Gated delta nets from 0.33 where FlashInfer computes the prefill: on Hopper, and on Blackwell with heads of 128.
+    Kimi K3 from 0.29 where FlashKDA does: on either (resolve_kda_prefill_backend, vllm/models/kimi_k3/nvidia/kda.py).
     """
     if mode is not StateMode.ALIGN:
         return False
+    if now.card.architecture.startswith("KimiK3"):
+        return now.release >= (0, 29, 0) and (now.capability == _HOPPER or _is_newer(now))
     mixers = [layer.mixer for layer in now.card.layer_counts]
     if any(isinstance(mixer, Mamba) for mixer in mixers):
         return now.release >= (0, 32, 0)
@@ -152,7 +162,9 @@ def writes_checkpoints(now: Situation, mode: StateMode) -> bool:
 
 def state_alignment(now: Situation, mode: StateMode) -> int:
     """Tokens that blocks are a multiple of so that a prefill's checkpoints fall on them: gated delta nets, 0.33: 64."""
-    delta = any(isinstance(layer.mixer, LinearAttention) for layer in now.card.layer_counts)
+    delta = any(
+        isinstance(layer.mixer, LinearAttention) and layer.mixer.kind == _DELTA for layer in now.card.layer_counts
+    )
     return _CHECKPOINT_STEP if delta and writes_checkpoints(now, mode) else 1
 
 
@@ -160,12 +172,15 @@ def _prefills_with_flashinfer(now: Situation) -> bool:
     widths = {
         layer.mixer.key_head_dim
         for layer in now.card.layer_counts
-        if isinstance(layer.mixer, LinearAttention) and layer.mixer.kind == "gdn"
+        if isinstance(layer.mixer, LinearAttention) and layer.mixer.kind == _DELTA
     }
     if not widths or now.capability is None:
         return False
-    newer = _is_blackwell(now) or now.capability // 10 == 12  # noqa: PLR2004  capability 12.x
-    return now.capability == _HOPPER or (newer and widths == {128})
+    return now.capability == _HOPPER or (_is_newer(now) and widths == {128})
+
+
+def _is_newer(now: Situation) -> bool:
+    return _is_blackwell(now) or (now.capability is not None and now.capability // 10 == _DESKTOP_BLACKWELL)
 
 
 def _is_blackwell(now: Situation) -> bool:

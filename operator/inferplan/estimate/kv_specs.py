@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import lcm
 
-from inferplan.domain.architecture import Attention, LatentAttention, LinearAttention, Mamba, Mixer
+from inferplan.domain.architecture import Attention, Indexer, LatentAttention, LinearAttention, Mamba, Mixer
 from inferplan.estimate.kv_formats import has_half_bytes, head_bytes, is_boundary_kept, is_scaled, latent_bytes
 from inferplan.estimate.kv_releases import PlannerRules
 from inferplan.estimate.kv_settings import CacheSettings, StateMode
@@ -108,10 +108,10 @@ class SpecMaker:
             UnsizedError: The layer cannot be sized.
         """
         if isinstance(mixer, Attention):
-            if mixer.indexer is not None:
-                raise UnsizedError("the cache of an indexer beside keys and values is not sized")
             if not mixer.shares_kv:
                 yield self._attention(index, mixer, block_size)
+            if mixer.indexer is not None and not mixer.indexer.shared:
+                yield _block_index(mixer.indexer, block_size)
         elif isinstance(mixer, LatentAttention):
             yield from self._latent(mixer, block_size)
         elif isinstance(mixer, LinearAttention | Mamba):
@@ -250,6 +250,15 @@ class SpecMaker:
         flag = states.state_bits if not delta or release >= (0, 17, 0) else None
         config = mixer.state_bits if release >= ((0, 17, 0) if delta else (0, 12, 0)) else None
         return flag or config or states.conv_bits
+
+
+def _block_index(indexer: Indexer, block_size: int) -> CacheSpec:
+    """One key per token on every rank, as MiniMax M3 keeps: bfloat16 whatever the cache's format.
+
+    MiniMaxM3IndexerCache, vllm/models/minimax_m3/common/indexer.py (0.24.0 to 0.33.0). 128 values: 256 bytes.
+    """
+    size = latent_bytes("bfloat16", indexer.head_dim)
+    return CacheSpec(CacheKind.LATENT, block_size, size, (1, indexer.head_dim, "bfloat16"))
 
 
 def raised_block(settings: CacheSettings, token_bytes: int, state_bytes: int) -> int:

@@ -16,7 +16,7 @@ from inferplan.estimate.kv_settings import CacheSettings, StateMode
 from inferplan.estimate.kv_specs import CacheKind, CacheSpec, SpecMaker, UnsizedError, raised_block
 from inferplan.estimate.placement import Layout, Remainder, round_up, stages
 
-_OWN_CACHES = ("DeepseekV4", "MiniMaxM3", "Qwen4", "Glm5Next", "KimiK3", "Inkling", "Dots3", "Step5", "Whisper")
+_OWN_CACHES = ("DeepseekV4", "Qwen4", "Glm5Next", "Inkling", "Dots3", "Step5", "Whisper")
 """How architectures begin whose vLLM classes plan caches of their own kinds (vllm/models, 0.28.0 to 0.33.0)."""
 
 _FIRST_STATES = (0, 10, 1)

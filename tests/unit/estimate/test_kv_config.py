@@ -7,8 +7,10 @@ from tests.support.kv_models import (
     DEEPSEEK_V3,
     DEEPSEEK_V32,
     GEMMA3_27B,
+    KIMI_LINEAR,
     LLAMA_8B,
     MAMBA,
+    MINIMAX_M3,
     QWEN3_NEXT,
     card_of,
     full,
@@ -173,6 +175,14 @@ def test_checkpoints_of_a_prefill() -> None:
     assert (latest.checkpoints, latest.alignment) == (True, 64)
     assert settings(QWEN3_NEXT, "0.33.0", TURING).states.checkpoints is False
     assert settings(NEMOTRON, "0.32.0").states.checkpoints is True
+    kimi_k3 = replace(KIMI_LINEAR, architecture="KimiK3ForConditionalGeneration")
+    assert settings(kimi_k3, "0.28.0").states.checkpoints is False
+    assert settings(kimi_k3, "0.29.0").states.checkpoints is True
+    assert settings(KIMI_LINEAR, "0.33.0").states.checkpoints is False
+
+
+def test_block_sparse_attention_takes_its_own_block() -> None:
+    assert settings(MINIMAX_M3, "0.24.0").block_size == 128
 
 
 @pytest.mark.parametrize(

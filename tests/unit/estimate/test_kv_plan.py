@@ -15,6 +15,7 @@ from tests.support.kv_models import (
     LATENT,
     LLAMA_8B,
     MAMBA,
+    MINIMAX_M3,
     QWEN3_8B,
     QWEN3_NEXT,
     card_of,
@@ -72,6 +73,14 @@ def test_a_sparse_model_keeps_its_indexers_keys_beside() -> None:
     assert found.block_bytes == 61 * 64 * (1152 + 132)  # 128 bytes and a scale of 4
     packed = structure(DEEPSEEK_V32, replace(LATEST, block_size=64, kv_format="fp8_ds_mla"))
     assert packed.block_bytes == 61 * 64 * (656 + 132)
+
+
+def test_a_block_sparse_model_keeps_its_indexers_keys_on_every_rank() -> None:
+    # 4 heads x 2 x 128 values of 2 bytes in 60 layers, a key of 128 values beside in 57 of them
+    found = structure(MINIMAX_M3, replace(LATEST, block_size=128))
+    assert found.block_bytes == 128 * (60 * 2048 + 57 * 256)
+    packed = structure(MINIMAX_M3, replace(LATEST, block_size=128, kv_format="fp8", tensor_parallel=4))
+    assert packed.block_bytes == 128 * (60 * 256 + 57 * 256)
 
 
 @pytest.mark.parametrize(
