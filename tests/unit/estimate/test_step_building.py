@@ -84,6 +84,14 @@ def test_fp8_halves_the_bytes_and_doubles_the_peak() -> None:
     assert kernels(group) == {"plain": 4, "attention": 1, "quantize": 2}
 
 
+def test_block_scaled_fp8_waits_for_its_kernels_on_some_gpus() -> None:
+    served = served_format(a.config(quantization="fp8_block"), a.model())
+    assert isinstance(served, WeightFormat)
+    (slow,) = shape(a.model(), "AMD-Instinct-MI300X", served=served).groups
+    (fast,) = shape(a.model(), "AMD-Instinct-MI355X", served=served).groups
+    assert kernels(slow)["plain"] == kernels(fast)["plain"] + 2 * 25  # attention's products, and the MLP's
+
+
 def test_fp8_without_fp8_kernels_saves_bytes_only() -> None:
     served = served_format(a.config(quantization="fp8"), a.model())
     assert isinstance(served, WeightFormat)
