@@ -1,7 +1,7 @@
 """What an engine is told to do: its settings by engine-neutral key, each with its origin."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -46,12 +46,15 @@ class ServingConfig:
         version: Its version, None when it is not known.
         model: Model id or path that is served, None when it is not known.
         settings: Engine-neutral key → setting.
+        complete: Whether the engine's own command line was read, all of it: nothing is set that is not here. What an
+            owner states in spec.currentConfig may leave out anything.
     """
 
     engine: Engine
     version: str | None = None
     model: str | None = None
     settings: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
+    complete: bool = False
 
     def integer(self, key: str) -> int | None:
         """The setting as a whole number, None when it is unknown or no number."""
@@ -84,10 +87,8 @@ class ServingConfig:
 
     def with_settings(self, more: Mapping[str, Setting]) -> "ServingConfig":
         """A copy in which `more` wins."""
-        merged = MappingProxyType({**self.settings, **more})
-        return ServingConfig(self.engine, self.version, self.model, merged)
+        return replace(self, settings=MappingProxyType({**self.settings, **more}))
 
     def with_defaults(self, defaults: Mapping[str, Setting]) -> "ServingConfig":
         """A copy in which `defaults` fills what is not set."""
-        merged = MappingProxyType({**defaults, **self.settings})
-        return ServingConfig(self.engine, self.version, self.model, merged)
+        return replace(self, settings=MappingProxyType({**defaults, **self.settings}))

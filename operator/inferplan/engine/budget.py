@@ -4,6 +4,7 @@ The measured KV capacity is the anchor: what arithmetic and measurement differ b
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from inferplan.api.plan import MemoryBudget, MemoryState, MemoryTerm
@@ -38,7 +39,7 @@ def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> Ser
             kept.pop(change.parameter, None)
         elif change.recommended_value is not None:
             kept[change.parameter] = Setting(change.recommended_value, Origin.ARGUMENT)
-    return ServingConfig(config.engine, config.version, config.model, MappingProxyType(kept))
+    return replace(config, settings=MappingProxyType(kept))
 
 
 def memory_budget(observation: Observation, after: ServingConfig) -> MemoryBudget | None:

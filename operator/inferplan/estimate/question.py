@@ -15,6 +15,10 @@ from inferplan.estimate.release import Release, is_legacy, release_of
 from inferplan.estimate.step_building import Deployment, step_shape
 from inferplan.estimate.step_shape import StepShape
 
+_UNKNOWN_INTERVAL = (
+    "scheduler_recv_interval is not known: requests are taken to wait as long as in public load tests, some of which set "
+    "it, and longer than with SGLang's own 1"
+)
 _SPECULATION = ("speculative_config", "speculative_model", "spec_method", "speculative_algorithm")
 _CHUNK = {Engine.VLLM: 2048.0, Engine.SGLANG: 8192.0}
 """Prompt tokens per step where the setting is not known: the smallest default of vLLM's servers, SGLang's most common
@@ -114,7 +118,7 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
         hashes_prompts=config.flag("enable_prefix_caching") is True,
         eager=bool(config.flag("enforce_eager") or config.flag("disable_cuda_graph")),
         prefill_apart=_prefill_apart(config, sglang=sglang, first=first),
-        receive_interval=_stated_interval(config),
+        receive_interval=_interval(config),
         attention_by_head=first and _is_old(gpu.compute_capability),
         plain_kernels=own,
     )
@@ -162,8 +166,11 @@ def _plain_kernels(config: ServingConfig, served: WeightFormat, gpu: GPU, releas
     return method if forced or too_old or gpu.vendor is Vendor.AMD else ""
 
 
-def _stated_interval(config: ServingConfig) -> int | None:
-    return config.integer("scheduler_recv_interval") if config.engine is Engine.SGLANG else None
+def _interval(config: ServingConfig) -> int | None:
+    """SGLang looks for new requests in every step, unless told to do so less often; load tests often are."""
+    if config.engine is not Engine.SGLANG:
+        return None
+    return config.integer("scheduler_recv_interval") or (1 if config.complete else None)
 
 
 def _limited(situation: EstimateInput, shape: StepShape, deployment: Deployment, taken: tuple[str, ...]) -> Question:
@@ -176,6 +183,8 @@ def _limited(situation: EstimateInput, shape: StepShape, deployment: Deployment,
         tokens_known = float(tokens)
     if sequences is None and config.engine is Engine.VLLM:
         assumptions.append("max_num_seqs is not known: nothing but the KV cache is taken to bound running requests")
+    if config.engine is Engine.SGLANG and _interval(config) is None:
+        assumptions.append(_UNKNOWN_INTERVAL)
     if situation.cache_tokens is None:
         assumptions.append("the KV cache's size is not known: it is taken to hold all running requests")
     running = float(sequences) * deployment.attention_ranks if sequences is not None and sequences > 0 else float("inf")

@@ -122,7 +122,8 @@ def _with_defaults(
     if isinstance(reading, Unreadable) or not reading.complete:
         return config
     unknown = reading.unknown - config.settings.keys()
-    return effective(config, accelerator, unknown, model=card, environment=environment_of(reading))
+    read = replace(config, complete=not unknown)
+    return effective(read, accelerator, unknown, model=card, environment=environment_of(reading))
 
 
 def policy_of(spec: InstanceSpec, *, rules_of_thumb: bool = False) -> Policy:

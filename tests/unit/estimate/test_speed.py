@@ -189,6 +189,14 @@ def test_gpus_before_ampere_stay_with_the_first_engine(product: str, version: st
     assert (found.first_engine, found.attention_by_head) == (first, first)
 
 
+def test_sglang_looks_for_requests_in_every_step_if_all_its_flags_are_known() -> None:
+    for settings, complete, interval in (({}, False, None), ({}, True, 1), ({"scheduler_recv_interval": 10}, True, 10)):
+        config = replace(a.config(Engine.SGLANG, "0.5.9", **settings), complete=complete)
+        found = deployment_of(asked(config))
+        assert not isinstance(found, Missing)
+        assert found.receive_interval == interval
+
+
 def test_flash_attention_reads_keys_once_for_all_heads_of_a_group() -> None:
     found = deployment_of(asked(a.config(Engine.VLLM, "0.7.3")))
     assert not isinstance(found, Missing)
