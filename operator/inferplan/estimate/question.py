@@ -16,8 +16,8 @@ from inferplan.estimate.step_building import Deployment, step_shape
 from inferplan.estimate.step_shape import StepShape
 
 _UNKNOWN_INTERVAL = (
-    "scheduler_recv_interval is not known: requests are taken to wait as long as in public load tests, some of which set "
-    "it, and longer than with SGLang's own 1"
+    "scheduler_recv_interval is not known: requests are taken to wait as long as in public load tests, some of which "
+    "set it, and longer than with SGLang's own 1"
 )
 _SPECULATION = ("speculative_config", "speculative_model", "spec_method", "speculative_algorithm")
 _CHUNK = {Engine.VLLM: 2048.0, Engine.SGLANG: 8192.0}
