@@ -5,7 +5,7 @@ vllm/engine/arg_utils.py of every release in the registry: `get_batch_defaults`,
 resolution with faked GPUs (T4, V100, L4, A100, H100, H200, B200, RTX PRO 6000, GB10) and a small Llama.
 
 A default that depends on something unknown is absent. The model is taken to be a decoder that generates text, with
-attention only: of a hybrid one (0.11.1 to 0.27.1) prefix caching is off by default, which nothing here can see.
+attention only: in prefix caching of hybrid ones releases differ, and nothing is said.
 """
 
 from collections.abc import Callable
