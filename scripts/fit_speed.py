@@ -41,8 +41,8 @@ PRIORS: dict[str, tuple[float, float]] = {
     "attention_peak": (0.40, 0.15),
     "index_peak": (0.05, 0.40),
     "state_peak": (0.05, 0.40),
-    # A kernel in a CUDA graph takes 3 to 5 us however small it is; an all-reduce over NVLink 5 to 10, over PCIe for each
-    # further GPU 15 where GPUs reach each other's memory, some 100 in virtual machines.
+    # A kernel in a CUDA graph takes 3 to 5 us however small it is; an all-reduce over NVLink 5 to 10, over PCIe, for
+    # each further GPU, 15 where GPUs reach each other's memory and some 100 in virtual machines.
     "kernel_seconds": (4e-6, 0.08),
     "eager_kernel_seconds": (12e-6, 0.30),  # a PyTorch operation in Python and its launch: 8 to 20 us
     "reduction_seconds": (6e-6, 0.15),
