@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
+from inferplan.domain.architecture import Attention, CompressedAttention
 from inferplan.domain.gpu import GPU, Vendor
 from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.cache_values import cache_value_bytes
 from inferplan.estimate.number_formats import WeightFormat, served_format
@@ -18,6 +20,10 @@ from inferplan.estimate.step_shape import StepShape
 _UNKNOWN_INTERVAL = (
     "scheduler_recv_interval is not known: requests are taken to wait as long as in public load tests, some of which "
     "set it, and longer than with SGLang's own 1"
+)
+_UNFITTED = (
+    "the speed of this kind of attention follows from its shapes and the kernels in the engine's source: no "
+    "measurement of it was at hand"
 )
 _SPECULATION = ("speculative_config", "speculative_model", "spec_method", "speculative_algorithm")
 _CHUNK = {Engine.VLLM: 2048.0, Engine.SGLANG: 8192.0}
@@ -37,6 +43,7 @@ class Question:
         running: max_num_seqs over all data-parallel ranks; infinite where nothing bounds it.
         batched_tokens: Prompt tokens per step.
         prefix_caching: Whether shared prefixes are computed once; None where it is not known.
+        unfitted: No measurement of the model's kind of attention was fitted to.
         served: What was measured elsewhere is looked up by: model's shape, GPU, engine, format of the weights.
         unmeasured: Why only a calibrated answer has a basis; None where the model itself has one.
         assumptions: What was assumed, each a sentence.
@@ -46,6 +53,7 @@ class Question:
     running: float
     batched_tokens: float
     prefix_caching: bool | None
+    unfitted: bool = False
     served: tuple[str, ...] = ()
     unmeasured: Missing | None = None
     assumptions: tuple[str, ...] = ()
@@ -73,6 +81,13 @@ def _served(situation: EstimateInput, deployment: Deployment) -> tuple[str, ...]
     shape = f"{card.hidden_size}x{card.num_layers}x{card.vocab_size}"
     weights = str(quantization.weights) if quantization is not None else f"{deployment.served.bits} bit"
     return shape, deployment.gpu.name, str(situation.config.engine), weights
+
+
+def _is_unfitted(card: ModelCard) -> bool:
+    """DeepSeek V4's compressed attention, and MiniMax M3's choice of blocks."""
+    mixers = [layer.mixer for layer in card.layer_counts]
+    chosen = any(isinstance(mixer, Attention) and mixer.indexer is not None for mixer in mixers)
+    return chosen or any(isinstance(mixer, CompressedAttention) for mixer in mixers)
 
 
 def _unmeasured(config: ServingConfig) -> Missing | None:
@@ -192,5 +207,7 @@ def _limited(situation: EstimateInput, shape: StepShape, deployment: Deployment,
     unmeasured = _unmeasured(config)
     if unmeasured is not None:
         assumptions.append("speculation is taken to accept as many tokens as it was measured with")
-    served = _served(situation, deployment)
-    return Question(shape, running, tokens_known, caching, served, unmeasured, tuple(assumptions))
+    served, unfitted = _served(situation, deployment), _is_unfitted(deployment.card)
+    if unfitted:
+        assumptions.append(_UNFITTED)
+    return Question(shape, running, tokens_known, caching, unfitted, served, unmeasured, tuple(assumptions))

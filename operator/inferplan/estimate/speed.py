@@ -98,14 +98,16 @@ class StepTimeEstimator:
         if found is not None:
             note = f"fitted to {found.measurements} public measurements of this model on this GPU ({found.citation})"
             return _Basis(found.multipliers, Source.MEASURED_ELSEWHERE, found.itl, found.ttft, note)
-        itl, ttft = (self._widened(spreads[f"{engine} {what}"], situation) for what in ("itl", "ttft"))
+        fitted = situation.accelerator.compute_capability in _FITTED_CAPABILITIES and not asked.unfitted
+        itl, ttft = (spreads[f"{engine} {what}"] for what in ("itl", "ttft"))
+        if not fitted:
+            itl, ttft = _widened(itl), _widened(ttft)
         return _Basis(Multipliers(), Source.ROOFLINE, itl, ttft)
 
-    def _widened(self, spread: Spread, situation: EstimateInput) -> Spread:
-        """The spread; wider on GPUs that no constant was fitted on."""
-        if situation.accelerator.compute_capability in _FITTED_CAPABILITIES:
-            return spread
-        return Spread(spread.low**_ELSEWHERE_WIDER, spread.high**_ELSEWHERE_WIDER)
+
+def _widened(spread: Spread) -> Spread:
+    """The spread on GPUs, and of kinds of attention, that no constant was fitted on."""
+    return Spread(spread.low**_ELSEWHERE_WIDER, spread.high**_ELSEWHERE_WIDER)
 
 
 def _interval(value: float, spread: Spread) -> Interval:

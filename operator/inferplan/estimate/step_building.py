@@ -8,6 +8,7 @@ from functools import lru_cache
 from inferplan.api.reasons import Reason
 from inferplan.domain.architecture import (
     Attention,
+    CompressedAttention,
     DenseMLP,
     FeedForward,
     LatentAttention,
@@ -46,6 +47,18 @@ DENSE_KERNELS = 4
 
 SHARED_KERNELS = 3
 """Gate and up, activation, down of the shared experts."""
+
+INDEX_KERNELS = 8
+"""An indexer with fused kernels: query and weights, rotation, its compressor's two, scores, choice, translation."""
+
+CHOICE_KERNELS = 4
+"""MiniMax M3's choice of blocks: index queries and keys, scores, choice, blocks (vllm/models/minimax_m3, 0.33.0)."""
+
+COMPRESS_KERNELS = 2
+"""DeepSeek V4's compressor: values and gates, and the compression (vllm/models/deepseek_v4/compressor.py, 0.33.0)."""
+
+CONNECTION_KERNELS = 2
+"""DeepSeek V4's hyper-connections: one fused kernel before each part of a layer (nvidia/model.py there)."""
 
 _HOPPER = 90
 _NO_PEERS = "GeForce"  # NVIDIA's driver has no peer-to-peer access over PCIe for GeForce cards
@@ -104,12 +117,8 @@ def step_shape(deployment: Deployment) -> StepShape | Missing:
     if several and link is None:
         return Missing(Reason.ACCELERATOR_UNKNOWN, f"how fast several {gpu.name} exchange data is not known")
     table = weight_table(deployment.card, deployment.served, layout)
-    try:
-        groups = tuple(_groups(deployment, table.entries))
-    except ValueError as error:
-        return Missing(Reason.MODEL_UNSUPPORTED, f"model config: {error}")
     return StepShape(
-        groups=groups,
+        groups=tuple(_groups(deployment, table.entries)),
         head_bytes=_head_bytes(table.entries),
         hidden_bytes=deployment.card.hidden_size * _ACTIVATION_BYTES,
         bytes_per_second=bandwidth,
@@ -213,6 +222,7 @@ def _kernels(layer: Layer, entries: list[WeightEntry], *, blocks: int) -> tuple[
     """Kernels that a layer launches, by kind."""
     quantized = {entry.role for entry in entries if entry.scheme is not None}
     found = Counter[str](_mixer_kind(layer.mixer))
+    found["plain"] += _mixer_kernels(layer.mixer)
     found["quantize"] += int(layer.mixer is not None and Role.ATTENTION in quantized)
     found.update(_feed_forward_kinds(layer.feed_forward, entries, quantized))
     if blocks and any(entry.scheme is not None and entry.scheme.scaling is Scaling.BLOCK for entry in entries):
@@ -220,18 +230,28 @@ def _kernels(layer: Layer, entries: list[WeightEntry], *, blocks: int) -> tuple[
     return tuple(float(found[kind]) for kind in KERNELS)
 
 
+def _mixer_kernels(mixer: Mixer | None) -> int:
+    """Kernels beside those of the mixer's kind."""
+    if isinstance(mixer, Attention) and mixer.indexer is not None:
+        return CHOICE_KERNELS
+    if not isinstance(mixer, CompressedAttention):
+        return 0
+    compressing = COMPRESS_KERNELS if mixer.compress_ratio > 1 else 0
+    return CONNECTION_KERNELS + compressing + (INDEX_KERNELS if mixer.indexer is not None else 0)
+
+
 def _mixer_kind(mixer: Mixer | None) -> tuple[str, ...]:
     match mixer:
         case None:
             return ()
-        case Attention() if mixer.indexer is None:
+        case Attention():
             return ("attention",)
+        case CompressedAttention():
+            return ("latent",)
         case LatentAttention():
             return ("latent",) if mixer.indexer is None or mixer.indexer.shared else ("indexed",)
         case LinearAttention() | Mamba():
             return ("state",)
-        case _:
-            raise ValueError(f"the speed of {type(mixer).__name__} is not modelled")
 
 
 def _feed_forward_kinds(part: FeedForward | None, entries: list[WeightEntry], quantized: set[Role]) -> dict[str, int]:

@@ -38,6 +38,9 @@ class LayerGroup:
         expert_widened: As linear_widened.
         cache_bytes: Keys and values that a decoding sequence reads per token of its context.
         window: Tokens of context that the layer looks at, at most; infinite for full attention.
+        near: Tokens that are looked at in full beside these, which then are compressed ones.
+        near_bytes: As cache_bytes, of those.
+        near_flops: As attention_flops, of those.
         index_bytes: A sparse attention's indexer reads this per token of context, whatever the window.
         state_bytes: A linear attention's state that a decoding sequence reads and writes.
         attention_flops: Operations of one prompt token with one token of its context.
@@ -62,6 +65,9 @@ class LayerGroup:
     expert_widened: float = 0.0
     cache_bytes: float = 0.0
     window: float = float("inf")
+    near: float = 0.0
+    near_bytes: float = 0.0
+    near_flops: float = 0.0
     index_bytes: float = 0.0
     state_bytes: float = 0.0
     attention_flops: float = 0.0

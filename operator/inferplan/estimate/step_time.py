@@ -93,13 +93,19 @@ class StepTimer:
     def _caches(self, decode: Floats, context: Floats) -> Floats:
         of = self._of
         read = of.group("cache_bytes") * np.minimum(context, of.group("window"))
+        read = read + of.group("near_bytes") * np.minimum(context, of.group("near"))
         read = read + of.group("index_bytes") * context + of.group("state_bytes")
         return decode / of.beside("attention_ranks") * read / (self._speed * self._constants.cache_bandwidth)
 
     def _prompts(self, prompt: Floats, context: Floats) -> Floats:
         k, of = self._constants, self._of
-        seen = of.group("attention_flops") * np.minimum(context, of.group("window")) / k.attention_peak
-        flops = seen + of.group("index_flops") * context / k.index_peak + of.group("state_flops") / k.state_peak
+        seen = of.group("attention_flops") * np.minimum(context, of.group("window"))
+        seen = seen + of.group("near_flops") * np.minimum(context, of.group("near"))
+        flops = (
+            seen / k.attention_peak
+            + of.group("index_flops") * context / k.index_peak
+            + of.group("state_flops") / k.state_peak
+        )
         peak = of.beside("attention_flops_per_second") * of.beside("gemm_share")
         return prompt / of.beside("attention_ranks") * flops / peak
 

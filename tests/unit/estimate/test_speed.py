@@ -7,6 +7,7 @@ from tests.support.build import a
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine, Source
+from inferplan.domain.architecture import CompressedAttention, DenseMLP, Layer
 from inferplan.domain.hardware import Accelerator, from_catalogue
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import ServingConfig, SettingValue
@@ -195,6 +196,18 @@ def test_sglang_looks_for_requests_in_every_step_if_all_its_flags_are_known() ->
         found = deployment_of(asked(config))
         assert not isinstance(found, Missing)
         assert found.receive_interval == interval
+
+
+def test_attention_that_nothing_was_fitted_to_says_so_and_is_less_sure() -> None:
+    mixer = CompressedAttention(64, 512, 64, 1024, 8, 1024, 128, 128)
+    known, unfitted = asked(), replace(asked(), model=a.model(layers=(Layer(mixer, DenseMLP(14336)),) * 32))
+    widths = []
+    for situation in (known, unfitted):
+        value = told(situation).itl_milliseconds
+        assert isinstance(value, Interval)
+        widths.append(value.high / value.low)
+    assert widths[1] == pytest.approx(widths[0] ** 1.5, rel=0.01)
+    assert any("no measurement of it was at hand" in sentence for sentence in told(unfitted).assumptions)
 
 
 def test_flash_attention_reads_keys_once_for_all_heads_of_a_group() -> None:

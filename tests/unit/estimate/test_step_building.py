@@ -193,11 +193,31 @@ def test_layers_with_one_part_have_one_part() -> None:
     assert of(Mamba(128, 64, 128, 8, 4), None).expert_bytes == 0
 
 
-def test_what_is_not_modelled_is_refused() -> None:
-    mixer = CompressedAttention(64, 512, 64, 1024, 8, 1024, 128, 4, None)
-    found = attempt(a.model(layers=(Layer(mixer, DenseMLP(1024)),) * 2), "NVIDIA-H200")
-    assert isinstance(found, Missing)
-    assert "CompressedAttention" in found.reason
+def compressed(ratio: int, indexer: Indexer | None = None) -> LayerGroup:
+    """A layer of DeepSeek-V4-Flash."""
+    return of(CompressedAttention(64, 512, 64, 1024, 8, 1024, 128, ratio, indexer))
+
+
+def test_compressed_attention_reads_a_window_and_one_vector_for_several_tokens() -> None:
+    vector, flops = 584, 64 * 4 * 512  # 448 in fp8, 64 in bf16, scales; queries times keys, and values
+    near = compressed(1)
+    assert (near.cache_bytes, near.window, near.attention_flops) == (vector, 128, flops)
+    assert kernels(near)["plain"] == 4 + 2  # the MLP's, and hyper-connections
+    wide = compressed(128)
+    assert (wide.cache_bytes, wide.window, wide.attention_flops) == (vector / 128, float("inf"), flops / 128)
+    assert (wide.near, wide.near_bytes, wide.near_flops) == (128, vector, flops)
+    assert kernels(wide)["plain"] == 4 + 2 + 2
+    chosen = compressed(4, Indexer(64, 128, 512))
+    assert (chosen.cache_bytes, chosen.window) == (vector / 4, 2048)
+    assert (chosen.index_bytes, chosen.index_flops) == (132 / 4, 2 * 64 * 128 / 4)
+    assert kernels(chosen)["plain"] == 4 + 2 + 2 + 8
+
+
+def test_chosen_blocks_are_read_and_all_index_keys() -> None:
+    group = of(Attention(64, 4, 128, 128, indexer=Indexer(4, 128, 2048)))
+    assert (group.cache_bytes, group.window) == (4 * 256 * 2, 2048)
+    assert (group.index_bytes, group.index_flops) == (256, 2 * 4 * 128)
+    assert kernels(group) == {"plain": 4 + 4, "attention": 1}
 
 
 @pytest.mark.parametrize(

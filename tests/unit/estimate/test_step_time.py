@@ -114,6 +114,17 @@ def test_the_first_engine_schedules_while_the_gpu_waits() -> None:
     assert more == pytest.approx(1.1e-3)
 
 
+def test_near_tokens_are_read_beside_compressed_ones() -> None:
+    near = of_layer(near=100.0, near_bytes=2e3, near_flops=3e4)
+    # 4 x 100 tokens x 2,000 bytes x 10 layers / 1e12 = 8 us; a shorter context has fewer.
+    for context, more in ((1000.0, 8e-6), (50.0, 4e-6)):
+        plain = seconds(SHAPE, decode=4.0, context=context)
+        assert seconds(near, decode=4.0, context=context) - plain == pytest.approx(more, rel=1e-6)
+    # 100 tokens x 50 x 3e4 operations x 10 layers / 1e14 = 15 us.
+    plain = seconds(SHAPE, prompt=100.0, prompt_context=50.0)
+    assert seconds(near, prompt=100.0, prompt_context=50.0) - plain == pytest.approx(1.5e-5, rel=1e-6)
+
+
 def test_the_first_engines_steps_with_prompts_have_no_graphs() -> None:
     constants = replace(IDEAL, kernel_seconds=1e-6, eager_kernel_seconds=5e-6)
     shape = of_layer(kernels=kernels(plain=3.0))
