@@ -1,6 +1,6 @@
 """The bundled estimator of speed: a step model under a load (performance-model section 2)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ _ELSEWHERE_WIDER = 1.5
 """On other GPUs, intervals are widened by this power: the leave-one-GPU-out errors between Hopper and Blackwell are
 that much larger than the errors in sample (benchmarks/results/accuracy.md)."""
 
+_NEARLY = "if the engine is as slow as the interval allows, more requests arrive than are served"
 LENGTHS = "latencies are means; a closed loop is a load test of ten requests per client that all start at once"
 
 
@@ -60,11 +61,19 @@ class StepTimeEstimator:
         flow = self.flow(asked, situation, load)
         if not np.isfinite(flow.ttft_seconds).all() or not np.isfinite(flow.itl_seconds).all():
             return Missing(Reason.SETTING_UNKNOWN, "the settings and the load together are beyond any real server")
-        return self._told(flow, situation, asked, load)
+        told = self._told(flow, situation, asked, load)
+        return told if load.concurrency is not None or told.saturated else self._arriving(told, asked, situation, load)
 
-    def flow(self, asked: Question, situation: EstimateInput, load: Load) -> Flow:
-        """The expected flow under a load."""
-        times = self._basis(asked, situation).times
+    def flow(self, asked: Question, situation: EstimateInput, load: Load, slower: float = 1.0) -> Flow:
+        """The expected flow under a load.
+
+        Args:
+            asked: The deployment and its bounds.
+            situation: What is asked about.
+            load: The load.
+            slower: Factor on all times.
+        """
+        times = self._basis(asked, situation).times.times(slower)
         cache = situation.cache_tokens if situation.cache_tokens is not None else float("inf")
         limits = Limits(np.array([asked.running]), np.array([asked.batched_tokens]), np.array([cache]))
         computed = load if asked.prefix_caching is not False else load.without_prefixes()
@@ -74,8 +83,8 @@ class StepTimeEstimator:
         served, basis = float(flow.requests_per_second[0]), self._basis(asked, situation)
         saturated = bool(flow.saturated[0])
         late = Missing(Reason.SATURATED, "more requests arrive than are served: the queue, and latency, have no bound")
-        open_loop = load.concurrency is None and not saturated
-        speed = Spread(1.0, 1.0) if open_loop else Spread(1.0 / basis.itl.high, 1.0 / basis.itl.low)
+        bound = load.concurrency is None and not saturated
+        speed = Spread(1.0, 1.0) if bound else Spread(1.0 / basis.itl.high, 1.0 / basis.itl.low)
         return Performance(
             ttft_milliseconds=late if saturated else _interval(flow.ttft_seconds[0] * _MILLISECONDS, basis.ttft),
             itl_milliseconds=late if saturated else _interval(flow.itl_seconds[0] * _MILLISECONDS, basis.itl),
@@ -85,6 +94,21 @@ class StepTimeEstimator:
             saturated=saturated,
             assumptions=asked.assumptions,
             notes=(LENGTHS, basis.note) if basis.note else (LENGTHS,),
+        )
+
+    def _arriving(self, told: Performance, asked: Question, situation: EstimateInput, load: Load) -> Performance:
+        """Requests come whatever runs: a slower engine also has more of them, up to more than it serves."""
+        spread = self._basis(asked, situation).itl
+        fast, slow = (self.flow(asked, situation, load, factor) for factor in (spread.low, spread.high))
+        served = float(slow.requests_per_second[0])
+        late = bool(slow.saturated[0])
+        return replace(
+            told,
+            ttft_milliseconds=_reaching(told.ttft_milliseconds, fast.ttft_seconds[0], slow.ttft_seconds[0]),
+            itl_milliseconds=_reaching(told.itl_milliseconds, fast.itl_seconds[0], slow.itl_seconds[0]),
+            output_tokens_per_second=_down_to(told.output_tokens_per_second, served * load.output_tokens),
+            requests_per_second=_down_to(told.requests_per_second, served),
+            notes=(*told.notes, _NEARLY) if late else told.notes,
         )
 
     def _basis(self, asked: Question, situation: EstimateInput) -> _Basis:
@@ -108,6 +132,18 @@ class StepTimeEstimator:
 def _widened(spread: Spread) -> Spread:
     """The spread on GPUs, and of kinds of attention, that no constant was fitted on."""
     return Spread(spread.low**_ELSEWHERE_WIDER, spread.high**_ELSEWHERE_WIDER)
+
+
+def _reaching(told: Interval | Missing, low_seconds: float, high_seconds: float) -> Interval | Missing:
+    """The interval, at least as wide as these ends."""
+    if isinstance(told, Missing):
+        return told
+    low, high = float(low_seconds) * _MILLISECONDS, float(high_seconds) * _MILLISECONDS
+    return Interval(min(told.low, low), told.expected, max(told.high, high))
+
+
+def _down_to(told: Interval | Missing, low: float) -> Interval | Missing:
+    return told if isinstance(told, Missing) else Interval(min(told.low, low), told.expected, told.high)
 
 
 def _interval(value: float, spread: Spread) -> Interval:

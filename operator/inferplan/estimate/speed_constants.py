@@ -108,6 +108,10 @@ class Multipliers:
     prompts: float = 1.0
     waiting: float = 1.0
 
+    def times(self, factor: float) -> "Multipliers":
+        """All of them, multiplied."""
+        return Multipliers(self.fixed * factor, self.growing * factor, self.prompts * factor, self.waiting * factor)
+
 
 @dataclass(frozen=True)
 class Spread:

@@ -210,6 +210,20 @@ def test_attention_that_nothing_was_fitted_to_says_so_and_is_less_sure() -> None
     assert any("no measurement of it was at hand" in sentence for sentence in told(unfitted).assumptions)
 
 
+def test_the_nearer_to_what_can_be_served_the_less_sure_latency_is() -> None:
+    most = told(asked(), Load(None, 1e5, 1024.0, 256.0)).requests_per_second
+    assert isinstance(most, Interval)
+    calm, busy = (told(asked(), Load(None, share * most.expected, 1024.0, 256.0)) for share in (0.1, 0.9))
+    for name in ("ttft_milliseconds", "itl_milliseconds"):
+        few, many = (getattr(found, name) for found in (calm, busy))
+        assert many.high / many.expected > 1.5 * few.high / few.expected
+    rate = busy.requests_per_second
+    assert isinstance(rate, Interval)
+    assert rate.low < 0.98 * rate.expected == 0.98 * rate.high
+    assert any("more requests arrive than are served" in note for note in busy.notes)
+    assert calm.requests_per_second == Interval(0.1 * most.expected, 0.1 * most.expected, 0.1 * most.expected)
+
+
 def test_flash_attention_reads_keys_once_for_all_heads_of_a_group() -> None:
     found = deployment_of(asked(a.config(Engine.VLLM, "0.7.3")))
     assert not isinstance(found, Missing)
