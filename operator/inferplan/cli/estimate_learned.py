@@ -7,10 +7,10 @@ from inferplan.cli.inputs import Inputs
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.engine.identity import args_digest, deployment_digest
+from inferplan.engine.windows import stored_points
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.learning import learn
 from inferplan.estimate.port import EstimateInput
-from inferplan.reconcile.calibrating import stored_points
 
 _OTHER = "status.calibration is not used: it was learned with another image, other arguments, model or hardware"
 

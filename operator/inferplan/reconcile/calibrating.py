@@ -5,11 +5,6 @@ other constants needs no migration. All is dropped when image, arguments, model 
 were measured.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
-from pydantic import ValidationError
-
 from inferplan.api.instance_status import (
     CalibrationCoefficients,
     CalibrationPoint,
@@ -21,6 +16,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import significant
 from inferplan.engine.identity import deployment_digest
+from inferplan.engine.windows import stored_points
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.learning import OperatingPoint, learn, operating_point, remembered
 from inferplan.estimate.port import EstimateInput
@@ -44,21 +40,6 @@ def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
     situation = EstimateInput(observation.config, observation.accelerator, observation.model)
     found = learn(situation, points)
     return None if isinstance(found, Missing) else _status(digest, points, found, observation.config.engine)
-
-
-def stored_points(status: object, digest: str) -> tuple[OperatingPoint, ...]:
-    """The windows that a status holds for this digest; none of another one, nor of what cannot be read."""
-    if not isinstance(status, Mapping) or status.get("digest") != digest:
-        return ()
-    return tuple(point for entry in status.get("points") or () if (point := _point(entry)) is not None)
-
-
-def _point(entry: Mapping[str, Any]) -> OperatingPoint | None:
-    try:
-        read = CalibrationPoint.model_validate(entry)
-    except ValidationError:
-        return None
-    return OperatingPoint(**read.model_dump())
 
 
 def _digest(look: Look, observation: Observation) -> str:

@@ -1,15 +1,12 @@
 """What looks teach, as the status keeps it: learned, kept without noise, dropped when it no longer holds."""
 
 import copy
-from typing import Any
 
-import pytest
 from tests.support.prometheus import vllm_series
 from tests.support.world import ARGS, KEY, NAMESPACE, World, container, deployment, pod
 
 from inferplan.api.instance_status import CalibrationStatus
 from inferplan.kube.resources import INSTANCES
-from inferplan.reconcile.calibrating import stored_points
 
 PODS = ("llama-abc-1",)
 
@@ -101,18 +98,3 @@ async def test_a_model_that_is_not_known_teaches_nothing() -> None:
     load(world)
     await world.look()
     assert "calibration" not in world.status
-
-
-@pytest.mark.parametrize(
-    "status",
-    [
-        None,
-        "x",
-        {},
-        {"digest": "d"},
-        {"digest": "other", "points": [{"running": 1}]},
-        {"digest": "d", "points": [{"running": -1}, {"running": "many"}, 7, None]},
-    ],
-)
-def test_a_status_that_somebody_else_wrote_holds_no_points(status: Any) -> None:
-    assert stored_points(status, "d") == ()
