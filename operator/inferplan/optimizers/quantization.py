@@ -29,7 +29,7 @@ from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.domain.serving import Origin, Setting
 from inferplan.domain.units import in_gib
 from inferplan.estimate.memory_estimate import MemoryEstimate
-from inferplan.estimate.memory_observed import sizes
+from inferplan.estimate.memory_observed import Sizes, sizes
 from inferplan.estimate.memory_terms import WEIGHTS
 from inferplan.estimate.result import Interval
 from inferplan.estimate.running import fixing_key, is_single_engine, running_bits
@@ -148,12 +148,10 @@ def _fp8_proposal(name: OptimizerName, observation: Observation, tokens: Measure
     if not is_single_engine(config) or config.text("kv_cache_dtype") is None:
         return Abstention(name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is unknown, or not sized")
     sized = sizes(observation, config.with_settings({"quantization": Setting(_ONLINE_FP8, Origin.ARGUMENT)}))
-    if isinstance(sized, Missing):
-        return Abstention(name, sized.code, f"what smaller weights free is not known: {sized.reason}")
-    gained = sized.after.kv_cache_tokens
-    if isinstance(gained, Missing):
-        return Abstention(name, gained.code, f"what smaller weights free is not known: {gained.reason}")
-    saved = _weights(sized.before) - _weights(sized.after)
+    freed = _freed(sized)
+    if isinstance(freed, Missing):
+        return Abstention(name, freed.code, f"what smaller weights free is not known: {freed.reason}")
+    saved, gained = freed
     change = ConfigChange(
         parameter="quantization",
         flag=flag_name(config.engine, "quantization"),
@@ -168,6 +166,14 @@ def _fp8_proposal(name: OptimizerName, observation: Observation, tokens: Measure
         ),
     )
     return Proposal(name, _fp8_optimization(change, tokens, gained))
+
+
+def _freed(sized: Sizes | Missing) -> tuple[int, Interval] | Missing:
+    """Bytes of weights that are saved per GPU, and the tokens that the cache then holds."""
+    if isinstance(sized, Missing):
+        return sized
+    tokens = sized.after.kv_cache_tokens
+    return tokens if isinstance(tokens, Missing) else (_weights(sized.before) - _weights(sized.after), tokens)
 
 
 def _weights(estimate: MemoryEstimate) -> int:

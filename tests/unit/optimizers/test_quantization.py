@@ -124,3 +124,8 @@ def test_no_rule_of_thumb_where_something_is_known(changes: dict[str, Any], code
     assert refused(unmeasured, THUMB).code is Reason.ENGINE_END_OF_LIFE
     with_model = Observation(a.config(version=None, quantization="none"), model=a.model())
     assert refused(with_model, THUMB).code is Reason.METRICS_MISSING
+
+
+def test_what_a_cache_that_cannot_be_sized_would_gain_is_not_known() -> None:
+    answer = refused(an.observation(load=FULL, settings={"kv_cache_dtype_skip_layers": "0"}))
+    assert answer.reason.startswith("what smaller weights free is not known: kv_cache_dtype_skip_layers")
