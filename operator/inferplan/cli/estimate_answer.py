@@ -84,7 +84,7 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
     performance = _performance(seen, stated.load, memory, asked.taught(known))
     if isinstance(memory, Missing) and isinstance(performance, Missing):
         why = memory.reason.removeprefix("model config: ")
-        raise BadInputError(f"{instance.place}: {_field(memory, inputs)}: {why}")
+        raise BadInputError(*(f"{instance.place}: {line}" for line in (f"{_field(memory, inputs)}: {why}", *notes)))
     return Answer(
         instance=_which(instance),
         config=seen.config,

@@ -355,6 +355,8 @@ def test_a_config_map_holds_the_model(write: Write, told: Told, capsys: pytest.C
     model = {"configMapRef": {"name": "llama-config"}}
     assert one(capsys, "-f", write(config_map, instance(model=model)))["memory"]["weightsBytes"] > 0
     assert told.asked[0][0].model.hidden_size == 4096
+    assert main(["estimate", "-f", write(instance(model=model))]) == 2
+    assert "spec.model.configMapRef: ConfigMap llama-config is in none of the files" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
