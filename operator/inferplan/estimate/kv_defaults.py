@@ -7,8 +7,9 @@ States: MambaModelConfig, vllm/model_executor/models/config.py, and is_prefix_ca
 
 from dataclasses import dataclass
 
-from inferplan.domain.architecture import Attention, LatentAttention, LinearAttention, Mamba
+from inferplan.domain.architecture import Attention, CompressedAttention, LatentAttention, LinearAttention, Mamba
 from inferplan.domain.model_card import ModelCard
+from inferplan.estimate.kv_compressed import COMPRESSED_BLOCK
 from inferplan.estimate.kv_formats import head_bytes, is_boundary_kept
 from inferplan.estimate.kv_settings import StateMode
 from inferplan.estimate.release import Release
@@ -57,6 +58,8 @@ def block_size(now: Situation, stated: int | None) -> int:
     latent = next((layer.mixer for layer in now.card.layer_counts if isinstance(layer.mixer, LatentAttention)), None)
     if latent is None:
         mixers = [layer.mixer for layer in now.card.layer_counts]
+        if any(isinstance(mixer, CompressedAttention) for mixer in mixers):
+            return stated or COMPRESSED_BLOCK
         indexed = any(isinstance(mixer, Attention) and mixer.indexer is not None for mixer in mixers)
         return _packed_block(now, stated or (_SPARSE_BLOCK if indexed else USUAL_BLOCK))
     if now.release < (0, 8, 0):

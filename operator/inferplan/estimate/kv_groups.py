@@ -7,8 +7,8 @@ get_kv_cache_config of each stage (0.8.5 to 0.10.2).
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from inferplan.estimate.cache_spec import CacheKind, CacheSpec, UnsizedError
 from inferplan.estimate.kv_releases import PlannerRules
-from inferplan.estimate.kv_specs import CacheKind, CacheSpec, UnsizedError
 
 
 @dataclass(frozen=True)

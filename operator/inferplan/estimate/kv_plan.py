@@ -6,15 +6,16 @@ benchmarks/kv_planner.py.
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from inferplan.estimate.cache_spec import CacheKind, CacheSpec
 from inferplan.estimate.kv_groups import CacheGroup
-from inferplan.estimate.kv_releases import Check, PlannerRules
+from inferplan.estimate.kv_releases import Check, Packing, PlannerRules
 from inferplan.estimate.kv_settings import CacheSettings, StateMode
-from inferplan.estimate.kv_specs import CacheKind, CacheSpec
 
 Whole = npt.NDArray[np.int64]
 Real = npt.NDArray[np.float64]
@@ -205,8 +206,20 @@ class CacheStructure:
     def _concurrency(self, blocks: Whole, groups: tuple[CacheGroup, ...], length: Whole, batched: Whole) -> Real:
         if self.rules.check is Check.POOL or not self.rules.has_groups:
             return np.asarray(blocks * self.block_size / length, dtype=np.float64)
-        needed = sum((self._request_blocks(group.spec, length, batched) for group in groups), _whole(0))
+        asked = [self._request_blocks(group.spec, length, batched) for group in groups]
+        needed = self._weighed(asked, groups) if self._weighs else sum(asked, _whole(0))
         return np.asarray(blocks / np.maximum(needed, 1), dtype=np.float64)
+
+    @cached_property
+    def _weighs(self) -> bool:
+        """Whether a block counts by its group's bytes, of which a packed cache has different ones (to 0.26)."""
+        return self.rules.packing in {Packing.TUPLES, Packing.SLOTS} and self.groups[0].is_mixed
+
+    @staticmethod
+    def _weighed(asked: list[Whole], groups: tuple[CacheGroup, ...]) -> Whole:
+        """Blocks of the first group that are as large as those of all (get_max_concurrency_for_kv_cache_config)."""
+        sizes = [sum(layer.spec.page_bytes for layer in group.layers) for group in groups]
+        return _ceil(sum((blocks * size for blocks, size in zip(asked, sizes, strict=True)), _whole(0)), sizes[0])
 
     def _tokens(self, blocks: Whole, groups: tuple[CacheGroup, ...], length: Whole, concurrency: Real) -> Whole:
         if self.rules.tokens_by_concurrency:
@@ -259,7 +272,7 @@ class CacheStructure:
 
 
 def _growing_bytes(specs: tuple[CacheSpec, ...]) -> int:
-    return sum(spec.token_bytes for spec in specs if spec.is_full)
+    return ceil(sum(spec.growing_bytes for spec in specs))
 
 
 def _fixed_bytes(specs: tuple[CacheSpec, ...]) -> int:

@@ -30,6 +30,22 @@ class Check(StrEnum):
     POOL = "pool"
 
 
+class Packing(StrEnum):
+    """How caches of several kinds and page sizes share a block (DeepSeek V4), see kv_packed.py.
+
+    TUPLES: Pages are padded to the compressed attention's; a block is one page of each of its sizes, as many times as
+        the most frequent page of a group.
+    SLOTS: The same padding; a block is as many pages of each size as the group with the most has.
+    WIDEST: A block is as large as the widest group's pages; the start-up check still counts tuples.
+    REPEATS: The same block, which the check counts too; only caches that repeat in equal numbers are split.
+    """
+
+    TUPLES = "tuples"
+    SLOTS = "slots"
+    WIDEST = "widest"
+    REPEATS = "repeats"
+
+
 @dataclass(frozen=True)
 class PlannerRules:
     """How one release plans.
@@ -59,6 +75,7 @@ class PlannerRules:
         speculative_states_by_length: The same where states are kept along the whole length.
         state_modes: mamba_cache_mode exists; before, prefix caching keeps states along the whole length.
         contexts_multiply: The printed tokens are multiplied by the context parallelism.
+        packing: How caches of several page sizes share a block; None where none do.
     """
 
     has_groups: bool = False
@@ -85,9 +102,10 @@ class PlannerRules:
     speculative_states_by_length: bool = False
     state_modes: bool = False
     contexts_multiply: bool = False
+    packing: Packing | None = None
 
 
-_Values = Mapping[str, bool | float | Check]
+_Values = Mapping[str, bool | float | Check | Packing]
 
 _CHANGES: tuple[tuple[Release, _Values], ...] = (
     # First release with it (of those in between that were not read, the first of the minor version) → what changed.
@@ -102,15 +120,16 @@ _CHANGES: tuple[tuple[Release, _Values], ...] = (
     ((0, 17, 0), {"check": Check.FIRST_GROUP, "stage_pays_all": False}),
     ((0, 18, 0), {"slack": 1.5}),
     ((0, 19, 0), {"check": Check.GROUPS}),
-    ((0, 20, 0), {"tokens_by_concurrency": True, "window_value_width": True}),
+    ((0, 20, 0), {"tokens_by_concurrency": True, "window_value_width": True, "packing": Packing.TUPLES}),
     ((0, 21, 0), {"packs_windows": True}),
     ((0, 22, 0), {"speculative_states_by_length": True}),
+    ((0, 23, 0), {"packing": Packing.SLOTS}),
     ((0, 24, 0), {"pads_pages": True}),
     ((0, 25, 0), {"smallest_window_block": True}),
     ((0, 26, 0), {"counts_batches": True, "pads_states": True}),
-    ((0, 27, 0), {"widens_promoted": True}),
+    ((0, 27, 0), {"widens_promoted": True, "packing": Packing.WIDEST}),
     ((0, 28, 0), {"chunk_value_width": True}),
-    ((0, 29, 0), {"holds_null_block": True}),
+    ((0, 29, 0), {"holds_null_block": True, "packing": Packing.REPEATS}),
     ((0, 30, 0), {"smallest_window_block": False}),
 )
 

@@ -56,6 +56,7 @@ class CacheSettings:
         drafts: Layers that speculation adds to the cache, on the last stage.
         window_tokens: Tokens that windows keep beside their own, for drafts of several modules.
         kernel_block: Tokens that a hybrid model's blocks are a multiple of.
+        narrow_index: Whether DeepSeek V4's indexer keeps its keys in MXFP4 (--attention-config.indexer_kv_dtype).
         blocks_override: --num-gpu-blocks-override.
         is_v0: Whether the first engine core runs.
         assumptions: What was assumed; each a sentence.
@@ -74,6 +75,7 @@ class CacheSettings:
     drafts: tuple[Layer, ...] = ()
     window_tokens: int = 0
     kernel_block: int = 16
+    narrow_index: bool = False
     blocks_override: int | None = None
     is_v0: bool = False
     assumptions: tuple[str, ...] = ()

@@ -14,11 +14,12 @@ from inferplan.api.reasons import Reason
 from inferplan.domain.architecture import Attention, LatentAttention, LinearAttention, Mamba, Mixer
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
+from inferplan.estimate.cache_spec import UnsizedError
 from inferplan.estimate.kv_formats import PACKED_LATENT_BYTES, head_bytes, latent_bytes
 from inferplan.estimate.kv_plan import Whole
 from inferplan.estimate.kv_releases import V0_RULES
 from inferplan.estimate.kv_settings import CacheSettings, StateSettings
-from inferplan.estimate.kv_specs import SpecMaker, UnsizedError
+from inferplan.estimate.kv_specs import SpecMaker
 from inferplan.estimate.placement import Layout, Remainder, stages
 from inferplan.estimate.release import Release
 

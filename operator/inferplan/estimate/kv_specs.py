@@ -1,14 +1,23 @@
-"""What one layer keeps in the KV cache: vLLM's KVCacheSpec of each kind of attention, on one rank. Pure.
+"""Makes the caches of a layer: vLLM's KVCacheSpec of each kind of attention, on one rank. Pure.
 
 vllm/v1/kv_cache_interface.py and the layers' get_kv_cache_spec of 0.8.5 to 0.33.0.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from math import lcm
 
-from inferplan.domain.architecture import Attention, Indexer, LatentAttention, LinearAttention, Mamba, Mixer
+from inferplan.domain.architecture import (
+    Attention,
+    CompressedAttention,
+    Indexer,
+    LatentAttention,
+    LinearAttention,
+    Mamba,
+    Mixer,
+)
+from inferplan.estimate.cache_spec import CacheKind, CacheSpec, UnsizedError
+from inferplan.estimate.kv_compressed import compressed_specs
 from inferplan.estimate.kv_formats import has_half_bytes, head_bytes, is_boundary_kept, is_scaled, latent_bytes
 from inferplan.estimate.kv_releases import PlannerRules
 from inferplan.estimate.kv_settings import CacheSettings, StateMode
@@ -22,61 +31,6 @@ _BITS_PER_BYTE = 8
 _KDA = "kda"
 _FLOAT_BITS = 32
 _BOUNDARY = 2
-
-
-class CacheKind(StrEnum):
-    """Kinds of caches that vLLM tells apart."""
-
-    FULL = "full attention"
-    LATENT = "latent attention"
-    SLIDING = "sliding window"
-    CHUNKED = "chunked local attention"
-    STATE = "recurrent state"
-
-
-FULL_KINDS = frozenset({CacheKind.FULL, CacheKind.LATENT})
-"""Kinds that keep every token; all others are one type each."""
-
-
-@dataclass(frozen=True)
-class CacheSpec:
-    """One layer's cache. Equal ones can share a group.
-
-    Attributes:
-        kind: Kind of cache.
-        block_size: Tokens per block; 0: one block per request, whatever its length (states).
-        token_bytes: Bytes of one token; of a state all of it.
-        shape: What must agree within a group: heads, widths, format and whether half bytes are packed.
-        window: Tokens of the window or chunk.
-        padded_bytes: Bytes that the page is padded to.
-        pages: Pages beside those for the request's length (a state's own, speculated ones, checkpoints).
-        full_bytes: Bytes of one token of a window where it is allocated in full.
-    """
-
-    kind: CacheKind
-    block_size: int
-    token_bytes: int
-    shape: tuple[int | str, ...]
-    window: int | None = None
-    padded_bytes: int | None = None
-    pages: int = 0
-    full_bytes: int = 0
-
-    @property
-    def page_bytes(self) -> int:
-        """Bytes of one block of this layer."""
-        if self.padded_bytes is not None:
-            return self.padded_bytes
-        return self.token_bytes if self.kind is CacheKind.STATE else self.token_bytes * self.block_size
-
-    @property
-    def is_full(self) -> bool:
-        """Whether every token is kept."""
-        return self.kind in FULL_KINDS
-
-
-class UnsizedError(ValueError):
-    """A layer whose cache is not sized; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +50,7 @@ class SpecMaker:
     keeps_boundary: bool
 
     def specs(self, index: int, mixer: Mixer | None, block_size: int, state_page: int | None) -> Iterator[CacheSpec]:
-        """The caches of a layer: none without attention, two with a sparse attention's indexer.
+        """The caches of a layer: none without attention, two with a sparse attention's indexer, up to five compressed.
 
         Args:
             index: The layer's place in the model; drafts follow its last.
@@ -116,8 +70,8 @@ class SpecMaker:
             yield from self._latent(mixer, block_size)
         elif isinstance(mixer, LinearAttention | Mamba):
             yield self._state(mixer, block_size, state_page)
-        elif mixer is not None:
-            raise UnsizedError(f"the cache of {type(mixer).__name__} is not sized")
+        elif isinstance(mixer, CompressedAttention):
+            yield from compressed_specs(mixer, self.settings, block_size)
 
     def kv_format(self, index: int) -> str:
         """The number format of a layer's keys and values."""

@@ -5,18 +5,27 @@ from dataclasses import replace
 from functools import lru_cache
 
 from inferplan.api.reasons import Reason
-from inferplan.domain.architecture import Attention, LatentAttention, LinearAttention, Mamba, Mixer
+from inferplan.domain.architecture import (
+    Attention,
+    CompressedAttention,
+    LatentAttention,
+    LinearAttention,
+    Mamba,
+    Mixer,
+)
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
+from inferplan.estimate.cache_spec import CacheKind, CacheSpec, UnsizedError
 from inferplan.estimate.kv_formats import check_format
 from inferplan.estimate.kv_groups import CacheGroup, PlacedSpec, group_layers
+from inferplan.estimate.kv_packed import is_packed, packed_block_bytes, packed_groups, packed_request_bytes
 from inferplan.estimate.kv_plan import CacheStructure, StageCache
-from inferplan.estimate.kv_releases import V0_RULES, Check, PlannerRules, planner_rules
+from inferplan.estimate.kv_releases import V0_RULES, Check, Packing, PlannerRules, planner_rules
 from inferplan.estimate.kv_settings import CacheSettings, StateMode
-from inferplan.estimate.kv_specs import CacheKind, CacheSpec, SpecMaker, UnsizedError, raised_block
+from inferplan.estimate.kv_specs import SpecMaker, raised_block
 from inferplan.estimate.placement import Layout, Remainder, round_up, stages
 
-_OWN_CACHES = ("DeepseekV4", "Qwen4", "Glm5Next", "Inkling", "Dots3", "Step5", "Whisper")
+_OWN_CACHES = ("DeepseekV41", "Qwen4", "Glm5Next", "Inkling", "Dots3", "Step5", "Whisper")
 """How architectures begin whose vLLM classes plan caches of their own kinds (vllm/models, 0.28.0 to 0.33.0)."""
 
 _FIRST_STATES = (0, 10, 1)
@@ -51,7 +60,7 @@ def _refusal(card: ModelCard, settings: CacheSettings) -> Missing | None:
         return _unsupported("the cache of recurrent states is not sized before vLLM 0.10.1")
     if settings.states.speculative_tokens and not _speculates(card, settings):
         return _unsupported("this release does not speculate with such recurrent states")
-    latent = any(isinstance(mixer, LatentAttention) for mixer in mixers)
+    latent = any(isinstance(mixer, LatentAttention | CompressedAttention) for mixer in mixers)
     if latent and settings.release < _FIRST_LATENT:
         return _unsupported("latent attention is not sized before vLLM 0.7")
     return check_format(settings.kv_format, settings.release, latent=latent)
@@ -123,6 +132,9 @@ def _groups_by_stage(
     """The groups that each stage works with: the model's, or before 0.11 its own."""
     is_hybrid = settings.hybrid_manager and rules.has_groups
     count = settings.pipeline_parallel
+    if is_packed(layers):
+        _refuse_packed(settings, rules)
+        return [packed_groups(layers, rules)] * count
     if not rules.groups_by_rank:
         return [group_layers(layers, rules, is_hybrid=is_hybrid)] * count
     parts = ([layer for layer in layers if layer.stage == stage] for stage in range(count))
@@ -150,6 +162,10 @@ def _stage(stage: int, groups: tuple[CacheGroup, ...], layers: list[PlacedSpec],
     if not groups:
         return StageCache(0, groups, own, ())
     whole = sum(layer.spec.page_bytes for layer in groups[0].layers)
+    if is_packed(groups[0].layers):
+        block_bytes = packed_block_bytes(groups, stage, rules)
+        demand = _demand(groups, own, packed_request_bytes(groups, stage, rules), rules)
+        return StageCache(block_bytes, groups, own, demand)
     block_bytes = max(group.bytes_on(stage) for group in groups)
     if groups[0].is_mixed and rules.stage_pays_all:
         block_bytes = whole
@@ -188,6 +204,14 @@ def _as_v0(spec: CacheSpec, settings: CacheSettings) -> CacheSpec:
         size = spec.token_bytes // values * (round_up(values, _ALIGNMENT) if width else values)
         return replace(spec, token_bytes=size)
     return replace(spec, kind=CacheKind.FULL, window=None)
+
+
+def _refuse_packed(settings: CacheSettings, rules: PlannerRules) -> None:
+    """Refuse what a release plans in another way for compressed attention, or tells apart by stage."""
+    if not settings.hybrid_manager:
+        raise UnsizedError("compressed attention without the hybrid KV cache manager is not sized")
+    if settings.pipeline_parallel > 1 and rules.packing in {Packing.TUPLES, Packing.SLOTS}:
+        raise UnsizedError("compressed attention in pipeline stages is not sized before vLLM 0.27")
 
 
 def _refuse_context(settings: CacheSettings, groups: tuple[CacheGroup, ...]) -> None:
