@@ -5,15 +5,10 @@ from dataclasses import dataclass, replace
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
-from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, ServingConfig, Setting
-from inferplan.estimate.kv_config import cache_settings
-from inferplan.estimate.kv_sglang import pool_structure
-from inferplan.estimate.kv_sglang_config import pool_settings
-from inferplan.estimate.kv_structure import cache_structure
 from inferplan.estimate.memory_calibration import MeasuredOverhead, Seen
 from inferplan.estimate.memory_estimate import MemoryEstimate, calibrate_memory, estimate_memory
 from inferplan.estimate.running import fixing_key, is_single_engine
@@ -21,9 +16,6 @@ from inferplan.estimate.running import fixing_key, is_single_engine
 _SHARE = "gpu_memory_utilization"
 _STAND_IN_MIB = 2**20  # 1 TiB holds every model
 _STAND_INS = {_SHARE: Setting(1.0, Origin.VERSION_DEFAULT), "quantization": Setting("none", Origin.VERSION_DEFAULT)}
-_LENGTH, _TOKENS = 8192, 2048
-_BLOCKS = 2**20
-"""Enough that rounding to whole blocks does not show."""
 
 
 @dataclass(frozen=True)
@@ -107,21 +99,3 @@ def _unknown_settings(observation: Observation) -> list[str]:
     if config.engine is Engine.VLLM and fixing_key(config) != "kv_cache_memory_bytes":
         needed.add(_SHARE)
     return [key for key in sorted(needed) if config.value(key) is None]
-
-
-def bytes_per_token(config: ServingConfig, accelerator: Accelerator, card: ModelCard) -> float | Missing:
-    """Bytes of one GPU's cache per token that the engine prints; why not where the cache is not sized.
-
-    Llama-3.1-8B, bf16, TP 1: 32 x 8 x 256 x 2 = 131,072.
-    """
-    if config.engine is Engine.SGLANG:
-        settings = pool_settings(config, card, accelerator)
-        pool = settings if isinstance(settings, Missing) else pool_structure(card, settings)
-        return pool if isinstance(pool, Missing) else float(pool.full_bytes + pool.window_bytes)
-    planner = cache_settings(config, card, accelerator)
-    cache = planner if isinstance(planner, Missing) else cache_structure(card, planner)
-    if isinstance(cache, Missing):
-        return cache
-    length = config.integer("max_model_len") or card.max_position_embeddings or _LENGTH
-    plan = cache.plan(_BLOCKS * cache.block_bytes, length, config.integer("max_num_batched_tokens") or _TOKENS)
-    return _BLOCKS * cache.block_bytes / max(1, plan.tokens)

@@ -13,11 +13,11 @@ from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.measurement import Measured, Missing
-from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
-from inferplan.estimate.batch_cost import batch_cost
-from inferplan.estimate.memory_observed import bytes_per_token
+from inferplan.domain.serving import Origin, Setting
+from inferplan.estimate.memory_observed import sizes
+from inferplan.estimate.result import Interval
 from inferplan.estimate.running import fixing_key, is_single_engine
 from inferplan.optimizers.base import cannot_judge, load_is_measured
 from inferplan.optimizers.batching_report import STEP_MAX, Room, doubled_cap, raised_cap
@@ -78,25 +78,24 @@ def _preempting(name: OptimizerName, observation: Observation) -> Abstention | N
 
 
 def _raise_cap(name: OptimizerName, observation: Observation, policy: Policy) -> Proposal | Abstention:
-    model, cap = observation.model, observation.config.integer("max_batch_size")
-    if isinstance(model, Missing):
-        return Abstention(name, model.code, f"what a larger batch costs in memory cannot be bounded: {model.reason}")
-    per_token, limit = _token_bytes(observation, model), _limit(observation, cap)
-    if isinstance(per_token, Missing):
-        return Abstention(name, per_token.code, f"what a larger batch costs cannot be bounded: {per_token.reason}")
+    config = observation.config
+    cap = config.integer("max_batch_size")
+    limit = _limit(observation, cap)
     if cap is None or limit is None:
         why = "max_batch_size or max_num_batched_tokens is unknown"
         return Abstention(name, Reason.SETTING_UNKNOWN, why)
     if limit < STEP_MIN * cap:
         why = f"max_batch_size is {cap}, and vLLM takes no more than max_num_batched_tokens, {limit}"
         return Abstention(name, Reason.ALREADY_SET, why)
-    fixed = fixing_key(observation.config)
+    fixed = fixing_key(config)
     if fixed is not None:
         why = (
             f"{fixed} fixes the KV cache: what a larger batch needs would have to come from memory that nobody measured"
         )
         return Abstention(name, Reason.MEMORY_UNPROVEN, why)
-    return _within_memory(name, observation, policy, (cap, limit, _batch_tokens(observation, model, cap, per_token)))
+    if not is_single_engine(config):
+        return Abstention(name, Reason.SETTING_UNKNOWN, "the parallel layout is unknown, or not sized")
+    return _within_memory(name, observation, policy, (cap, limit))
 
 
 def _limit(observation: Observation, cap: int | None) -> int | None:
@@ -107,29 +106,24 @@ def _limit(observation: Observation, cap: int | None) -> int | None:
     return None if tokens is None else min(STEP_MAX * cap, tokens)
 
 
-def _token_bytes(observation: Observation, model: ModelCard) -> float | Missing:
-    """Bytes of the cache per token; why not where it is not one pool, or its format is not known."""
-    config = observation.config
-    if not is_single_engine(config) or config.text("kv_cache_dtype") is None:
-        return Missing(Reason.SETTING_UNKNOWN, "the KV format or the parallel layout is unknown, or not sized")
-    return bytes_per_token(config, observation.accelerator, model)
-
-
-def _batch_tokens(observation: Observation, model: ModelCard, cap: int, per_token: float) -> float:
-    """Tokens that twice the cap could cost the KV cache at most."""
-    capability = observation.accelerator.compute_capability
-    return batch_cost(model, cap, STEP_MAX * cap, capability).total_bytes / per_token
+def _cache_with(observation: Observation, cap: int) -> Interval | Missing:
+    """Tokens that the cache would hold with another cap, as the plan's memory budget has them."""
+    after = observation.config.with_settings({"max_batch_size": Setting(cap, Origin.ARGUMENT)})
+    sized = sizes(observation, after)
+    return sized if isinstance(sized, Missing) else sized.after.kv_cache_tokens
 
 
 def _within_memory(
-    name: OptimizerName, observation: Observation, policy: Policy, bounds: tuple[int, int, float]
+    name: OptimizerName, observation: Observation, policy: Policy, bounds: tuple[int, int]
 ) -> Proposal | Abstention:
     seen = observation.metrics
     values = (seen.num_requests_running, seen.num_requests_waiting, seen.kv_cache_usage, seen.kv_cache_tokens)
     missing = next((value for value in values if isinstance(value, Missing)), None)
     if missing is not None:
         return Abstention(name, missing.code, f"the KV cache's capacity is needed: {missing.reason}")
-    room = _room(bounds, tuple(value for value in values if isinstance(value, Measured)))
+    room = _room(observation, bounds, tuple(value for value in values if isinstance(value, Measured)))
+    if isinstance(room, Missing):
+        return Abstention(name, room.code, f"what a larger batch costs in memory cannot be bounded: {room.reason}")
     if room is None:
         why = f"a larger batch would use more than {KV_USE_MAX:.0%} of the KV cache"
         return Abstention(name, Reason.MEMORY_UNPROVEN, why)
@@ -139,22 +133,23 @@ def _within_memory(
     return Proposal(name, raised_cap(observation, room))
 
 
-def _room(bounds: tuple[int, int, float], values: tuple[Measured, ...]) -> Room | None:
+def _room(observation: Observation, bounds: tuple[int, int], values: tuple[Measured, ...]) -> Room | Missing | None:
     """The largest cap up to the limit that keeps predicted KV use below KV_USE_MAX; None below a tenth more.
 
-    Bounds are today's cap, the limit, and the tokens that the batch costs. Cap 32, limit 64, cost 3,172 of 400,000
-    tokens: use 0.30 gives 64, where it is 0.605. Use 0.60: 0.9 x 396,828 x 32 / 240,000 = 47.6, rounded to 40.
+    Bounds are today's cap and the limit, whose batch leaves the cache least. Cap 32, limit 64, and 399,000 of 400,000
+    tokens left: use 0.30 gives 64, where it is 0.60. Use 0.60: 0.9 x 399,000 x 32 / 240,000 = 47.9, rounded to 40.
     """
-    cap, limit, cost_tokens = bounds
+    cap, limit = bounds
     running, waiting, usage, tokens = values
-    tokens_after = tokens.value - cost_tokens
-    if tokens_after <= 0:
-        return None
-    fits = KV_USE_MAX * tokens_after * running.value / max(usage.value * tokens.value, 1.0)
+    least = _cache_with(observation, limit)
+    if isinstance(least, Missing):
+        return least
+    fits = KV_USE_MAX * least.low * running.value / max(usage.value * tokens.value, 1.0)
     proposed = _rounded(min(limit, math.floor(fits)), cap)
-    if proposed < STEP_MIN * cap:
+    after = _cache_with(observation, proposed)
+    if proposed < STEP_MIN * cap or isinstance(after, Missing):
         return None
-    return Room(cap, running, waiting, usage, tokens, tokens_after, proposed)
+    return Room(cap, running, waiting, usage, tokens, after.expected, proposed)
 
 
 def _rounded(value: int, cap: int) -> int:

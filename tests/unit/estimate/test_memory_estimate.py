@@ -25,7 +25,6 @@ from inferplan.estimate.memory_estimate import (
     memory_model,
 )
 from inferplan.estimate.memory_limits import Limits
-from inferplan.estimate.memory_observed import bytes_per_token
 from inferplan.estimate.result import Interval
 
 H100 = from_catalogue("NVIDIA-H100-80GB-HBM3", 1)
@@ -277,12 +276,3 @@ def test_sglang_shares_what_was_free_before_loading() -> None:
     default = sized(version="0.5.8", engine=Engine.SGLANG, max_model_len=16_000)
     assert default.kv_cache_bytes == found.kv_cache_bytes  # 0.835 is its default on an H100
     assert default.assumptions[0] == "mem_fraction_static is not set; SGLang's own arithmetic gives 0.835"
-
-
-def test_bytes_per_token_follow_engine_and_format() -> None:
-    config = configured(version="0.33.0", max_model_len=8192)
-    assert bytes_per_token(config, H100, LLAMA) == 131_072
-    assert bytes_per_token(configured(kv_cache_dtype="fp8", max_model_len=8192), H100, LLAMA) == 65_536
-    assert bytes_per_token(configured(version="0.5.8", engine=Engine.SGLANG), H100, LLAMA) == 131_072
-    assert isinstance(bytes_per_token(configured(version=None), H100, LLAMA), Missing)
-    assert isinstance(bytes_per_token(configured(version=None, engine=Engine.SGLANG), H100, LLAMA), Missing)

@@ -12,7 +12,6 @@ from inferplan.api.values import Source
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import Tower
 from inferplan.domain.units import GIB
-from inferplan.estimate.batch_cost import batch_cost
 from inferplan.estimate.extra_memory import encoder_bytes, lora_bytes, profiles_images
 from inferplan.estimate.graph_memory import GraphMemory, capture_sizes, has_full_graphs
 from inferplan.estimate.memory_overheads import Process, activation_width, non_torch_bytes
@@ -184,16 +183,6 @@ def test_terms_are_intervals_around_a_size() -> None:
 def test_the_weakest_source_counts() -> None:
     assert weakest([Source.ROOFLINE, Source.MEASURED_HERE]) is Source.ROOFLINE
     assert weakest([]) is Source.RULE_OF_THUMB
-
-
-def test_a_larger_batch_costs_sampler_and_graphs() -> None:
-    cost = batch_cost(LLAMA, 32, 64, 90)
-    assert cost.sampler_bytes == 164_167_680  # 32 x 128256 x 40
-    assert cost.graph_bytes == 251_658_240  # 8 x 30 MiB
-    assert cost.total_bytes == 415_825_920
-    assert batch_cost(LLAMA, 64, 32, 90).total_bytes == 0
-    assert batch_cost(LLAMA, 256, 512, 90).graph_bytes == 0  # 51 sizes either way
-    assert batch_cost(LLAMA, 256, 512, None).graph_bytes == 32 * 30 * 2**20  # up to 1024, as on SM100
 
 
 def test_a_float32_checkpoint_runs_in_16_bits_unless_told_otherwise() -> None:
