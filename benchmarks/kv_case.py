@@ -101,7 +101,10 @@ class Case:
         with contextlib.suppress(ImportError):
             named: object = importlib.import_module("vllm.v1.kv_cache_layout").KVCacheLayout.LBNHC
             return named
-        return getattr(getattr(interface(), "KVCacheLayout", None), "LBNHC", None)
+        with contextlib.suppress(ImportError, AttributeError):
+            own: object = interface().KVCacheLayout.LBNHC
+            return own
+        return None
 
     def _model(self, length: int) -> Any:  # noqa: ANN401  # stands for the engine's ModelConfig
         attending = next((layer for layer in self.layers if layer["kind"] in {"attention", "latent"}), None)

@@ -4,13 +4,26 @@ import re
 from dataclasses import dataclass, replace
 
 from inferplan.api.reasons import Reason
-from inferplan.domain.architecture import Attention, LatentAttention, Layer, LinearAttention, Mamba
+from inferplan.domain.architecture import (
+    Attention,
+    LatentAttention,
+    Layer,
+    LinearAttention,
+    Mamba,
+)
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.quantization import NumberFormat
 from inferplan.domain.serving import Origin, ServingConfig
 from inferplan.estimate import kv_defaults
+from inferplan.estimate.kv_compressed import COMPRESSED_FORMAT
+from inferplan.estimate.kv_compressed_config import (
+    has_narrow_index,
+    is_compressed,
+    prediction_layer,
+    refuse_compressed,
+)
 from inferplan.estimate.kv_settings import CacheSettings, StateMode, StateSettings
 from inferplan.estimate.memory_setting import Speculation, read_ranks, read_speculation
 from inferplan.estimate.release import Release, is_legacy, release_of
@@ -53,7 +66,9 @@ def cache_settings(config: ServingConfig, card: ModelCard, accelerator: Accelera
     if config.text("kv_cache_dtype_skip_layers") not in {None, "", "[]"}:
         return _unknown("kv_cache_dtype_skip_layers: layers with a cache format of their own are not sized")
     reading = _Reading(config, card, release, accelerator.compute_capability, speculation)
-    drafts = _drafts(reading)
+    drafts, refusal = _drafts(reading), _refused(reading)
+    if refusal is not None:
+        return refusal
     if isinstance(drafts, Missing):
         return drafts
     kv_format, model_format = _kv_format(reading), _model_format(config)
@@ -71,6 +86,7 @@ def cache_settings(config: ServingConfig, card: ModelCard, accelerator: Accelera
         states=_states(reading, now),
         drafts=drafts,
         kernel_block=kv_defaults.kernel_block(now, size),
+        narrow_index=is_compressed(card) and has_narrow_index(config),
         blocks_override=config.integer("num_gpu_blocks_override"),
         is_v0=is_legacy(release, reading.capability),
     )
@@ -78,21 +94,29 @@ def cache_settings(config: ServingConfig, card: ModelCard, accelerator: Accelera
     return replace(settings, concurrent_batches=batches, assumptions=assumed + _draft_assumptions(reading))
 
 
+def _refused(reading: _Reading) -> Missing | None:
+    if not is_compressed(reading.card):
+        return None
+    kv_format = _short(reading.config.text("kv_cache_dtype"))
+    return refuse_compressed(reading.config, reading.release, reading.capability, kv_format)
+
+
 def _model_format(config: ServingConfig) -> str:
     """The format that the model runs in: of 16 bits, unless --dtype asks for 32 (a float32 checkpoint runs in 16)."""
-    text = _word(config.text("dtype"))
-    return "float32" if _SHORT.get(text, text) == "float32" else "bfloat16"
+    return "float32" if _short(config.text("dtype")) == "float32" else "bfloat16"
 
 
-def _word(text: str | None) -> str:
-    """A format as the engine spells it: people write "auto (bf16)"."""
-    return ((text or "").lower().split() or ["auto"])[0]
+def _short(text: str | None) -> str:
+    """A format's whole name: people write "bf16", and "auto (bf16)"."""
+    word = ((text or "").lower().split() or ["auto"])[0]
+    return _SHORT.get(word, word)
 
 
 def _kv_format(reading: _Reading) -> str:
     """The cache's format: the one that is set, the checkpoint's own, or the model's; packed for sparse MLA."""
-    text = _word(reading.config.text("kv_cache_dtype"))
-    name = _SHORT.get(text, text)
+    if is_compressed(reading.card):
+        return COMPRESSED_FORMAT
+    name = _short(reading.config.text("kv_cache_dtype"))
     found = _own_format(reading) if name == "auto" else name
     return _packed(reading, found, is_auto=name == "auto")
 
@@ -193,7 +217,7 @@ def _batches(reading: _Reading, settings: CacheSettings) -> tuple[int, tuple[str
     windowed = any(
         isinstance(layer.mixer, Attention) and (layer.mixer.window or layer.mixer.chunk)
         for layer in reading.card.layer_counts
-    )
+    ) or is_compressed(reading.card)
     stated = reading.config.flag("async_scheduling")
     is_async = stated if stated is not None else reading.release >= (0, 14, 0)
     if not windowed:
@@ -211,6 +235,8 @@ def _drafts(reading: _Reading) -> tuple[Layer, ...] | Missing:
     speculation = reading.speculation
     if not speculation.predicts and not speculation.has_draft:
         return ()
+    if speculation.predicts and is_compressed(reading.card) and reading.card.mtp_layers <= 1:
+        return (prediction_layer(reading.card),)
     attending = [layer for layer in reading.card.layers if isinstance(layer.mixer, Attention | LatentAttention)]
     if not attending or (speculation.has_draft and not speculation.method.startswith("eagle")):
         return _unknown(f"speculation with {speculation.method}: the draft model's layers are not known")

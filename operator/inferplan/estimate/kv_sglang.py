@@ -186,7 +186,7 @@ def _cell(mixer: Mixer | None, settings: PoolSettings) -> int:
         return _latent_cell(mixer, settings, kv_format)
     if mixer is None or isinstance(mixer, LinearAttention | Mamba):
         return 0
-    raise UnsizedError(f"the cache of {type(mixer).__name__} is not sized")
+    raise UnsizedError("DeepSeek V4's compressed attention has pools of its own in SGLang, which are not sized")
 
 
 def _latent_cell(mixer: LatentAttention, settings: PoolSettings, kv_format: str) -> int:

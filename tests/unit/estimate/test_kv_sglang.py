@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tests.support.kv_models import (
     DEEPSEEK_V3,
+    DEEPSEEK_V4_FLASH,
     DEEPSEEK_V32,
     GEMMA3_27B,
     GPT_OSS_20B,
@@ -114,6 +115,12 @@ def test_what_is_not_sized_is_named(card: ModelCard, settings: PoolSettings, wor
     found = pool_structure(card, settings)
     assert isinstance(found, Missing)
     assert word in found.reason
+
+
+def test_compressed_attention_is_refused() -> None:
+    found = pool_structure(DEEPSEEK_V4_FLASH, LATEST)
+    assert isinstance(found, Missing)
+    assert "DeepSeek V4" in found.reason
 
 
 def read(card: ModelCard, version: str | None, **given: SettingValue) -> PoolSettings | Missing:
