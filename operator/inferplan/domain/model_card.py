@@ -59,6 +59,7 @@ class ModelCard:
         quantization_stated: Whether the config itself says how the checkpoint is quantized; else `quantization` is the
             catalogue's, of the checkpoint with that id, and a setting that says otherwise means another checkpoint.
         quantization_known: False where the model's name says that the checkpoint is quantized, and nothing says how.
+        residual_streams: Streams that a token passes the layers in (DeepSeek V4's hyper-connections).
     """
 
     architecture: str
@@ -75,6 +76,7 @@ class ModelCard:
     assumptions: tuple[str, ...] = ()
     quantization_known: bool = True
     quantization_stated: bool = True
+    residual_streams: int = 1
 
     @property
     def num_layers(self) -> int:

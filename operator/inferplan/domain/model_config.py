@@ -124,6 +124,7 @@ def _card(reading: _Reading) -> ModelCard:
         extra_parameters=family.counts_extra(decoder),
         mtp_layers=decoder.count(*MTP_KEYS, default=0, least=0),
         assumptions=(*reading.assumptions, *more, *_silences(reading, found)),
+        residual_streams=max(1, decoder.count("hc_mult", default=1, least=0)),
     )
 
 

@@ -24,6 +24,7 @@ from inferplan.domain.architecture import (
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.units import MIB
 from inferplan.estimate.memory_limits import Bytes, Limits
+from inferplan.estimate.profile_compressed import CompressedRun, compressed_run
 from inferplan.estimate.release import Release
 from inferplan.estimate.sampler_memory import SamplerMemory
 
@@ -74,6 +75,7 @@ class ProfileRun:
         sampler: Bytes per entry.
         workspace_bytes: cuBLAS's workspace.
         multiprocessors: Of the GPU: the sampler's kernel has a row of scratch for each.
+        compressed: DeepSeek V4's attention, which holds more than its experts; None in other models.
     """
 
     layer_bytes_per_token: float
@@ -87,6 +89,7 @@ class ProfileRun:
     sampler: SamplerMemory
     workspace_bytes: float
     multiprocessors: int = _MULTIPROCESSORS
+    compressed: CompressedRun | None = None
 
     def peak_bytes(self, limits: Limits, *, samples: bool = True) -> Bytes:
         """Bytes at the peak; of the layers alone on a pipeline stage that does not sample.
@@ -101,7 +104,10 @@ class ProfileRun:
         """Bytes while a layer runs."""
         experts = self.experts_bytes_per_token * np.minimum(limits.tokens, self.experts_tokens)
         latent = self.latent_bytes_per_token * np.minimum(np.multiply(8.0, limits.context), self.latent_tokens)
-        return np.asarray(self.layer_bytes_per_token * limits.tokens + experts + latent + self.workspace_bytes)
+        layer = self.layer_bytes_per_token * limits.tokens + experts + latent
+        if self.compressed is not None:
+            layer = np.maximum(layer, self.compressed.attention_bytes(limits.tokens))
+        return np.asarray(layer + self.workspace_bytes + self._kept(limits))
 
     def sampler_bytes(self, limits: Limits) -> Bytes:
         """Bytes while the sampler runs: for no more sequences than tokens."""
@@ -110,7 +116,10 @@ class ProfileRun:
         scratch = np.minimum(rows, self.multiprocessors) * _FLOAT_BYTES if self.sampler.buffers else 0
         logits = (rows * entry + scratch) * self.vocabulary
         kept = self.output_bytes_per_token * limits.tokens + rows * self.row_bytes
-        return np.asarray(logits + kept + self.workspace_bytes)
+        return np.asarray(logits + kept + self.workspace_bytes + self._kept(limits))
+
+    def _kept(self, limits: Limits) -> Bytes:
+        return 0.0 if self.compressed is None else self.compressed.workspace_bytes(limits)
 
 
 def profile_run(card: ModelCard, share: Share, sampler: SamplerMemory) -> ProfileRun:
@@ -122,7 +131,7 @@ def profile_run(card: ModelCard, share: Share, sampler: SamplerMemory) -> Profil
         sampler: Its sampler.
     """
     kinds = card.layer_counts
-    streams = (2 if share.compiled else 3) * card.hidden_size * share.value_bytes
+    streams = (card.residual_streams + (1 if share.compiled else 2)) * card.hidden_size * share.value_bytes
     return ProfileRun(
         layer_bytes_per_token=max((_layer_bytes(layer, share) for layer in kinds), default=0) + streams,
         latent_bytes_per_token=max((_latent_bytes(layer.mixer, share) for layer in kinds), default=0),
@@ -135,6 +144,7 @@ def profile_run(card: ModelCard, share: Share, sampler: SamplerMemory) -> Profil
         sampler=sampler,
         workspace_bytes=_workspace(share.capability),
         multiprocessors=share.multiprocessors or _MULTIPROCESSORS,
+        compressed=compressed_run(card, share.release, share.tensor),
     )
 
 
@@ -177,7 +187,7 @@ def _mixer_values(mixer: Mixer | None, share: Share) -> float:
             per_head = 2 * query + mixer.qk_nope_head_dim + 2 * mixer.v_head_dim
             return mixer.heads / share.tensor * per_head
         case CompressedAttention():
-            return (2 * mixer.heads * mixer.head_dim + mixer.output_groups * mixer.output_lora_rank) / share.tensor
+            return 0  # CompressedRun counts it
         case LinearAttention():
             keys, values = mixer.key_heads * mixer.key_head_dim, mixer.value_heads * mixer.value_head_dim
             return 2 * (2 * keys + 2 * values) / share.tensor

@@ -154,6 +154,7 @@ def test_layers_by_kind(model: str, expected: dict[str, int]) -> None:
 
 def test_parts_of_the_newest_families() -> None:
     v4 = card_of(known_config("deepseek-ai/DeepSeek-V4-Flash"))
+    assert v4.residual_streams == 4
     assert v4.layers[2].mixer == CompressedAttention(64, 512, 64, 1024, 8, 1024, 128, 4, Indexer(64, 128, 512))
     assert v4.extra_parameters == 33_816_576  # 43 x 2 x 6 x 16 x 4096
     m3 = card_of(known_config("MiniMaxAI/MiniMax-M3")).layers[3]
