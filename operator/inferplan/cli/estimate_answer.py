@@ -35,6 +35,7 @@ _FIELDS = {
     Reason.MODEL_CONFIG_MISSING: "spec.model",
     Reason.ACCELERATOR_UNKNOWN: "spec.accelerator",
     Reason.SETTING_UNKNOWN: "spec.currentConfig",
+    Reason.ENGINE_REFUSES: "spec.currentConfig",
     Reason.ENGINE_VERSION_UNKNOWN: "spec.engineVersion",
     Reason.ENGINE_END_OF_LIFE: "spec.engine",
 }

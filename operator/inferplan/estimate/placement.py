@@ -7,7 +7,9 @@ from math import ceil
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
+from inferplan.domain.architecture import Attention, CompressedAttention, LatentAttention
 from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.tensors import Sharding, Tensor
 
@@ -110,6 +112,24 @@ def layout_of(config: ServingConfig, capability: int | None) -> Layout | Missing
         speculation="mtp" in (config.text("speculative_config") or "").lower(),
         blackwell_step=256 if _is_before(config, (0, 27, 0)) else 128,
     )
+
+
+def layout_for(config: ServingConfig, capability: int | None, card: ModelCard) -> Layout | Missing:
+    """The layout, if the ranks can share the model's heads.
+
+    vllm/config/model.py, verify_with_parallel_config (0.6.6 to 0.33.0), and SGLang's layers assert the same: 32 heads
+    do not divide among 3 ranks.
+    """
+    layout = layout_of(config, capability)
+    if isinstance(layout, Missing):
+        return layout
+    mixers = [layer.mixer for layer in card.layer_counts]
+    heads = [mixer.heads for mixer in mixers if isinstance(mixer, Attention | LatentAttention | CompressedAttention)]
+    odd = next((count for count in heads if count % layout.tensor), None)
+    if odd is None:
+        return layout
+    why = f"the engine refuses tensor_parallel_size {layout.tensor}: it does not divide the {odd} attention heads"
+    return Missing(Reason.ENGINE_REFUSES, why)
 
 
 def _remainder(config: ServingConfig) -> Remainder:

@@ -11,7 +11,7 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.cache_values import cache_value_bytes
 from inferplan.estimate.number_formats import WeightFormat, served_format
-from inferplan.estimate.placement import layout_of
+from inferplan.estimate.placement import layout_for
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.release import Release, is_legacy, release_of
 from inferplan.estimate.step_building import Deployment, step_shape
@@ -109,7 +109,7 @@ def deployment_of(situation: EstimateInput) -> Deployment | Missing:
     if gpu.shared:
         why = f"{gpu.product} is shared with other pods, and what they leave of its time is not known"
         return Missing(Reason.ACCELERATOR_UNKNOWN, why)
-    layout, served = layout_of(config, gpu.compute_capability), served_format(config, card)
+    layout, served = layout_for(config, gpu.compute_capability, card), served_format(config, card)
     if isinstance(layout, Missing):
         return layout
     if isinstance(served, Missing):

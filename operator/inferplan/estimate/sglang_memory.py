@@ -22,7 +22,7 @@ from inferplan.estimate.memory_overheads import Span
 from inferplan.estimate.memory_setting import read_ranks, read_speculation
 from inferplan.estimate.memory_terms import NON_TORCH
 from inferplan.estimate.number_formats import served_format
-from inferplan.estimate.placement import Layout, layout_of
+from inferplan.estimate.placement import Layout, layout_for
 from inferplan.estimate.release import Release, release_of
 from inferplan.estimate.sglang_cache import PoolCache
 from inferplan.estimate.sglang_fraction import FractionInput, default_fraction
@@ -45,7 +45,7 @@ def sglang_memory(config: ServingConfig, accelerator: Accelerator, card: ModelCa
         return usable
     ranks, layout, served = (
         read_ranks(config),
-        layout_of(config, accelerator.compute_capability),
+        layout_for(config, accelerator.compute_capability, card),
         served_format(config, card),
     )
     if isinstance(ranks, Missing):

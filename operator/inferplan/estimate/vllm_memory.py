@@ -22,7 +22,7 @@ from inferplan.estimate.memory_overheads import GRAPH_BYTES_PER_LAYER, Process, 
 from inferplan.estimate.memory_setting import Speculation, read_limits, read_ranks, read_speculation
 from inferplan.estimate.memory_terms import NON_TORCH
 from inferplan.estimate.number_formats import WeightFormat, served_format
-from inferplan.estimate.placement import Layout, layout_of
+from inferplan.estimate.placement import Layout, layout_for
 from inferplan.estimate.profile_run import Share, profile_run
 from inferplan.estimate.release import Release, is_legacy, release_of
 from inferplan.estimate.sampler_memory import sampler_memory
@@ -109,7 +109,7 @@ def _case(
     if release < _FIRST_READ:
         why = f"vLLM {config.version} counts what torch has reserved, not what it uses: not sized before 0.6"
         return Missing(Reason.ENGINE_VERSION_UNKNOWN, why)
-    parts = (read_ranks(config), read_speculation(config), layout_of(config, accelerator.compute_capability))
+    parts = (read_ranks(config), read_speculation(config), layout_for(config, accelerator.compute_capability, card))
     served = served_format(config, card)
     missing = next((part for part in (*parts, served) if isinstance(part, Missing)), None)
     if missing is not None:

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from tests.support.build import a
 
+from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
+from inferplan.domain.architecture import Layer, Mamba
 from inferplan.domain.measurement import Missing
-from inferplan.estimate.placement import Layout, Remainder, allocated, layout_of
+from inferplan.estimate.placement import Layout, Remainder, allocated, layout_for, layout_of
 
 
 def test_the_allocator_keeps_a_rest_of_up_to_1_mib() -> None:
@@ -32,6 +34,22 @@ def test_the_allocator_keeps_a_rest_of_up_to_1_mib() -> None:
 )
 def test_vllms_settings_lay_the_model_out(settings: dict[str, Any], layout: Layout) -> None:
     assert layout_of(a.config(**settings), None) == layout
+
+
+@pytest.mark.parametrize(("ranks", "fits"), [(1, True), (4, True), (3, False), (64, False)])
+def test_ranks_divide_the_heads_of_attention(ranks: int, *, fits: bool) -> None:
+    found = layout_for(a.config(tensor_parallel_size=ranks), 90, a.model())
+    if fits:
+        assert found == layout_of(a.config(tensor_parallel_size=ranks), 90)
+    else:
+        why = f"the engine refuses tensor_parallel_size {ranks}: it does not divide the 32 attention heads"
+        assert found == Missing(Reason.ENGINE_REFUSES, why)
+
+
+def test_ranks_may_be_any_where_nothing_attends() -> None:
+    states = a.model(layers=(Layer(Mamba(128, 64, 128, 8, 4), None),) * 4)
+    assert isinstance(layout_for(a.config(tensor_parallel_size=3), 90, states), Layout)
+    assert isinstance(layout_for(a.config(tensor_parallel_size=0), 90, states), Missing)
 
 
 def test_older_releases_pad_and_split_in_their_own_ways() -> None:
