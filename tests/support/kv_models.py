@@ -1,5 +1,7 @@
 """Models of the shapes that the tests of the KV cache are about."""
 
+from collections.abc import Sequence
+
 from inferplan.domain.architecture import (
     Attention,
     CompressedAttention,
@@ -13,7 +15,7 @@ from inferplan.domain.architecture import (
 from inferplan.domain.model_card import ModelCard
 
 
-def card_of(mixers: list[Mixer], architecture: str = "AnyForCausalLM") -> ModelCard:
+def card_of(mixers: Sequence[Mixer], architecture: str = "AnyForCausalLM") -> ModelCard:
     return ModelCard(architecture, 4096, 32_000, False, tuple(Layer(mixer, None) for mixer in mixers), 16)
 
 

@@ -25,13 +25,13 @@ class GraphMemory:
     Attributes:
         sizes: Batch sizes that are captured unless max_num_seqs is too small for them, ascending.
         layers: Decoder layers on the rank.
-        bytes_per_layer: Per graph and layer.
+        bytes_per_layer: Per graph and layer: low, expected and high.
         full: Whether decode steps have whole graphs beside the piecewise ones.
     """
 
     sizes: tuple[int, ...]
     layers: int
-    bytes_per_layer: float
+    bytes_per_layer: tuple[float, float, float]
     full: bool
 
     def count(self, sequences: Counts, tokens: Counts) -> Counts:
@@ -45,7 +45,7 @@ class GraphMemory:
 
     def size_bytes(self, sequences: Counts, tokens: Counts) -> Bytes:
         """Bytes of all graphs. Qwen3-8B, 256 sequences: 86 graphs x 36 layers x 240 KiB = 0.71 GiB."""
-        return np.asarray(self.count(sequences, tokens) * (self.layers * self.bytes_per_layer))
+        return np.asarray(self.count(sequences, tokens) * (self.layers * self.bytes_per_layer[1]))
 
 
 def capture_sizes(release: Release, capability: int | None, largest: int | None = None) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from inferplan.domain.units import GIB, MIB
 from inferplan.estimate.graph_memory import GraphMemory
 from inferplan.estimate.kv_plan import CachePlans, CacheStructure
 from inferplan.estimate.memory_limits import Bytes, Limits
-from inferplan.estimate.memory_overheads import GRAPH_BYTES_PER_LAYER, Span, activation_width
+from inferplan.estimate.memory_overheads import Span, activation_width
 from inferplan.estimate.memory_terms import ACTIVATIONS, CUDA_GRAPHS, WEIGHTS, Term, term
 from inferplan.estimate.profile_run import ProfileRun
 from inferplan.estimate.sglang_cache import PoolCache
@@ -198,7 +198,7 @@ def _with_less(run: ProfileRun, limits: Limits, peak: float) -> float:
 
 def _graph_term(graphs: GraphMemory, limits: Limits) -> Term:
     expected = float(graphs.size_bytes(limits.sequences, limits.tokens))
-    low, middle, high = GRAPH_BYTES_PER_LAYER
+    low, middle, high = graphs.bytes_per_layer
     count = int(graphs.count(limits.sequences, limits.tokens))
     basis = f"{count} CUDA graphs x {graphs.layers} layers x {middle / 1024:.0f} KiB, as public logs have it"
     span = (expected * low / middle, expected, expected * high / middle)

@@ -17,6 +17,11 @@ GRAPH_BYTES_PER_LAYER: Span = (110 * 1024, 240 * 1024, 520 * 1024)
 """Per graph and decoder layer. Qwen3-8B's estimate of 0.52 GiB is 86 graphs x 36 layers x 176 KiB (vLLM 0.21,
 kv-lmcache-3430); graphs of 0.8 to 0.11 took 241 to 837 KiB (kernels of quantized layers most)."""
 
+COMPRESSED_GRAPH_BYTES_PER_LAYER: Span = (400 * 1024, 1150 * 1024, 2300 * 1024)
+"""The same of DeepSeek V4, whose graphs break at each attention and keep what passes the breaks. Public logs of
+V4-Flash, 43 layers: 51 graphs took 2.51 GiB, 1,200 KiB (vllm issue 50576, a build for compute capability 8.x); with
+240 KiB the cache of eight B200 in vLLM 0.25 (issue 51454) would be 5.5 GiB larger than it is."""
+
 _PER_MULTIPROCESSOR: Span = (0.5 * MIB, 1.01 * MIB, 1.5 * MIB)
 """Local memory of loaded kernels is reserved per multiprocessor: 0.03 to 0.05 GiB on a T4 (40 of them), 0.03 on an RTX
 4060 (24), 0.09 and 0.10 on A100s (108), 0.10 on an RTX 3090 (82), 0.13 on an H100 (132)."""

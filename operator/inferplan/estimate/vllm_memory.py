@@ -13,12 +13,19 @@ from inferplan.domain.serving import ServingConfig
 from inferplan.domain.units import GIB, MIB, MIB_PER_GIB
 from inferplan.estimate.extra_memory import draft_bytes, encoder_bytes, lora_bytes, profiles_images
 from inferplan.estimate.graph_memory import COUNTED_SINCE, GraphMemory, capture_sizes, has_full_graphs
+from inferplan.estimate.kv_compressed_config import is_compressed
 from inferplan.estimate.kv_config import cache_settings
 from inferplan.estimate.kv_plan import CacheStructure
 from inferplan.estimate.kv_structure import cache_structure
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_model import MemoryModel, Overhead, StageMemory, Usable
-from inferplan.estimate.memory_overheads import GRAPH_BYTES_PER_LAYER, Process, Span, non_torch_bytes
+from inferplan.estimate.memory_overheads import (
+    COMPRESSED_GRAPH_BYTES_PER_LAYER,
+    GRAPH_BYTES_PER_LAYER,
+    Process,
+    Span,
+    non_torch_bytes,
+)
 from inferplan.estimate.memory_setting import Speculation, read_limits, read_ranks, read_speculation
 from inferplan.estimate.memory_terms import NON_TORCH
 from inferplan.estimate.number_formats import WeightFormat, served_format
@@ -169,7 +176,7 @@ def _graphs(case: _Case) -> GraphMemory:
     return GraphMemory(
         sizes=capture_sizes(case.release, capability, case.config.integer("max_cudagraph_capture_size")),
         layers=-(-case.card.num_layers // case.layout.pipeline),
-        bytes_per_layer=GRAPH_BYTES_PER_LAYER[1],
+        bytes_per_layer=COMPRESSED_GRAPH_BYTES_PER_LAYER if is_compressed(case.card) else GRAPH_BYTES_PER_LAYER,
         full=has_full_graphs(case.release),
     )
 

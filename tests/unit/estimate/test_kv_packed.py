@@ -117,7 +117,7 @@ def test_one_more_token_takes_its_part_of_the_compressed_pages() -> None:
 
 
 def test_groups_follow_the_ratio_with_the_fewest_layers() -> None:
-    card = card_of([compressed(1)] * 3 + [compressed(4), compressed(128)] * 8, "DeepseekV4ForCausalLM")
+    card = card_of([*[compressed(1)] * 3, *[compressed(4), compressed(128)] * 8], "DeepseekV4ForCausalLM")
     groups = structure(card).groups
     # 19 windows and 8 of each ratio: 8 rounds them up by 5, 9 by 8 + 3, 10 by 1 + 3 x 2
     assert [len(group.layers) for group in groups] == [24, 7, 6, 6, 16, 8]

@@ -42,7 +42,7 @@ def test_the_captured_sizes_are_vllms(
 
 
 def test_decode_steps_have_whole_graphs_beside_the_piecewise_ones() -> None:
-    graphs = GraphMemory(capture_sizes((0, 33, 0), 90), layers=36, bytes_per_layer=1000.0, full=True)
+    graphs = GraphMemory(capture_sizes((0, 33, 0), 90), layers=36, bytes_per_layer=(500.0, 1000.0, 2000.0), full=True)
     assert int(graphs.count(256, 8192)) == 51 + 35
     assert int(graphs.count(32, 8192)) == 11 + 7  # to 64, and to 32
     assert int(graphs.count(256, 64)) == 11 + 11  # no more tokens than a step has
