@@ -106,6 +106,15 @@ def test_the_check_counts_tuples_of_each_stage_to_0_28() -> None:
     assert int(found.longest(2 * GIB, 131_072, 8192)) == 9940
 
 
+def test_a_stage_without_layers_of_a_group_counts_the_whole_group_to_0_28() -> None:
+    card = card_of([*[compressed(4)] * 2, *[compressed(128)] * 2], "DeepseekV4ForCausalLM")
+    found = structure(card, replace(LATEST, release=(0, 28, 0), pipeline_parallel=2))
+    assert [stage.demand[0][0] for stage in found.stages] == [2 * (37_440 + 8640), 2 * 1728]
+    plan = found.plan(10**9, 131_072, 8192)
+    assert (plan.num_blocks, plan.tokens) == (10_850, 197_682)  # 92,160 bytes a block, of the first stage
+    assert int(found.longest(10**8, 131_072, 8192)) == 2628
+
+
 @pytest.mark.parametrize(("card", "blocks"), [(DEEPSEEK_V4_FLASH, 46_808), (DEEPSEEK_V4_PRO, 32_661)])
 def test_a_narrow_index_leaves_room_for_more_blocks(card: ModelCard, blocks: int) -> None:
     assert structure(card, replace(LATEST, narrow_index=True)).plan(40 * GIB, 131_072, 8192).num_blocks == blocks
