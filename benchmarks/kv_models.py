@@ -16,6 +16,7 @@ from inferplan.domain.architecture import (
 from inferplan.domain.model_card import ModelCard
 from inferplan.estimate import kv_defaults
 from inferplan.estimate.kv_compressed import COMPRESSED_FORMAT
+from inferplan.estimate.kv_compressed_config import prediction_layer
 from inferplan.estimate.kv_formats import is_boundary_kept
 from inferplan.estimate.kv_settings import CacheSettings, StateMode, StateSettings
 from inferplan.estimate.release import Release
@@ -155,6 +156,7 @@ def drawn(release: Release, draw: random.Random, only: str | None = None) -> Dra
             chunk=draw.choice((128, 256)) if mode is StateMode.ALL else None,
         ),
         kernel_block=kv_defaults.kernel_block(now, size),
+        drafts=_drafts(card, draw) if family == "compressed" else (),
         narrow_index=family == "compressed" and draw.choice((True, False)),
         blocks_override=draw.randint(100, 100_000) if not draw.randrange(10) else None,
         is_v0=release < (0, 8, 0),
@@ -181,6 +183,10 @@ def _mode(family: str, release: Release, draw: random.Random) -> StateMode:
         return StateMode.NONE
     all_kept = family == "mamba" and release < (0, 32, 0)
     return draw.choice((StateMode.NONE, StateMode.ALIGN, *([StateMode.ALL] if all_kept else [])))
+
+
+def _drafts(card: ModelCard, draw: random.Random) -> tuple[Layer, ...]:
+    return (prediction_layer(card),) if draw.choice((True, False)) else ()
 
 
 def _may_split(family: str, release: Release) -> bool:

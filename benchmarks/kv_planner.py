@@ -48,6 +48,8 @@ def as_json(case: Drawn) -> str:
     settings, count = case.settings, case.card.num_layers
     remainder = Remainder.ALL_LAST if settings.release < (0, 8, 0) else Remainder.BEFORE_LAST
     spans = stages(count, Layout(pipeline=settings.pipeline_parallel, remainder=remainder))
+    members = [list(range(start, end)) for start, end in spans]
+    members[-1] += range(count, count + len(settings.drafts))
     ends = min(2, count // 2)
     edge = [*range(ends), *range(count - ends, count)]
     skipped = edge if is_boundary_kept(settings.kv_format) and not case.card.has_states else []
@@ -67,9 +69,9 @@ def as_json(case: Drawn) -> str:
         "blocks_override": settings.blocks_override,
         "narrow_index": settings.narrow_index,
         "skipped": sorted({str(index) for index in skipped}),
-        "stages": [list(range(start, end)) for start, end in spans],
+        "stages": members,
     }
-    layers = [_layer(layer.mixer) for layer in case.card.layers]
+    layers = [_layer(layer.mixer) for layer in (*case.card.layers, *settings.drafts)]
     return json.dumps({"layers": layers, "settings": given, "asked": case.asked})
 
 
