@@ -1,9 +1,12 @@
 """Whether speed has a meaning: the server must start, and take requests of that length. Pure."""
 
+import numpy as np
+
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import Origin, ServingConfig
 from inferplan.domain.units import MIB
+from inferplan.estimate.cache_room import held_at_once
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.port import EstimateInput
@@ -20,16 +23,27 @@ def no_speed(situation: EstimateInput, memory: MemoryEstimate | Missing, load: L
 
 
 def cache_tokens(config: ServingConfig, memory: MemoryEstimate | Missing, load: Load) -> Interval | None:
-    """Tokens in the caches of all data-parallel ranks, None where that is not known.
+    """Tokens of requests as the load has them, in the caches of all data-parallel ranks; None where that is not known.
 
-    The estimate's own is that of one rank, as its log has it. A cache that does not hold one of the load's requests
-    is not that of a server which serves them.
+    A cache that does not hold one of the load's requests is not that of a server which serves them. What the engine
+    prints is that of one rank, and of requests of max_model_len.
     """
     tokens, least = None if isinstance(memory, Missing) else memory.kv_cache_tokens, _length(load)
     if tokens is None or isinstance(tokens, Missing) or tokens.expected < least:
         return None
+    ends = (tokens.low, tokens.expected, tokens.high) if isinstance(memory, Missing) else _held(memory, tokens, load)
     ranks = attention_ranks(config)
-    return Interval(max(tokens.low, least) * ranks, tokens.expected * ranks, tokens.high * ranks)
+    low, expected, high = (max(end, least) * ranks for end in ends)
+    return Interval(low, expected, high)
+
+
+def _held(memory: MemoryEstimate, tokens: Interval, load: Load) -> tuple[float, float, float]:
+    if memory.cache is None:
+        return tokens.low, tokens.expected, tokens.high
+    size = memory.kv_cache_bytes
+    requests = held_at_once(memory.cache, np.array([size.low, size.expected, size.high]), load.held_tokens)
+    low, expected, high = (float(number) * load.held_tokens for number in requests)
+    return low, expected, high
 
 
 def doubt(memory: MemoryEstimate | Missing) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferplan.domain.measurement import Missing
+from inferplan.estimate.cache_room import held_at_once
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_calibration import MeasuredOverhead
@@ -61,7 +62,7 @@ class Evaluated:
     """What the candidates give; arrays in their order.
 
     Attributes:
-        cache_tokens: Tokens that the replica's KV cache holds.
+        cache_tokens: Tokens that the replica's KV cache holds, as the engine prints them.
         starts: Whether the engine starts: weights, activations and one request of max_model_len fit.
         flow: Latency and throughput; without meaning where it does not start.
     """
@@ -92,13 +93,17 @@ def evaluate(
     if asked.unmeasured is not None and known.calibration is None:
         return asked.unmeasured
     sequences, tokens = candidates.sequences, candidates.batched_tokens
-    plans = sized.model.plans(MemoryLimits(candidates.utilization, sequences, tokens, candidates.context))
+    memory = MemoryLimits(candidates.utilization, sequences, tokens, candidates.context)
+    plans, layout = sized.model.plans(memory), sized.model.cache
+    if isinstance(layout, Missing):
+        return layout
     if isinstance(plans, Missing):
         return plans
     ranks = asked.shape.attention_ranks
-    cache = plans.tokens.astype(np.float64) * ranks
-    limits = Limits(sequences.astype(np.float64) * ranks, tokens.astype(np.float64), cache)
+    computed = load if asked.prefix_caching is not False else load.without_prefixes()
+    held = held_at_once(layout, np.asarray(sized.model.kv_bytes(memory)), computed.held_tokens) * computed.held_tokens
+    limits = Limits(sequences.astype(np.float64) * ranks, tokens.astype(np.float64), held * ranks)
     times = known.calibration.multipliers if known.calibration is not None else None
     service = Service(StepColumns([asked.shape]), (known.fit or shipped()).constants, times)
-    computed = load if asked.prefix_caching is not False else load.without_prefixes()
+    cache = plans.tokens.astype(np.float64) * ranks
     return Evaluated(cache, plans.holds_request, service.under(Loads([computed]), limits))

@@ -26,6 +26,7 @@ from inferplan.estimate.memory_terms import (
     weakest,
 )
 from inferplan.estimate.result import Interval
+from inferplan.estimate.sglang_cache import PoolCache
 from inferplan.estimate.sglang_memory import sglang_memory
 from inferplan.estimate.vllm_memory import Sized, vllm_memory
 
@@ -60,6 +61,7 @@ class MemoryEstimate:
         source: The weakest basis of any term.
         assumptions: What was assumed, each a sentence.
         notes: What a reader should know, each a sentence.
+        cache: How the cache is laid out; None where that is not known.
     """
 
     terms: tuple[Term, ...]
@@ -76,6 +78,7 @@ class MemoryEstimate:
     source: Source
     assumptions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    cache: CacheStructure | PoolCache | None = None
 
 
 def estimate_memory(
@@ -177,6 +180,7 @@ def _estimate(sized: Sized, *, takes_what_fits: bool) -> MemoryEstimate:
         source=source,
         assumptions=(*sized.assumptions, *_cache_assumptions(model)),
         notes=sized.notes,
+        cache=None if isinstance(model.cache, Missing) else model.cache,
     )
 
 

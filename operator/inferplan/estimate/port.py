@@ -19,7 +19,7 @@ class EstimateInput:
         config: Engine, version, and settings with the version's defaults filled in.
         accelerator: GPUs of one replica.
         model: The model's geometry.
-        cache_tokens: Tokens that the replica's KV cache holds, None where that is not known.
+        cache_tokens: Tokens of requests as the load has them that the replica's KV cache holds; None where not known.
     """
 
     config: ServingConfig

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from tests.support.build import a
 
+from inferplan.domain.architecture import DenseMLP, Layer, LinearAttention
 from inferplan.domain.hardware import Accelerator, from_catalogue
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import SettingValue
+from inferplan.estimate.cache_room import held_at_once
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.candidates import Candidates, Evaluated, Learned, evaluate
 from inferplan.estimate.load import Load
@@ -47,10 +49,18 @@ def test_each_candidate_says_what_it_says_alone(entry: tuple[float, int, int]) -
     assert not isinstance(memory, Missing)
     assert isinstance(memory.kv_cache_tokens, Interval)
     assert found.cache_tokens[1] == memory.kv_cache_tokens.expected
-    told = StepTimeEstimator(FIT).performance(replace(own, cache_tokens=float(found.cache_tokens[1])), LOAD)
+    assert memory.cache is not None
+    held = held_at_once(memory.cache, np.array([memory.kv_cache_bytes.expected]), LOAD.held_tokens) * LOAD.held_tokens
+    told = StepTimeEstimator(FIT).performance(replace(own, cache_tokens=float(held[0])), LOAD)
     assert not isinstance(told, Missing)
     assert isinstance(told.itl_milliseconds, Interval)
     assert found.flow.itl_seconds[1] * 1e3 == pytest.approx(told.itl_milliseconds.expected)
+
+
+def test_a_cache_without_a_layout_gives_no_candidates() -> None:
+    states = a.model(layers=(Layer(LinearAttention(16, 32, 128, 128, 4), DenseMLP(14_336)),) * 32)
+    old = replace(situation(), config=a.config(version="0.9.2", tensor_parallel_size=1), model=states)
+    assert isinstance(evaluate(old, LOAD, limits((0.9, 64, 2048))), Missing)
 
 
 def test_more_memory_is_never_worse() -> None:
