@@ -42,12 +42,13 @@ PRIORS: dict[str, tuple[float, float]] = {
     "index_peak": (0.05, 0.40),
     "state_peak": (0.05, 0.40),
     # A kernel in a CUDA graph takes 3 to 5 us however small it is; an all-reduce over NVLink 5 to 10, over PCIe, for
-    # each further GPU, 15 where GPUs reach each other's memory and some 100 in virtual machines.
+    # each further GPU, 4 to 15 where GPUs reach each other's memory and some 100 in virtual machines.
     "kernel_seconds": (4e-6, 0.08),
     "eager_kernel_seconds": (12e-6, 0.30),  # a PyTorch operation in Python and its launch: 8 to 20 us
     "reduction_seconds": (6e-6, 0.15),
-    "slow_reduction_seconds": (22e-6, 0.30),
+    "slow_reduction_seconds": (14e-6, 0.30),
     "link_share": (0.60, 0.15),
+    "slow_link_share": (0.25, 0.20),  # PRO 6000 with P2P 0.3 to 0.18 for 2 to 8 GPUs, L40S 0.06 (aiconfigurator)
     "step_seconds": (0.5e-3, 0.2),
     "sequence_seconds": (18e-6, 0.15),
     # V0 against V1, Llama-3.1-8B on one A100, about 50 sequences: 18.7 against 12.9 ms a step

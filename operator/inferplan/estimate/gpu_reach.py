@@ -10,6 +10,8 @@ from inferplan.domain.gpu import GPU, Precision, Vendor
 from inferplan.domain.quantization import NumberFormat
 
 _TERA, _GIGA = 1e12, 1e9
+_HOPPER = 90
+_GB10 = "NVIDIA-GB10"
 _PEAK: Mapping[NumberFormat, Precision] = {
     NumberFormat.BF16: Precision.BF16,
     NumberFormat.FP8: Precision.FP8,
@@ -31,6 +33,22 @@ _CDNA3_BANDWIDTH = 0.7
 of 5.3 TB/s (samuel-bohman/AI-benchmarking-guide), Llama-3.1 70B and 405B in FP8 on 8 of them with 1 to 128 sequences
 ask for 0.65 to 0.75 (ROCm/vllm docs/dev-docker, 0.10.0; blogs.oracle.com, serving-llama-31-405b). MI355X needs none."""
 
+_GB10_BANDWIDTH = 0.92
+"""The same of GB10's memory, which its CPU shares: TPOT of dense models from one sequence on with vLLM 0.26
+(github.com/djangodevreng/dgx-spark-benchmarks)."""
+
+_HBM2E = re.compile(r"H[18]00-PCIe")
+_GDDR = frozenset({86, 87, 89})
+_GDDR_OLDER = 0.5
+"""GPUs before Hopper reach less of their bandwidth (SpeedConstants.older_bandwidth): HBM2e all of it, the PCIe H100 too
+(TPOT of 7B to 70B there, github.com/IOG-Foundation/llm-inference-benchmarks; an A100's kernels 0.84 of an H100's share,
+aiconfigurator systems/data), GDDR cards half of it in logarithms: L40S' kernels reach what an H100's do, TPOT on A6000,
+L40 and RTX 4090 asks for 0.95."""
+
+_LAUNCH = {120: 0.76}
+"""Time of a small kernel in a graph against an H100's: RTX 5090 and PRO 6000, 2.4 against 3.0 us (aiconfigurator
+systems/data), and TPOT of small batches on them (github.com/cloudrift-ai/server-benchmark)."""
+
 _CDNA3_BLOCK_KERNELS = 25
 """Kernels' worth of time, about 0.1 ms, that block-scaled FP8 takes there per group of products however few tokens
 there are: DeepSeek-R1, MiniMax-M2.7 and GLM-5.1 on MI300X and MI325X (InferenceX, sgl-project/sglang pull requests
@@ -41,10 +59,11 @@ _HALF_RATE_SHARE = 1.2
 """Cards whose tensor cores accumulate in 32 bit at half rate (domain/data/gpus.csv) come closer to that rate: an A10G
 reaches 67.1 of 70 TFLOP/s (baseten.co, as quoted there), 0.96 / 0.803 of what an H100 does. INT8 has the full rate."""
 
-_CAPPED_SHARE = {"Tesla-T4": 0.46, "NVIDIA-L4": 0.61}
+_CAPPED_SHARE = {"Tesla-T4": 0.46, "NVIDIA-L4": 0.61, "NVIDIA-L40S": 0.80, "NVIDIA-GB10": 0.83}
 """The same of cards that their power limit keeps below the datasheet's clock. T4 (70 W): 24 of 65 TFLOP/s in FP16
 (forums.developer.nvidia.com, topic 264462, where NVIDIA confirms the cause): 0.37 / 0.803. L4 (72 W): its 121 TFLOP/s
-would be 1.68 per watt, where L40S, the same architecture, has 362 / 350 W = 1.03: 0.61."""
+would be 1.68 per watt, where L40S, the same architecture, has 362 / 350 W = 1.03: 0.61. L40S: 0.65 of its peak in BF16
+against an H100's 0.82 (aiconfigurator systems/data). GB10: long prompts in BF16 at 58 to 66 TFLOP/s."""
 
 
 _VECTOR: Mapping[int, tuple[int, float]] = {
@@ -82,7 +101,21 @@ def bytes_per_second(gpu: GPU) -> float | None:
     """The memory bandwidth, less what is known to be out of reach."""
     if gpu.bandwidth_gb_per_second is None:
         return None
-    return gpu.bandwidth_gb_per_second * _GIGA * (_CDNA3_BANDWIDTH if _CDNA3.search(gpu.name) else 1.0)
+    share = _CDNA3_BANDWIDTH if _CDNA3.search(gpu.name) else _GB10_BANDWIDTH if gpu.name == _GB10 else 1.0
+    return gpu.bandwidth_gb_per_second * _GIGA * share
+
+
+def older(gpu: GPU) -> float:
+    """How far the GPU's memory is behind Hopper's: the power of SpeedConstants.older_bandwidth; 0 is not at all."""
+    if gpu.compute_capability in _GDDR:
+        return _GDDR_OLDER
+    behind = gpu.compute_capability is None or gpu.compute_capability < _HOPPER or _HBM2E.search(gpu.name)
+    return 1.0 if behind else 0.0
+
+
+def launch_share(gpu: GPU) -> float:
+    """Time of a small kernel in a CUDA graph, against an H100's."""
+    return _LAUNCH.get(gpu.compute_capability or 0, 1.0)
 
 
 def block_kernels(gpu: GPU) -> int:

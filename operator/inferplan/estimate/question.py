@@ -43,6 +43,7 @@ class Question:
         running: max_num_seqs over all data-parallel ranks; infinite where nothing bounds it.
         batched_tokens: Prompt tokens per step.
         prefix_caching: Whether shared prefixes are computed once; None where it is not known.
+        gpu: Name of the GPU that is meant.
         unfitted: No measurement of the model's kind of attention was fitted to.
         served: What was measured elsewhere is looked up by: model's shape, GPU, engine, format of the weights.
         unmeasured: Why only a calibrated answer has a basis; None where the model itself has one.
@@ -53,6 +54,7 @@ class Question:
     running: float
     batched_tokens: float
     prefix_caching: bool | None
+    gpu: str = ""
     unfitted: bool = False
     served: tuple[str, ...] = ()
     unmeasured: Missing | None = None
@@ -210,4 +212,6 @@ def _limited(situation: EstimateInput, shape: StepShape, deployment: Deployment,
     served, unfitted = _served(situation, deployment), _is_unfitted(deployment.card)
     if unfitted:
         assumptions.append(_UNFITTED)
-    return Question(shape, running, tokens_known, caching, unfitted, served, unmeasured, tuple(assumptions))
+    return Question(
+        shape, running, tokens_known, caching, deployment.gpu.name, unfitted, served, unmeasured, tuple(assumptions)
+    )

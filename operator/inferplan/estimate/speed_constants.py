@@ -21,7 +21,7 @@ class SpeedConstants:
         weights_bandwidth: Share of the memory bandwidth at which dense weights are read.
         experts_bandwidth: The same for routed experts.
         cache_bandwidth: The same for the KV cache and states.
-        older_bandwidth: All three on GPUs before Hopper and on AMD's, against those on Hopper and Blackwell.
+        older_bandwidth: All three on HBM2e and older, and on AMD's, against those on Hopper and Blackwell.
         linear_peak: Share of the peak that dense matrix products reach.
         expert_peak: The same for routed experts, which are many small products.
         widened_peak: What widening weights first (weight-only formats) leaves of either.
@@ -32,7 +32,8 @@ class SpeedConstants:
         eager_kernel_seconds: The same without graphs, where the CPU's part is longer than the GPU's.
         reduction_seconds: One all-reduce of nothing over NVLink or xGMI.
         slow_reduction_seconds: The same over PCIe, for each further GPU: it goes around a ring.
-        link_share: Share of the link's bandwidth that an all-reduce reaches.
+        link_share: Share of the link's bandwidth that an all-reduce reaches over NVLink or xGMI.
+        slow_link_share: The same over PCIe.
         step_seconds: Scheduling and sampling that every step waits for.
         sequence_seconds: The same per decoding sequence.
         serial_step_seconds: vLLM's first engine (V0, up to 0.7): scheduling that the GPU waits for, per step.
@@ -68,6 +69,7 @@ class SpeedConstants:
     reduction_seconds: float
     slow_reduction_seconds: float
     link_share: float
+    slow_link_share: float
     step_seconds: float
     sequence_seconds: float
     serial_step_seconds: float

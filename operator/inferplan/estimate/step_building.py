@@ -28,6 +28,8 @@ from inferplan.estimate.gpu_reach import (
     bytes_per_second,
     gemm_share,
     is_fp4,
+    launch_share,
+    older,
     peak,
     vector_flops,
 )
@@ -60,7 +62,6 @@ COMPRESS_KERNELS = 2
 CONNECTION_KERNELS = 2
 """DeepSeek V4's hyper-connections: one fused kernel before each part of a layer (nvidia/model.py there)."""
 
-_HOPPER = 90
 _NO_PEERS = "GeForce"  # NVIDIA's driver has no peer-to-peer access over PCIe for GeForce cards
 
 _HASHING = 1.5
@@ -126,7 +127,8 @@ def step_shape(deployment: Deployment) -> StepShape | Missing:
         attention_flops_per_second=half,
         ranks=layout.tensor * deployment.attention_ranks,
         hops=2 if _NO_PEERS in gpu.name else 1,
-        older=gpu.compute_capability is None or gpu.compute_capability < _HOPPER,
+        older=older(gpu),
+        launch=launch_share(gpu),
         fast_link=gpu.interconnect is not Interconnect.PCIE,
         expert_parallel=layout.expert_groups > 1,
         attention_ranks=deployment.attention_ranks,

@@ -91,7 +91,8 @@ class StepShape:
         hops: Copies that a message takes over PCIe: 2 where GPUs cannot reach each other's memory.
         fast_link: Whether the GPUs have a link of their own (NVLink, xGMI) and need not go over PCIe.
         attention_flops_per_second: Peak of the GPU in 16 bits, in which attention multiplies.
-        older: The GPU has no asynchronous bulk copies (before Hopper, and AMD): kernels reach less of its bandwidth.
+        older: How far the GPU's memory is behind Hopper's: the power of SpeedConstants.older_bandwidth.
+        launch: Time of a small kernel in a CUDA graph against an H100's.
         expert_parallel: Whole experts lie on a GPU, and some get more tokens than others.
         attention_ranks: Data-parallel copies of the attention that share the sequences; 1 without.
         stages: Pipeline stages.
@@ -114,7 +115,8 @@ class StepShape:
     ranks: int = 1
     hops: int = 1
     fast_link: bool = True
-    older: bool = False
+    older: float = 0.0
+    launch: float = 1.0
     expert_parallel: bool = False
     attention_ranks: int = 1
     stages: int = 1

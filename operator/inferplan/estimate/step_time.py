@@ -32,7 +32,7 @@ class StepTimer:
         self._of, self._constants = columns, constants
         counts = constants.kernel_counts()
         self._kernels = (columns.group("kernels") * np.array(counts)).sum(axis=-1)
-        speed = columns.of("bytes_per_second") * np.where(columns.of("older") > 0, constants.older_bandwidth, 1.0)
+        speed = columns.of("bytes_per_second") * np.power(constants.older_bandwidth, columns.of("older"))
         self._speed = speed[:, None]
         self._weights = columns.group("linear_bytes") / (self._speed * constants.weights_bandwidth)
         self._wide = columns.group("wide_bytes") / (self._speed * constants.weights_bandwidth)
@@ -60,7 +60,9 @@ class StepTimer:
         """Launches from a CUDA graph, or by the CPU: without graphs, and in V0's steps with prompts."""
         k, of = self._constants, self._of
         eager = (of.beside("eager") > 0) | ((of.beside("serial_cpu") > 0) & (prompt > 0))
-        seconds: Floats = self._kernels * np.where(eager, k.eager_kernel_seconds, k.kernel_seconds)
+        seconds: Floats = self._kernels * np.where(
+            eager, k.eager_kernel_seconds, k.kernel_seconds * of.beside("launch")
+        )
         return seconds
 
     def _linear(self, tokens: Floats) -> Floats:
@@ -120,7 +122,8 @@ class StepTimer:
             of.beside("fast_link") > 0, k.reduction_seconds, k.slow_reduction_seconds * others * of.beside("hops")
         )
         carried = tokens / of.beside("attention_ranks") * of.beside("hidden_bytes") * 2.0 * others / (others + 1.0)
-        return of.group("reductions") * (latency + carried / (of.beside("link_bytes_per_second") * k.link_share))
+        share = np.where(of.beside("fast_link") > 0, k.link_share, k.slow_link_share)
+        return of.group("reductions") * (latency + carried / (of.beside("link_bytes_per_second") * share))
 
     def _per_step(self, decode: Floats) -> Floats:
         k = self._constants

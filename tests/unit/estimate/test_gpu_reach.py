@@ -5,7 +5,16 @@ import pytest
 from inferplan.domain.gpu import GPU
 from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.quantization import NumberFormat
-from inferplan.estimate.gpu_reach import block_kernels, bytes_per_second, gemm_share, is_fp4, peak, vector_flops
+from inferplan.estimate.gpu_reach import (
+    block_kernels,
+    bytes_per_second,
+    gemm_share,
+    is_fp4,
+    launch_share,
+    older,
+    peak,
+    vector_flops,
+)
 
 
 def gpu(product: str) -> GPU:
@@ -36,6 +45,7 @@ def test_only_some_amd_gpus_stay_below_their_bandwidth() -> None:
     assert bytes_per_second(gpu("AMD-Instinct-MI325X")) == pytest.approx(0.7 * 6.0e12)
     assert bytes_per_second(gpu("AMD-Instinct-MI355X")) == pytest.approx(8.0e12)
     assert bytes_per_second(gpu("NVIDIA-H200")) == pytest.approx(4.8e12)
+    assert bytes_per_second(gpu("NVIDIA-GB10")) == pytest.approx(0.92 * 273e9)
     assert bytes_per_second(gpu("AMD-Instinct-MI308X")) is None  # AMD publishes none
 
 
@@ -47,6 +57,26 @@ def test_block_scaled_products_are_slow_on_the_same() -> None:
 def test_vendors_and_power_limits_bound_large_products() -> None:
     shares = [gemm_share(gpu(name)) for name in ("NVIDIA-H200", "AMD-Instinct-MI355X", "Tesla-T4")]
     assert shares == [1.0, 0.64, 0.46]
+
+
+@pytest.mark.parametrize(
+    ("product", "behind"),
+    [
+        ("NVIDIA-H100-80GB-HBM3", 0.0),
+        ("NVIDIA-H100-PCIe", 1.0),  # HBM2e
+        ("NVIDIA-A100-SXM4-80GB", 1.0),
+        ("NVIDIA-L40S", 0.5),
+        ("Tesla-T4", 1.0),
+        ("AMD-Instinct-MI355X", 1.0),
+        ("NVIDIA-B200", 0.0),
+    ],
+)
+def test_older_memory_is_behind(product: str, behind: float) -> None:
+    assert older(gpu(product)) == behind
+
+
+def test_small_kernels_start_sooner_on_fast_clocks() -> None:
+    assert [launch_share(gpu(name)) for name in ("NVIDIA-GeForce-RTX-5090", "NVIDIA-H200")] == [0.76, 1.0]
 
 
 def test_kernels_without_tensor_cores() -> None:

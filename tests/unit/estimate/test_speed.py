@@ -154,7 +154,7 @@ def test_prefixes_count_only_where_they_are_cached() -> None:
 
 def test_without_graphs_small_batches_are_slower() -> None:
     load = Load(1.0, None, 128.0, 128.0)
-    assert itl(asked(enforce_eager=True), load) > 1.2 * itl(asked(), load)
+    assert itl(asked(enforce_eager=True), load) > 1.15 * itl(asked(), load)
 
 
 def test_an_fp8_cache_is_read_faster() -> None:

@@ -223,12 +223,15 @@ def test_chosen_blocks_are_read_and_all_index_keys() -> None:
 @pytest.mark.parametrize(
     ("product", "fast", "older", "share"),
     [
-        ("NVIDIA-H100-80GB-HBM3", True, False, 1.0),
-        ("NVIDIA-A100-SXM4-80GB", True, True, 1.0),
-        ("NVIDIA-L4", False, True, 0.61),
-        ("AMD Instinct MI300X", True, True, 0.64),
+        ("NVIDIA-H100-80GB-HBM3", True, 0.0, 1.0),
+        ("NVIDIA-H100-PCIe", False, 1.0, 1.0),
+        ("NVIDIA-A100-SXM4-80GB", True, 1.0, 1.0),
+        ("NVIDIA-L4", False, 0.5, 0.61),
+        ("NVIDIA-L40S", False, 0.5, 0.80),
+        ("NVIDIA-GeForce-RTX-5090", False, 0.0, 1.0),
+        ("AMD Instinct MI300X", True, 1.0, 0.64),
     ],
 )
-def test_gpus_differ_in_what_they_reach(product: str, *, fast: bool, older: bool, share: float) -> None:
+def test_gpus_differ_in_what_they_reach(product: str, *, fast: bool, older: float, share: float) -> None:
     found = shape(a.model(), product)
     assert (found.fast_link, found.older, found.gemm_share) == (fast, older, share)

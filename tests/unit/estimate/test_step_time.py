@@ -114,6 +114,18 @@ def test_the_first_engine_schedules_while_the_gpu_waits() -> None:
     assert more == pytest.approx(1.1e-3)
 
 
+def test_pcie_has_a_share_of_its_own() -> None:
+    shape = replace(of_layer(reductions=2), ranks=2, link_bytes_per_second=1e10)
+    slow = replace(IDEAL, slow_link_share=0.25)
+    fast, pcie = (
+        seconds(replace(shape, fast_link=link), slow, decode=1000.0) - seconds(SHAPE, decode=1000.0)
+        for link in (True, False)
+    )
+    # 1,000 x 8,192 bytes x 2 x 1 / 2 each way, 10 layers x 2: 16.4 ms over the one, four times that over the other.
+    assert fast == pytest.approx(0.01638, rel=1e-3)
+    assert pcie == pytest.approx(4 * 0.01638, rel=1e-3)
+
+
 def test_near_tokens_are_read_beside_compressed_ones() -> None:
     near = of_layer(near=100.0, near_bytes=2e3, near_flops=3e4)
     # 4 x 100 tokens x 2,000 bytes x 10 layers / 1e12 = 8 us; a shorter context has fewer.
