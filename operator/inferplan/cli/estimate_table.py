@@ -103,7 +103,7 @@ def _performance(estimate: Estimate) -> list[str]:
     speed = estimate.performance
     if speed is None:
         return _missing("Speed per replica", estimate, "performance")
-    title = "Speed per replica" + (": more arrives than it can serve" if speed.saturated else "")
+    title = f"Speed per replica [{speed.source}]" + (": more arrives than it can serve" if speed.saturated else "")
     return [title, *(line for row in _rows(speed) for line in _row(estimate, *row))]
 
 
