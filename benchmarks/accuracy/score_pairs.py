@@ -12,6 +12,7 @@ from benchmarks.accuracy.scores import (
     Effect,
     group_weights,
     median,
+    percentile,
     relative_error,
     share,
     weighted_median,
@@ -93,7 +94,21 @@ def effect_lines(key: str, what: str, found: Sequence[Judged], *, target: bool) 
     )
     yield Line(f"{key}.error", f"{what}: median error of the ratio", median(errors), *size, wanted[1], beside=error)
     yield Line(f"{key}.overpromised", f"{what}: promised over 10 points too much", share(over), *size, wanted[2])
+    yield from _realized(key, what, effects)
     yield from _by_source(key, what, effects, notable, wanted)
+
+
+def _realized(key: str, what: str, effects: Sequence[Effect]) -> Iterator[Line]:
+    """How much of a predicted speed-up comes true: what the low end of an effect's interval has to be."""
+    kept = [effect.realized for effect in effects]
+    for share_of, name in ((0.1, "10th"), (0.9, "90th")):
+        yield Line(
+            f"{key}.realized.{name}",
+            f"{what}: realized over predicted ratio, {name} percentile",
+            percentile(kept, share_of),
+            len(kept),
+            len(kept),
+        )
 
 
 def _by_source(

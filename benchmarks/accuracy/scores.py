@@ -123,6 +123,11 @@ class Effect:
         """Whether the predicted gain is more than 10 points above the realized one."""
         return self._gain(self.predicted) - self._gain(self.measured) > OVERPROMISE
 
+    @property
+    def realized(self) -> float:
+        """Measured improvement over the predicted one, both as ratios: below 1 came less than was said."""
+        return self.measured / self.predicted if self.more_is_better else self.predicted / self.measured
+
     def _gain(self, ratio: float) -> float:
         return ratio - 1 if self.more_is_better else 1 - ratio
 
