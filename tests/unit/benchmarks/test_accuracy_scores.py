@@ -113,3 +113,9 @@ def test_every_source_has_the_same_weight() -> None:
 def test_weights_decide_where_the_middle_is() -> None:
     assert weighted_median([1.0, 2.0, 3.0], [0.1, 0.1, 0.8]) == pytest.approx(3.0)
     assert weighted_share([True, False], [0.2, 0.8]) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("more_is_better", "realized"), [(True, 0.75), (False, 4 / 3)])
+def test_what_came_true_of_a_prediction(more_is_better: bool, realized: float) -> None:
+    # Predicted twice, measured 1.5 times: of throughput too little, of latency less than feared.
+    assert Effect("metric", 2.0, 1.5, "a", more_is_better).realized == pytest.approx(realized)
