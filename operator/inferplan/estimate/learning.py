@@ -111,7 +111,7 @@ def learn(
     if not points:
         return Missing(Reason.METRICS_MISSING, "nothing was measured yet")
     # A running deployment has no first wave, and its own clock starts behind the client's part.
-    constants = replace((fit or shipped()).constants, burst_share=0.0, client_seconds=0.0)
+    constants = replace((fit or shipped()).constants, burst_share=0.0, tester_seconds=0.0, client_seconds=0.0)
     loads = Loads([Load(point.running, None, point.input_tokens, point.output_tokens) for point in points])
     none = np.full(len(points), np.inf)
     limits = Limits(none, np.full(len(points), asked.batched_tokens), none)

@@ -185,7 +185,8 @@ class Service:
         arriving = decoding / loads.output
         seconds, chunks = self._prefill(loads, limits, decoding / stages, step)
         prefill = seconds * times.prompts
-        waiting = k.request_seconds + k.client_seconds * clients + (self._wait_steps + chunks - 1.0) * (fixed + growing)
+        client = np.where(clients > 0, k.tester_seconds + k.client_seconds * clients, 0.0)
+        waiting = k.request_seconds + client + (self._wait_steps + chunks - 1.0) * (fixed + growing)
         own = prefill * (1.0 + arriving + burst * running / 2.0)
         return fixed, growing, arriving * prefill / stages, own, waiting * times.waiting
 

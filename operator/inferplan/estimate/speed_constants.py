@@ -48,7 +48,8 @@ class SpeedConstants:
         state_kernels: Kernels of a linear attention or a state-space layer.
         sglang_share: SGLang's step against vLLM's.
         request_seconds: HTTP, tokenizing and detokenizing of one request.
-        client_seconds: What each further request in flight adds to that.
+        tester_seconds: What a load test's client adds to that.
+        client_seconds: What each of its requests in flight adds to that.
         wait_steps: Decode steps that a new request waits for, vLLM.
         sglang_wait_steps: The same, SGLang, whose scheduler may look for new requests only every few steps.
         burst_share: Share of a closed-loop test's requests that start at once, in its first wave.
@@ -84,6 +85,7 @@ class SpeedConstants:
     state_kernels: float
     sglang_share: float
     request_seconds: float
+    tester_seconds: float
     client_seconds: float
     wait_steps: float
     sglang_wait_steps: float

@@ -172,3 +172,11 @@ def test_candidates_side_by_side_flow_as_each_alone() -> None:
         alone = flow(opened(6.0), (bounds.running[index], bounds.batched_tokens[index], bounds.cache_tokens[index]))
         assert both.ttft_seconds[index] == pytest.approx(one(alone.ttft_seconds))
         assert both.requests_per_second[index] == pytest.approx(one(alone.requests_per_second))
+
+
+def test_a_load_tests_client_delays_its_own_requests_only() -> None:
+    slow = replace(IDEAL, request_seconds=0.01, tester_seconds=0.03, client_seconds=0.001)
+    test, plain = (one(flow(closed(10.0), constants=each).ttft_seconds) for each in (slow, IDEAL))
+    assert test - plain == pytest.approx(0.01 + 0.03 + 10 * 0.001, rel=0.02)
+    traffic, ideal = (one(flow(opened(0.1), constants=each).ttft_seconds) for each in (slow, IDEAL))
+    assert traffic - ideal == pytest.approx(0.01, rel=0.02)
