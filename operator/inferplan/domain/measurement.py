@@ -17,6 +17,9 @@ class Measured:
         unit: Its unit, as the plan prints it.
         source: The query, or the metric's name where no query was needed.
         window_seconds: Time that it covers; None for a value of the moment.
+        low: What it is at least, where a histogram's buckets leave a range; None where they do not.
+        high: What it is at most.
+        age_seconds: Age of the newest sample behind it; None where the source does not say.
 
     Raises:
         ValueError: The value is NaN, infinite or beyond any real one; such a sample is Missing.
@@ -26,6 +29,9 @@ class Measured:
     unit: str
     source: str
     window_seconds: int | None = None
+    low: float | None = None
+    high: float | None = None
+    age_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not -_MAXIMUM <= self.value <= _MAXIMUM:  # NaN fails too
@@ -45,10 +51,13 @@ class Missing:
     Attributes:
         code: MetricsMissing, MetricsStale, PrometheusError …
         reason: One sentence for people.
+        at_least: What the number surely exceeds, in its unit: a percentile above a histogram's last bound. None where
+            nothing is known of it.
     """
 
     code: Reason
     reason: str
+    at_least: float | None = None
 
 
 Measurement = Measured | Missing

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from inferplan.api.instance import SLO
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.slo import slo_name
 from inferplan.domain.measurement import Measured, Measurement, Missing
-from inferplan.domain.observation import Metrics
+from inferplan.domain.observation import METRIC_FIELDS, Metrics
 from inferplan.observe.metric_names import MetricNames
 from inferplan.observe.prometheus import Sample
 from inferplan.observe.queries import histogram_of
@@ -61,8 +61,8 @@ class Measurements:
 
 def nothing(problem: Missing, slos: Iterable[SLO]) -> Measurements:
     """No value at all, for one reason."""
-    names = [name for name in Metrics.__dataclass_fields__ if name != "slo_milliseconds"]
-    missing = Metrics(**dict.fromkeys(names, problem), slo_milliseconds=tuple((slo_name(slo), problem) for slo in slos))
+    by_target = tuple((slo_name(slo), problem) for slo in slos)
+    missing = replace(Metrics(), **dict.fromkeys(METRIC_FIELDS, problem), slo_milliseconds=by_target)
     return Measurements(missing, problem)
 
 
