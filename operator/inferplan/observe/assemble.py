@@ -23,7 +23,15 @@ from inferplan.domain.hardware import Accelerator, accelerator_with, from_catalo
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.model_lookup import model_card
-from inferplan.domain.observation import NO_ARGUMENTS, NO_MODEL_CONFIG, Metrics, Observation
+from inferplan.domain.observation import (
+    NO_ARGUMENTS,
+    NO_HISTORY,
+    NO_MODEL_CONFIG,
+    History,
+    Metrics,
+    Observation,
+    ReplicaMetrics,
+)
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 from inferplan.domain.units import MIB_PER_GIB
@@ -45,6 +53,8 @@ class Sources:
         running_version: What the engine answered on /version.
         model_config: config.json that the spec points to or holds.
         metrics: What was measured.
+        replica_metrics: The replicas side by side.
+        history: Hours before the window.
         replicas: Ready replicas that the metrics cover.
     """
 
@@ -54,6 +64,8 @@ class Sources:
     running_version: str | None = None
     model_config: Mapping[str, Any] | None = None
     metrics: Metrics = field(default_factory=Metrics)
+    replica_metrics: tuple[ReplicaMetrics, ...] = ()
+    history: History | Missing = NO_HISTORY
     replicas: int | None = None
 
 
@@ -89,6 +101,8 @@ def assemble(sources: Sources) -> Assembled:
         accelerator=accelerator,
         model=model,
         metrics=sources.metrics,
+        replica_metrics=sources.replica_metrics,
+        history=sources.history,
         replicas=sources.replicas,
         drift=NO_ARGUMENTS if reading is None else drift_of(reading, accelerator, model, _version_source(sources)),
     )

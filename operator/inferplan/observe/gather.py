@@ -10,15 +10,15 @@ from typing import Any, Protocol
 from inferplan.api.instance import InstanceSpec, TargetRef
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import History
 from inferplan.kube.errors import ForbiddenError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import CONFIG_MAPS, NODES, PODS, WORKLOADS
 from inferplan.observe.assemble import Assembled, Sources, assemble
 from inferplan.observe.config_maps import read_config_maps
+from inferplan.observe.meter import Meter, Wanted, served_names, whole_window
 from inferplan.observe.metric_names import metric_names
-from inferplan.observe.prometheus import Prometheus, PrometheusError, Sample
-from inferplan.observe.queries import Scope, all_queries, scope
-from inferplan.observe.reduce import HISTORY_MIN_SECONDS, Asked, Measurements, measurements, nothing
+from inferplan.observe.reduce import Measurements, nothing, reduce
 from inferplan.observe.target import Pod, TargetError, Workload, config_maps_of, read_workload, ready_pods
 
 DEFAULT_PORT = 8000  # vLLM's own default (vllm/entrypoints/openai/cli_args.py)
@@ -65,22 +65,25 @@ class Gatherer:
 
     Args:
         cluster: The API server.
-        sources: Prometheus by the name that the administrator gave it.
+        meters: Sources of metrics by the name that the administrator gave them.
         engines: How to ask an engine for its version.
         clock: Present time.
+        pods_meter: Reads the pods themselves, where the administrator has named no source; None to read nothing then.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        sources: Mapping[str, Prometheus],
+        meters: Mapping[str, Meter],
         engines: VersionProbe,
         clock: Callable[[], datetime],
+        pods_meter: Meter | None = None,
     ) -> None:
         self._cluster = cluster
-        self._sources = sources
+        self._meters = meters
         self._engines = engines
         self._clock = clock
+        self._pods_meter = pods_meter
         self._versions: dict[str, str] = {}
 
     async def gather(self, namespace: str, spec: InstanceSpec) -> Gathered:
@@ -103,11 +106,16 @@ class Gatherer:
             labels, unlabelled = await self._node_labels(pods)
             notes = (*unread, *unlabelled)
             sources = replace(sources, container=workload.container, node_labels=labels)
-            sources = replace(sources, running_version=await self._version(sources, pods))
-        assembled = assemble(sources)
-        measured = await self._measure(namespace, spec, assembled, workload, pods)
-        complete = assemble(replace(sources, metrics=measured.metrics, replicas=_replicas(workload, measured)))
-        return Gathered(complete, measured, workload, pods, notes, model_problem)
+            sources = replace(sources, running_version=await self._version(sources, workload, pods))
+        measured, history = await self._measure(namespace, spec, assemble(sources), workload, pods)
+        seen = replace(
+            sources,
+            metrics=measured.metrics,
+            replica_metrics=measured.replica_metrics,
+            history=history,
+            replicas=measured.replicas if workload is not None else None,
+        )
+        return Gathered(assemble(seen), measured, workload, pods, notes, model_problem)
 
     async def _workload(self, namespace: str, ref: TargetRef, spec: InstanceSpec) -> tuple[Workload, tuple[str, ...]]:
         """The workload, and what of its engine's configuration could not be read."""
@@ -161,14 +169,14 @@ class Gatherer:
             return None, f'{place} has no key "{ref.key}"; it has: {", ".join(sorted(data)) or "none"}'
         return _parsed(data[ref.key], f'{place}, key "{ref.key}"')
 
-    async def _version(self, sources: Sources, pods: tuple[Pod, ...]) -> str | None:
+    async def _version(self, sources: Sources, workload: Workload | None, pods: tuple[Pod, ...]) -> str | None:
         """The engine's own answer, remembered per pod: it cannot change while the pod lives."""
         if sources.spec.engine_version is not None:
             return None
         known = next((self._versions[pod.uid] for pod in pods if pod.uid in self._versions), None)
         if known is not None:
             return known
-        port = _port(sources)
+        port = port_of(assemble(sources), workload)
         for pod in [pod for pod in pods if pod.address][:VERSION_ATTEMPTS]:
             version = await self._engines.version(pod.address, port)
             if version is not None:
@@ -182,47 +190,57 @@ class Gatherer:
         self._versions[uid] = version
 
     async def _measure(
-        self,
-        namespace: str,
-        spec: InstanceSpec,
-        assembled: Assembled,
-        workload: Workload | None,
-        pods: tuple[Pod, ...],
-    ) -> Measurements:
+        self, namespace: str, spec: InstanceSpec, read: Assembled, workload: Workload | None, pods: tuple[Pod, ...]
+    ) -> tuple[Measurements, History | Missing]:
+        """What the source of metrics says, and the hours before."""
         problem = _nothing_to_ask(spec, workload, pods)
-        where = scope(namespace, spec.metrics.selector, [pod.name for pod in pods], self._window(spec, workload, pods))
-        prometheus = self._sources.get(spec.metrics.prometheus_ref)
-        if problem is None and where.window_seconds < HISTORY_MIN_SECONDS:
-            problem = Missing(Reason.METRICS_MISSING, f"only {where.window_seconds} s of data since its pods started")
-        if problem is None and prometheus is None:
-            problem = self._unknown_source(spec.metrics.prometheus_ref)
-        if problem is not None or prometheus is None:
-            return nothing(problem or self._unknown_source(spec.metrics.prometheus_ref), spec.slo)
-        names = metric_names(spec.engine, assembled.observation.config.version)
-        own = tuple(pod.name for pod in pods) if workload is not None else None
-        asked = Asked(all_queries(names, where, spec.slo), names, spec.slo, where.window_seconds, own)
-        return await _ask(prometheus, asked, where, spec.metrics.prometheus_ref)
+        if problem is not None:
+            return nothing(problem, spec.slo), problem
+        window = whole_window(spec.metrics.window_seconds, self._youngest_seconds(workload, pods))
+        if isinstance(window, Missing):
+            return nothing(window, spec.slo), window
+        meter = self._meter(spec, workload)
+        if isinstance(meter, Missing):
+            return nothing(meter, spec.slo), meter
+        config = read.observation.config
+        wanted = Wanted(
+            namespace=namespace,
+            selector=spec.metrics.selector,
+            workload=workload,
+            pods=pods,
+            engine=spec.engine,
+            names=metric_names(spec.engine, config.version),
+            model_names=served_names(config),
+            window_seconds=window,
+            port=port_of(read, workload),
+            now=self._clock(),
+        )
+        readings = await meter.readings(wanted)
+        if isinstance(readings, Missing):
+            return nothing(readings, spec.slo), readings
+        return reduce(readings, wanted.names, spec.slo), await meter.history(wanted)
 
-    def _unknown_source(self, name: str) -> Missing:
-        known = ", ".join(sorted(self._sources)) or "none"
+    def _meter(self, spec: InstanceSpec, workload: Workload | None) -> Meter | Missing:
+        """The source that the spec names; the pods themselves where the administrator has named none at all."""
+        name = spec.metrics.prometheus_ref
+        if name in self._meters:
+            return self._meters[name]
+        if not self._meters and self._pods_meter is not None and workload is not None:
+            return self._pods_meter
+        known = ", ".join(sorted(self._meters)) or "none"
         why = f'spec.metrics.prometheusRef "{name}" is not set up; the administrator has set up: {known}'
         return Missing(Reason.PROMETHEUS_ERROR, why)
 
-    def _window(self, spec: InstanceSpec, workload: Workload | None, pods: tuple[Pod, ...]) -> int:
-        """The spec's window. A StatefulSet's pods keep their names, so what ran before them must stay out."""
-        window = spec.metrics.window_seconds
+    def _youngest_seconds(self, workload: Workload | None, pods: tuple[Pod, ...]) -> float | None:
+        """Age of a StatefulSet's youngest pod: its pods keep their names, so what ran before them must stay out."""
         starts = [pod.started for pod in pods if pod.started is not None]
         if workload is None or workload.kind != "StatefulSet" or not starts:
-            return window
-        return max(1, min(window, int((self._clock() - max(starts)).total_seconds())))
+            return None
+        return (self._clock() - max(starts)).total_seconds()
 
 
 def _all_have(labels: list[dict[str, str]], key: str, value: str) -> bool:
     return all(entry.get(key) == value for entry in labels)
-
-
-def _replicas(workload: Workload | None, measured: Measurements) -> int | None:
-    return measured.replicas if workload is not None else None
 
 
 def _parsed(text: str, place: str) -> tuple[Mapping[str, Any] | None, str | None]:
@@ -233,12 +251,12 @@ def _parsed(text: str, place: str) -> tuple[Mapping[str, Any] | None, str | None
     return (config, None) if isinstance(config, dict) else (None, f"{place} is no JSON object")
 
 
-def _port(sources: Sources) -> int:
+def port_of(read: Assembled, workload: Workload | None) -> int:
     """--port, else the container's own port, else vLLM's default."""
-    stated = assemble(sources).observation.config.integer("port")
+    stated = read.observation.config.integer("port")
     if stated is not None:
         return stated
-    ports = sources.container.ports if sources.container is not None else ()
+    ports = workload.container.ports if workload is not None else ()
     named = dict(ports)
     return named.get("http") or next((port for _, port in ports), DEFAULT_PORT)
 
@@ -250,26 +268,3 @@ def _nothing_to_ask(spec: InstanceSpec, workload: Workload | None, pods: tuple[P
     if workload is None and not spec.metrics.selector:
         return Missing(Reason.METRICS_MISSING, "neither spec.targetRef nor spec.metrics.selector says which series")
     return None
-
-
-async def _ask(prometheus: Prometheus, asked: Asked, where: Scope, name: str) -> Measurements:
-    """All queries of the look at once; one that fails fails the look, as half a look misleads."""
-    try:
-        answers = await _answers(prometheus, asked.queries)
-    except PrometheusError as error:
-        return nothing(Missing(Reason.PROMETHEUS_ERROR, f'Prometheus "{name}": {error}'), asked.slos)
-    found = measurements(asked, answers)
-    if found.problem is None:
-        return found
-    told = f'{found.problem.reason} of {asked.names.running}{{{where.matchers}}} in Prometheus "{name}"'
-    return nothing(Missing(found.problem.code, told), asked.slos)
-
-
-async def _answers(prometheus: Prometheus, queries: Mapping[str, str]) -> dict[str, tuple[Sample, ...]]:
-    """Every query's answer; the first failure ends the others, so that a dead Prometheus costs one timeout."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = {key: group.create_task(prometheus.query(query)) for key, query in queries.items()}
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return {key: task.result() for key, task in tasks.items()}
