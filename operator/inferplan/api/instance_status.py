@@ -7,6 +7,13 @@ from pydantic import Field
 
 from inferplan.api.base import Name, Scalar, Sentence, ShortText, WireModel
 from inferplan.api.conditions import Condition
+from inferplan.api.values import Evidence
+
+EVIDENCE_MAX = 8
+"""Numbers that one finding shows besides its own."""
+
+BOTTLENECKS_MAX = 16
+"""Findings that a status and an answer hold."""
 
 
 class SettingStatus(WireModel):
@@ -45,15 +52,24 @@ class Severity(StrEnum):
 
 
 class Bottleneck(WireModel):
-    """What limits the instance, with the measurement that shows it."""
+    """What limits the instance, or is wrong with it, with the measurement that shows it."""
 
-    type: Annotated[ShortText, Field(description="Cause in CamelCase: KvBound, SchedulerCapped …")]
+    type: Annotated[ShortText, Field(description="Finding in CamelCase: KvBound, SchedulerCapped …")]
     severity: Annotated[Severity, Field(description="low, medium, high or critical.")]
     description: Annotated[Sentence, Field(description="One sentence for people.")]
-    metric: Annotated[ShortText, Field(description="Metric that shows it.")]
-    value: Annotated[float, Field(description="Measured value.")]
-    threshold: Annotated[float, Field(description="Value from which on it counts.")]
-    query: Annotated[Sentence | None, Field(description="PromQL that gave the value.")] = None
+    metric: Annotated[ShortText | None, Field(description="Metric that shows it; absent where none does.")] = None
+    value: Annotated[float | None, Field(description="Measured value; absent where it is not known exactly.")] = None
+    at_least: Annotated[
+        float | None, Field(description="What the value surely exceeds, where that is all that is known.")
+    ] = None
+    threshold: Annotated[float | None, Field(description="Value from which on it counts.")] = None
+    unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
+    window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
+    query: Annotated[Sentence | None, Field(description="PromQL, or the metric, that gave the value.")] = None
+    evidence: Annotated[
+        tuple[Evidence, ...], Field(max_length=EVIDENCE_MAX, description="Further numbers that show it.")
+    ] = ()
+    recommendation: Annotated[Sentence | None, Field(description="What to do.")] = None
 
 
 class AbstentionStatus(WireModel):
@@ -147,7 +163,9 @@ class InstanceStatus(WireModel):
         dict[str, MeasuredStatus],
         Field(max_length=64, description="Rates, lengths, latencies, KV use, queue, preemptions."),
     ] = {}
-    bottlenecks: Annotated[tuple[Bottleneck, ...], Field(max_length=16, description="What limits, worst first.")] = ()
+    bottlenecks: Annotated[
+        tuple[Bottleneck, ...], Field(max_length=BOTTLENECKS_MAX, description="What limits, worst first.")
+    ] = ()
     abstentions: Annotated[
         tuple[AbstentionStatus, ...], Field(max_length=16, description="Why optimizers propose nothing.")
     ] = ()

@@ -87,7 +87,8 @@ def _limits(diagnosis: Diagnosis) -> Iterator[str]:
         yield _CAUSES.get(diagnosis.cause, str(diagnosis.cause))
     for found in diagnosis.bottlenecks:
         yield f"{found.type} ({found.severity}): {found.description}"
-        yield f"{found.metric} is {found.value:g}, it counts from {found.threshold:g}"
+        if found.value is not None and found.threshold is not None:
+            yield f"{found.metric} is {found.value:g}, it counts from {found.threshold:g}"
 
 
 def _gpu(gpu: Accelerator) -> str:

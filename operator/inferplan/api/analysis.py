@@ -1,0 +1,172 @@
+"""What an analysis says of one instance: what limits it, whether its targets hold, how healthy it is (contract 1, 4).
+
+The same models stand in the CR's status (camelCase) and in the answer of POST /api/v1/analyze (snake_case); only a
+bottleneck's numbers have other names over HTTP.
+"""
+
+from typing import Annotated, Self
+
+from pydantic import Field
+
+from inferplan.api.base import Sentence, ShortText, WireModel
+from inferplan.api.instance import SLO
+from inferplan.api.instance_status import BOTTLENECKS_MAX, EVIDENCE_MAX, Bottleneck, Severity
+from inferplan.api.plan import Timestamp
+from inferplan.api.values import Evidence
+
+_UNKNOWNS_MAX = 32
+_DEDUCTIONS_MAX = 64  # every bottleneck and every target may cost something
+
+
+class SLOStatus(WireModel):
+    """One latency target against what was measured. Absent values are not known; `reason` says why."""
+
+    target: Annotated[SLO, Field(description="The target.")]
+    current_value: Annotated[float | None, Field(description="Measured percentile.")] = None
+    at_least: Annotated[
+        float | None, Field(description="What the percentile surely exceeds, where that is all that is known.")
+    ] = None
+    low: Annotated[float | None, Field(description="Lower end of what the histogram's buckets leave open.")] = None
+    high: Annotated[float | None, Field(description="Upper end of it.")] = None
+    unit: Annotated[ShortText, Field(description="Unit of target and values.")] = "ms"
+    window_seconds: Annotated[int | None, Field(ge=1, description="Time that the values cover.")] = None
+    query: Annotated[Sentence | None, Field(description="PromQL, or the metric, that gave the percentile.")] = None
+    is_compliant: Annotated[bool | None, Field(description="Whether the target holds; absent when not known.")] = None
+    deviation_percent: Annotated[
+        float | None, Field(description="(currentValue - target) / target x 100; negative is better than the target.")
+    ] = None
+    allowed_share: Annotated[float, Field(ge=0, le=1, description="Share that may miss the target: 1 - percentile.")]
+    missed_share: Annotated[
+        float | None, Field(ge=0, le=1, description="Share of requests (ITL: of tokens) above the target.")
+    ] = None
+    error_budget_used_percent: Annotated[
+        float | None, Field(ge=0, description="missedShare / allowedShare x 100 over the window; above 100 is missed.")
+    ] = None
+    reason: Annotated[Sentence | None, Field(description="Why it is not known, or what is not exact.")] = None
+
+
+class Deduction(WireModel):
+    """What one finding or one missed target costs of the health score."""
+
+    code: Annotated[ShortText, Field(description="The finding's type, or SloMissed.")]
+    points: Annotated[float, Field(ge=0, le=100, description="Points taken off.")]
+    reason: Annotated[Sentence, Field(description="Which rule took them.")]
+
+
+class HealthScore(WireModel):
+    """100 less the deductions, never below 0: docs/diagnosis.md has the arithmetic."""
+
+    score: Annotated[
+        float | None, Field(ge=0, le=100, description="0 to 100; absent when there is nothing to judge by.")
+    ] = None
+    reason: Annotated[Sentence | None, Field(description="Why there is no score, or what it leaves out.")] = None
+    deductions: Annotated[
+        tuple[Deduction, ...], Field(max_length=_DEDUCTIONS_MAX, description="What was taken off, most first.")
+    ] = ()
+
+
+class Recommendation(WireModel):
+    """What to do about one finding."""
+
+    code: Annotated[ShortText, Field(description="The finding's type, or SloMissed.")]
+    text: Annotated[Sentence, Field(description="One or two sentences.")]
+
+
+class Unknown(WireModel):
+    """One question that the data cannot answer."""
+
+    code: Annotated[ShortText, Field(description="Reason in CamelCase: MetricsMissing, SettingUnknown …")]
+    reason: Annotated[Sentence, Field(description="What cannot be told, and why.")]
+    needs: Annotated[Sentence, Field(description="What would change that.")]
+
+
+class Analysis(WireModel):
+    """What was found of one instance, as its status keeps it."""
+
+    cause: Annotated[
+        ShortText,
+        Field(
+            description=(
+                "What limits the instance: KvBound, SchedulerCapped, PrefillBound, Overload, ColdStart, Idle, None, or"
+                " Unknown where the data cannot tell."
+            )
+        ),
+    ]
+    bottlenecks: Annotated[
+        tuple[Bottleneck, ...], Field(max_length=BOTTLENECKS_MAX, description="Findings, worst first.")
+    ] = ()
+    slo_statuses: Annotated[tuple[SLOStatus, ...], Field(max_length=16, description="In the order of the spec.")] = ()
+    health: Annotated[HealthScore, Field(description="How healthy the instance is, and why.")]
+    recommendations: Annotated[
+        tuple[Recommendation, ...], Field(max_length=_DEDUCTIONS_MAX, description="Most urgent first.")
+    ] = ()
+    unknowns: Annotated[
+        tuple[Unknown, ...], Field(max_length=_UNKNOWNS_MAX, description="What could not be told, and why.")
+    ] = ()
+
+
+class AnalyzedBottleneck(WireModel):
+    """A bottleneck as the HTTP API shows it."""
+
+    type: Annotated[ShortText, Field(description="Finding in CamelCase: KvBound, SchedulerCapped …")]
+    severity: Annotated[Severity, Field(description="low, medium, high or critical.")]
+    description: Annotated[Sentence, Field(description="One sentence for people.")]
+    metric_name: Annotated[ShortText | None, Field(description="Metric that shows it.")] = None
+    current_value: Annotated[float | None, Field(description="Measured value.")] = None
+    at_least: Annotated[
+        float | None, Field(description="What the value surely exceeds, where that is all that is known.")
+    ] = None
+    threshold_value: Annotated[float | None, Field(description="Value from which on it counts.")] = None
+    unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
+    window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
+    query: Annotated[Sentence | None, Field(description="PromQL, or the metric, that gave the value.")] = None
+    evidence: Annotated[
+        tuple[Evidence, ...], Field(max_length=EVIDENCE_MAX, description="Further numbers that show it.")
+    ] = ()
+    recommendation: Annotated[Sentence | None, Field(description="What to do.")] = None
+
+    @classmethod
+    def of(cls, bottleneck: Bottleneck) -> Self:
+        """The same finding under the HTTP API's names."""
+        fields = {name: getattr(bottleneck, name) for name in Bottleneck.model_fields if name not in _RENAMED}
+        return cls(**fields, **{new: getattr(bottleneck, old) for old, new in _RENAMED.items()})
+
+
+_RENAMED = {"metric": "metric_name", "value": "current_value", "threshold": "threshold_value"}
+
+
+class AnalyzeResponse(WireModel):
+    """Answer of POST /api/v1/analyze."""
+
+    instance_id: Annotated[ShortText, Field(description="As in the request.")]
+    instance_type: Annotated[ShortText, Field(description="As in the request.")]
+    timestamp: Annotated[Timestamp, Field(description="When the analysis was made.")]
+    cause: Annotated[ShortText, Field(description="What limits the instance; Unknown where the data cannot tell.")]
+    bottlenecks: Annotated[
+        tuple[AnalyzedBottleneck, ...], Field(max_length=BOTTLENECKS_MAX, description="Findings, worst first.")
+    ]
+    slo_statuses: Annotated[tuple[SLOStatus, ...], Field(max_length=16, description="In the order of the request.")]
+    overall_health_score: Annotated[
+        float | None, Field(ge=0, le=100, description="0 to 100; null when there is nothing to judge by.")
+    ]
+    health: Annotated[HealthScore, Field(description="The score with its derivation.")]
+    recommendations: Annotated[
+        tuple[Recommendation, ...], Field(max_length=_DEDUCTIONS_MAX, description="Most urgent first.")
+    ]
+    unknowns: Annotated[tuple[Unknown, ...], Field(max_length=_UNKNOWNS_MAX, description="What could not be told.")]
+
+    @classmethod
+    def of(cls, analysis: Analysis, *, instance_id: str, instance_type: str, timestamp: str) -> Self:
+        """An analysis as the answer to a request."""
+        return cls(
+            instance_id=instance_id,
+            instance_type=instance_type,
+            timestamp=timestamp,
+            cause=analysis.cause,
+            bottlenecks=tuple(AnalyzedBottleneck.of(found) for found in analysis.bottlenecks),
+            slo_statuses=analysis.slo_statuses,
+            overall_health_score=analysis.health.score,
+            health=analysis.health,
+            recommendations=analysis.recommendations,
+            unknowns=analysis.unknowns,
+        )
