@@ -2,10 +2,12 @@
 
 import copy
 import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from inferplan.api.kinds import KINDS
 from inferplan.kube.errors import ConflictError, ForbiddenError, KubeError, NotFoundError
 from inferplan.kube.resources import (
     CONFIG_MAPS,
@@ -18,6 +20,7 @@ from inferplan.kube.resources import (
     STATEFUL_SETS,
     Document,
     Resource,
+    Row,
 )
 
 Place = tuple[str, str, str]
@@ -93,6 +96,13 @@ class FakeCluster:
     async def list_metadata(self, resource: Resource, namespace: str | None) -> tuple[Document, ...]:
         return tuple({"metadata": document["metadata"]} for document in await self.list(resource, namespace))
 
+    async def list_table(self, resource: Resource, namespace: str | None) -> tuple[Row, ...]:
+        columns = next(kind.columns for kind in KINDS if kind.plural == resource.plural)
+        return tuple(
+            Row(document["metadata"], {column.name: _printed(document, column.json_path) for column in columns})
+            for document in await self.list(resource, namespace)
+        )
+
     async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
         self._called("create", resource.plural)
         name = body["metadata"]["name"]
@@ -155,3 +165,17 @@ def _merged(old: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_owned(document: Mapping[str, Any], uid: str) -> bool:
     return any(owner["uid"] == uid for owner in document["metadata"].get("ownerReferences", ()))
+
+
+def _printed(document: Document, json_path: str) -> Any:
+    """What a printer column shows, for the few forms of JSONPath that ours have."""
+    found: Any = document
+    for part in re.findall(r'\.(\w+)(?:\[(\d+|\?\(@\.type=="\w+"\))\])?', json_path):
+        name, index = part
+        found = found.get(name) if isinstance(found, Mapping) else None
+        if index.isdigit():
+            found = found[int(index)] if found else None
+        elif index:
+            wanted = index.split('"')[1]
+            found = next((entry for entry in found or () if entry["type"] == wanted), None)
+    return found

@@ -4,17 +4,17 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 
 from inferplan.kube.connection import Connection, TokenFile
 from inferplan.kube.errors import ExpiredError, NotFoundError, UnreachableError, error_of
-from inferplan.kube.resources import Document, Resource
+from inferplan.kube.resources import Document, Resource, Row
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 CONNECTIONS = 16
@@ -25,9 +25,12 @@ RETRY_AFTER_MAX_SECONDS = 30.0
 MESSAGE_LENGTH = 500
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
 _RETRIED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)})
+
+_Entry = TypeVar("_Entry")
 
 Observe = Callable[[str, str, str], None]
 """Called for every answer with verb, resource and status code (or "error")."""
@@ -97,11 +100,16 @@ class HttpCluster:
 
     async def list(self, resource: Resource, namespace: str | None, selector: str = "") -> tuple[Document, ...]:
         """All objects, read in pages."""
-        return await self._pages(resource, namespace, {"labelSelector": selector} if selector else {}, _JSON)
+        params = {"labelSelector": selector} if selector else {}
+        return await self._pages(resource, namespace, params, _JSON, _items)
 
     async def list_metadata(self, resource: Resource, namespace: str | None) -> tuple[Document, ...]:
         """All objects, metadata alone."""
-        return await self._pages(resource, namespace, {}, _METADATA_ONLY)
+        return await self._pages(resource, namespace, {}, _METADATA_ONLY, _items)
+
+    async def list_table(self, resource: Resource, namespace: str | None) -> tuple[Row, ...]:
+        """All objects, the printed columns alone: megabytes of plans are kilobytes of these."""
+        return await self._pages(resource, namespace, {}, _TABLE, _rows)
 
     async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
         """Creates an object."""
@@ -120,25 +128,28 @@ class HttpCluster:
             return
 
     async def _pages(
-        self, resource: Resource, namespace: str | None, params: Mapping[str, str], accept: str
-    ) -> tuple[Document, ...]:
+        self,
+        resource: Resource,
+        namespace: str | None,
+        params: Mapping[str, str],
+        accept: str,
+        entries: Callable[[Document], Iterable[_Entry]],
+    ) -> tuple[_Entry, ...]:
+        call = _Call("list", resource.plural, "GET", resource.path(namespace), params, accept=accept)
         for _ in range(ATTEMPTS):
             try:
-                return await self._all_pages(resource, namespace, params, accept)
+                return await self._all_pages(call, entries)
             except ExpiredError:
                 continue
         raise UnreachableError(f"list of {resource.plural}: it expired {ATTEMPTS} times before its last page")
 
-    async def _all_pages(
-        self, resource: Resource, namespace: str | None, params: Mapping[str, str], accept: str
-    ) -> tuple[Document, ...]:
-        found: list[Document] = []
+    async def _all_pages(self, call: _Call, entries: Callable[[Document], Iterable[_Entry]]) -> tuple[_Entry, ...]:
+        found: list[_Entry] = []
         following = ""
         while True:
-            page = {**params, "limit": str(PAGE_SIZE), **({"continue": following} if following else {})}
-            call = _Call("list", resource.plural, "GET", resource.path(namespace), page, accept=accept)
-            answer = await self._send(call)
-            found += answer.get("items") or ()
+            page = {**call.params, "limit": str(PAGE_SIZE), **({"continue": following} if following else {})}
+            answer = await self._send(replace(call, params=page))
+            found += entries(answer)
             following = (answer.get("metadata") or {}).get("continue") or ""
             if not following:
                 return tuple(found)
@@ -196,6 +207,16 @@ class HttpCluster:
             self._token.forget()
             raise _RetryError(cause, unsent=True)
         raise cause
+
+
+def _items(page: Document) -> list[Document]:
+    return page.get("items") or []
+
+
+def _rows(page: Document) -> Iterator[Row]:
+    columns = [column["name"] for column in page.get("columnDefinitions") or ()]
+    for row in page.get("rows") or ():
+        yield Row(row["object"]["metadata"], dict(zip(columns, row["cells"], strict=False)))
 
 
 def _parsed(text: str) -> Document | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from inferplan.kube.resources import Document, Resource
+from inferplan.kube.resources import Document, Resource, Row
 
 
 class Cluster(Protocol):
@@ -19,6 +19,10 @@ class Cluster(Protocol):
 
     async def list_metadata(self, resource: Resource, namespace: str | None) -> tuple[Document, ...]:
         """As `list`, with `metadata` alone: what a look at thousands of objects can afford."""
+        ...
+
+    async def list_table(self, resource: Resource, namespace: str | None) -> tuple[Row, ...]:
+        """As `list`, with what `kubectl get -o wide` prints of each object instead of the object."""
         ...
 
     async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:

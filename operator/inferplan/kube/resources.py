@@ -1,5 +1,6 @@
 """The resources that the operator uses, and their paths on the API server."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,19 @@ from inferplan.api.kinds import GROUP, INFERENCE_INSTANCE, OPTIMIZATION_PLAN, VE
 
 Document = dict[str, Any]
 """An object as the API server answers it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One object as `kubectl get -o wide` prints it.
+
+    Attributes:
+        metadata: Its metadata.
+        cells: Printed columns by name; None where the object has no such field.
+    """
+
+    metadata: Mapping[str, Any]
+    cells: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from inferplan.kube.errors import (
     NotFoundError,
     UnreachableError,
 )
-from inferplan.kube.resources import DEPLOYMENTS, EVENTS, INSTANCES, NODES, PODS
+from inferplan.kube.resources import DEPLOYMENTS, EVENTS, INSTANCES, NODES, PLANS, PODS, Row
 
 
 class Client:
@@ -152,6 +152,23 @@ async def test_metadata_is_listed_without_the_rest() -> None:
     client = Client(document(items=[]))
     assert await client.cluster.list_metadata(INSTANCES, None) == ()
     assert "PartialObjectMetadataList" in client.session.asked[0]["headers"]["Accept"]
+
+
+async def test_a_table_is_listed_in_pages_as_rows_of_named_cells() -> None:
+    def page(name: str, following: str) -> Answer:
+        return document(
+            metadata={"continue": following},
+            columnDefinitions=[{"name": "Phase"}, {"name": "Gain"}],
+            rows=[{"cells": ["Proposed", None], "object": {"metadata": {"name": name}}}],
+        )
+
+    client = Client(page("a", "next"), page("b", ""))
+    assert await client.cluster.list_table(PLANS, "ns") == (
+        Row({"name": "a"}, {"Phase": "Proposed", "Gain": None}),
+        Row({"name": "b"}, {"Phase": "Proposed", "Gain": None}),
+    )
+    assert [asked["params"].get("continue") for asked in client.session.asked] == [None, "next"]
+    assert all("as=Table" in asked["headers"]["Accept"] for asked in client.session.asked)
 
 
 async def test_a_status_goes_out_as_a_merge_patch() -> None:
