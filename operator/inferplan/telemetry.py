@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from typing_extensions import override
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_BYTES_BUCKETS = tuple(1024.0 * 8**power for power in range(7))  # 1 KiB to 256 MiB
 _SECONDS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -20,6 +21,20 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
             "inferplan_reconciles", "Looks at an instance, by result.", ["result"], registry=self.registry
+        )
+        self.prometheus_query_seconds = Histogram(
+            "inferplan_prometheus_query_seconds",
+            "Time of one query to Prometheus, retries included, by source.",
+            ["source"],
+            buckets=_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.prometheus_response_bytes = Histogram(
+            "inferplan_prometheus_response_bytes",
+            "Size of one answer of Prometheus, by source.",
+            ["source"],
+            buckets=_BYTES_BUCKETS,
+            registry=self.registry,
         )
         self.reconcile_seconds = Histogram(
             "inferplan_reconcile_seconds",
@@ -44,14 +59,31 @@ class Telemetry:
         self.prometheus_queries = Counter(
             "inferplan_prometheus_queries", "Queries to Prometheus, by result.", ["result"], registry=self.registry
         )
+        self.prometheus_query_seconds = Histogram(
+            "inferplan_prometheus_query_seconds",
+            "Time of one query to Prometheus, retries included, by source.",
+            ["source"],
+            buckets=_SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.prometheus_response_bytes = Histogram(
+            "inferplan_prometheus_response_bytes",
+            "Size of one answer of Prometheus, by source.",
+            ["source"],
+            buckets=_BYTES_BUCKETS,
+            registry=self.registry,
+        )
 
     def observe_kube(self, verb: str, resource: str, code: str) -> None:
         """Counts one request to the API server."""
         self.kube_requests.labels(verb, resource, code).inc()
 
-    def observe_prometheus(self, result: str) -> None:
-        """Counts one query to Prometheus."""
+    def observe_prometheus(self, source: str, result: str, seconds: float, size: int) -> None:
+        """Counts one query to a Prometheus; a failed one has no size."""
         self.prometheus_queries.labels(result).inc()
+        self.prometheus_query_seconds.labels(source).observe(seconds)
+        if result == "ok":
+            self.prometheus_response_bytes.labels(source).observe(size)
 
 
 class JsonFormatter(logging.Formatter):

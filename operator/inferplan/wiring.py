@@ -1,28 +1,27 @@
 """Builds the operator out of its parts; the only place that reads the clocks and the dice."""
 
 import random
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import aiohttp
+from functools import partial
 
 from inferplan.kube.client import HttpCluster
-from inferplan.kube.connection import Connection, TokenFile
+from inferplan.kube.connection import Connection
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import INSTANCES
 from inferplan.observe.engine_endpoint import EngineEndpoint
 from inferplan.observe.gather import Gatherer
-from inferplan.observe.prometheus import HttpPrometheus, Prometheus
+from inferplan.observe.prometheus import Prometheus, Watch
+from inferplan.observe.prometheus_session import foreign_session, open_prometheus
 from inferplan.reconcile.controller import Controller, Result
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
 from inferplan.reconcile.planning import Planner
 from inferplan.reconcile.schedule import Pace
-from inferplan.settings import PrometheusSource, Settings
+from inferplan.settings import Settings
 from inferplan.telemetry import Telemetry
 
 ENGINE_CONNECTIONS = 32
@@ -59,17 +58,21 @@ class Context:
 async def operator_context(
     settings: Settings, connection: Connection, clocks: Clocks = CLOCKS
 ) -> AsyncIterator[Context]:
-    """The operator, ready to run; closes every connection on the way out."""
+    """The operator, ready to run; closes every connection on the way out.
+
+    Raises:
+        SettingsError: A file of a Prometheus source cannot be used.
+    """
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(
             HttpCluster(connection, telemetry.observe_kube, uniform=clocks.uniform)
         )
         sources = {
-            name: await _prometheus(stack, source, telemetry, clocks)
+            name: await open_prometheus(stack, name, source, _watch(name, telemetry, clocks))
             for name, source in settings.prometheus_sources.items()
         }
-        engines = EngineEndpoint(await stack.enter_async_context(_session(None, ENGINE_CONNECTIONS)))
+        engines = EngineEndpoint(await stack.enter_async_context(foreign_session(ENGINE_CONNECTIONS)))
         yield build(settings, telemetry, cluster, sources, engines, clocks)
 
 
@@ -106,16 +109,5 @@ async def _list_keys(cluster: Cluster, namespaces: tuple[str, ...]) -> tuple[Key
     return tuple(keys)
 
 
-async def _prometheus(
-    stack: AsyncExitStack, source: PrometheusSource, telemetry: Telemetry, clocks: Clocks
-) -> HttpPrometheus:
-    tls = ssl.create_default_context(cafile=source.ca_file) if source.ca_file is not None else None
-    session = await stack.enter_async_context(_session(tls))
-    token = TokenFile(source.bearer_token_file, clocks.monotonic) if source.bearer_token_file is not None else None
-    return HttpPrometheus(source.url, session, telemetry.observe_prometheus, token)
-
-
-def _session(tls: ssl.SSLContext | None, connections: int = 16) -> aiohttp.ClientSession:
-    """A session for foreign servers: no cookies, no proxies, no decompression of what they send."""
-    connector = aiohttp.TCPConnector(limit=connections, ssl=tls if tls is not None else True)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+def _watch(name: str, telemetry: Telemetry, clocks: Clocks) -> Watch:
+    return Watch(clocks.monotonic, clocks.uniform, partial(telemetry.observe_prometheus, name))

@@ -16,7 +16,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from inferplan.observe.prometheus import PrometheusError, Sample
+from inferplan.observe.prometheus import Answer, PrometheusError, Sample
 
 Series = tuple[Mapping[str, str], float]
 
@@ -44,9 +44,9 @@ class FakePrometheus:
     fails: str | None = None
     asked: list[str] = field(default_factory=list)
 
-    async def query(self, promql: str) -> tuple[Sample, ...]:
+    async def query(self, promql: str) -> Answer:
         """As `observe.prometheus.Prometheus`."""
-        return self.answer(promql)
+        return Answer(self.answer(promql))
 
     def answer(self, promql: str) -> tuple[Sample, ...]:
         self.asked.append(promql)

@@ -9,7 +9,7 @@ from inferplan.handlers.credentials import NoCredentialsError, connection_of, lo
 from inferplan.handlers.health import serving
 from inferplan.handlers.watches import kopf_settings, registry_of
 from inferplan.kube.errors import KubeError, NotFoundError
-from inferplan.settings import Settings
+from inferplan.settings import Settings, SettingsError
 from inferplan.telemetry import configure_logging
 from inferplan.wiring import Context, operator_context
 
@@ -25,7 +25,7 @@ def run(settings: Settings) -> int:
     configure_logging(settings.log_level, settings.log_format)
     try:
         asyncio.run(operate(settings))
-    except (StartError, NoCredentialsError) as error:
+    except (StartError, NoCredentialsError, SettingsError) as error:
         logger.error("%s", error)  # noqa: TRY400  a line for people; there is nothing in the traceback
         return 1
     except KeyboardInterrupt:
@@ -43,6 +43,7 @@ async def operate(settings: Settings) -> None:
     Raises:
         StartError: The API server cannot be used, or the address is taken.
         NoCredentialsError: There is no way to log in.
+        SettingsError: A file of a Prometheus source cannot be used.
     """
     watching = kopf_settings()
     connection = connection_of(log_in(watching))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import pairwise
 from typing import Any, NoReturn
 
 REFUSED_ACCESS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
@@ -221,8 +222,10 @@ def _document(status: int, body: bytes) -> dict[str, Any]:
 
 
 def _as_it_is(members: dict[str, Any]) -> dict[str, Any]:
-    """Changes nothing. The parser is C code and holds the interpreter's lock to its end, be it in another thread;
-    with a hook in Python, called for each object, it lets other threads run in between.
+    """Changes nothing, but lets other threads run.
+
+    The parser is C code and holds the interpreter's lock to its end, in another thread too; a hook in Python, called
+    for each object, is where the lock can go to somebody else.
     """
     return members
 
@@ -232,7 +235,7 @@ def _no_constant(word: str) -> NoReturn:
     raise ValueError(word)
 
 
-def _sample(entry: Any) -> tuple[Sample, float]:
+def _sample(entry: Mapping[str, Any]) -> tuple[Sample, float]:
     labels = _labels(entry["metric"])
     if "histogram" in entry:
         at, histogram = entry["histogram"]
@@ -241,13 +244,13 @@ def _sample(entry: Any) -> tuple[Sample, float]:
     return Sample(labels, _value(text)), _time(at)
 
 
-def _labels(metric: Any) -> dict[str, str]:
+def _labels(metric: object) -> dict[str, str]:
     if not isinstance(metric, dict) or not all(isinstance(value, str) for value in metric.values()):
         raise TypeError("labels are text")
     return metric
 
 
-def _time(value: Any) -> float:
+def _time(value: object) -> float:
     """Unix seconds: the one plain number of a sample."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("times are numbers")
@@ -260,21 +263,21 @@ def _time(value: Any) -> float:
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|Inf|NaN)", re.ASCII)
 
 
-def _value(text: Any) -> float:
+def _value(text: object) -> float:
     """A number as Go's strconv.FormatFloat writes it, in text: JSON itself knows no NaN."""
     if not isinstance(text, str) or _NUMBER.fullmatch(text) is None:
         raise TypeError("values are numbers in text")
     return float(text)
 
 
-def _histogram(plain: Any) -> NativeHistogram:
+def _histogram(plain: Mapping[str, Any]) -> NativeHistogram:
     buckets = tuple(_bucket(*entry) for entry in plain.get("buckets", []))
-    if any(lower.upper > upper.lower for lower, upper in zip(buckets, buckets[1:], strict=False)):
+    if any(lower.upper > upper.lower for lower, upper in pairwise(buckets)):
         raise ValueError("buckets overlap")
     return NativeHistogram(_value(plain["count"]), _value(plain["sum"]), buckets)
 
 
-def _bucket(_rule: Any, lower: Any, upper: Any, count: Any) -> NativeBucket:
+def _bucket(_rule: object, lower: object, upper: object, count: object) -> NativeBucket:
     """One bucket; the rule tells whether the bounds themselves belong to it, which no quantile depends on."""
     bucket = NativeBucket(_value(lower), _value(upper), _value(count))
     if not (bucket.lower < bucket.upper and 0 <= bucket.count < math.inf):
@@ -282,11 +285,11 @@ def _bucket(_rule: Any, lower: Any, upper: Any, count: Any) -> NativeBucket:
     return bucket
 
 
-def _points(values: Any) -> tuple[tuple[float, float], ...]:
+def _points(values: object) -> tuple[tuple[float, float], ...]:
     if not isinstance(values, list):
         raise TypeError("values are a list")
     points = tuple((_time(at), _value(text)) for at, text in values)
-    if any(earlier[0] >= later[0] for earlier, later in zip(points, points[1:], strict=False)):
+    if any(earlier[0] >= later[0] for earlier, later in pairwise(points)):
         raise ValueError("times go up")
     return points
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from inferplan.cli import main
-from inferplan.observe.prometheus import HttpPrometheus, PrometheusError, Sample
+from inferplan.observe.prometheus import Answer, HttpPrometheus, PrometheusError, Sample
 
 INSTANCE = """\
 apiVersion: inferplan.dev/v1alpha1
@@ -32,14 +32,14 @@ def test_the_series_of_the_selector_are_asked_for(
 ) -> None:
     asked: list[str] = []
 
-    async def query(_: HttpPrometheus, promql: str) -> tuple[Sample, ...]:
+    async def query(_: HttpPrometheus, promql: str) -> Answer:
         asked.append(promql)
         labels = {"pod": "a-0"}
         if "min_over_time(timestamp" in promql:
-            return (Sample(labels, 600.0),)  # ten minutes of data
+            return Answer((Sample(labels, 600.0),))  # ten minutes of data
         if "timestamp" in promql:
-            return (Sample(labels, 5.0),)  # five seconds old
-        return tuple(Sample(labels, value) for name, value in VALUES.items() if name in promql)
+            return Answer((Sample(labels, 5.0),))  # five seconds old
+        return Answer(tuple(Sample(labels, value) for name, value in VALUES.items() if name in promql))
 
     monkeypatch.setattr(HttpPrometheus, "query", query)
     assert main(["plan", "-f", instance, "--prometheus", "http://prometheus:9090/"]) == 0
@@ -51,7 +51,7 @@ def test_the_series_of_the_selector_are_asked_for(
 def test_a_prometheus_that_does_not_answer_ends_with_one_line(
     instance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def query(_: HttpPrometheus, __: str) -> tuple[Sample, ...]:
+    async def query(_: HttpPrometheus, __: str) -> Answer:
         raise PrometheusError("it could not be asked (ClientConnectorError)")
 
     monkeypatch.setattr(HttpPrometheus, "query", query)
@@ -63,8 +63,8 @@ def test_a_prometheus_that_does_not_answer_ends_with_one_line(
 def test_a_prometheus_without_the_series_says_so(
     instance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def query(_: HttpPrometheus, __: str) -> tuple[Sample, ...]:
-        return ()
+    async def query(_: HttpPrometheus, __: str) -> Answer:
+        return Answer()
 
     monkeypatch.setattr(HttpPrometheus, "query", query)
     assert main(["plan", "-f", instance, "--prometheus", "http://prometheus:9090"]) == 2
@@ -79,3 +79,11 @@ def test_a_selector_that_cannot_be_used_is_named(
     file.write_text(INSTANCE.replace("{app: a}", '{"a b": c}'), encoding="utf-8")
     assert main(["plan", "-f", str(file), "--prometheus", "http://prometheus:9090"]) == 2
     assert 'spec.metrics.selector: "a b" cannot be used' in capsys.readouterr().err
+
+
+def test_a_url_that_is_none_is_told(
+    instance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(HttpPrometheus, "query")
+    assert main(["plan", "-f", instance, "--prometheus", "http://me@prometheus"]) == 2
+    assert '--prometheus: "http://me@prometheus" must be http://' in capsys.readouterr().err
