@@ -1,18 +1,16 @@
 """What an analysis says of one instance: what limits it, whether its targets hold, how healthy it is (contract 1, 4).
 
-The same models stand in the CR's status (camelCase) and in the answer of POST /api/v1/analyze (snake_case); only a
-bottleneck's numbers have other names over HTTP.
+The same models stand in the CR's status (camelCase) and in the answer of POST /api/v1/analyze (snake_case), which is
+`api.exchange.AnalyzeResponse`.
 """
 
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import Field
 
 from inferplan.api.base import Sentence, ShortText, WireModel
 from inferplan.api.instance import SLO
-from inferplan.api.instance_status import BOTTLENECKS_MAX, EVIDENCE_MAX, Bottleneck, Severity
-from inferplan.api.plan import Timestamp
-from inferplan.api.values import Evidence
+from inferplan.api.instance_status import BOTTLENECKS_MAX, Bottleneck
 
 _UNKNOWNS_MAX = 32
 _DEDUCTIONS_MAX = 64  # every bottleneck and every target may cost something
@@ -103,70 +101,3 @@ class Analysis(WireModel):
     unknowns: Annotated[
         tuple[Unknown, ...], Field(max_length=_UNKNOWNS_MAX, description="What could not be told, and why.")
     ] = ()
-
-
-class AnalyzedBottleneck(WireModel):
-    """A bottleneck as the HTTP API shows it."""
-
-    type: Annotated[ShortText, Field(description="Finding in CamelCase: KvBound, SchedulerCapped …")]
-    severity: Annotated[Severity, Field(description="low, medium, high or critical.")]
-    description: Annotated[Sentence, Field(description="One sentence for people.")]
-    metric_name: Annotated[ShortText | None, Field(description="Metric that shows it.")] = None
-    current_value: Annotated[float | None, Field(description="Measured value.")] = None
-    at_least: Annotated[
-        float | None, Field(description="What the value surely exceeds, where that is all that is known.")
-    ] = None
-    threshold_value: Annotated[float | None, Field(description="Value from which on it counts.")] = None
-    unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
-    window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
-    query: Annotated[Sentence | None, Field(description="PromQL, or the metric, that gave the value.")] = None
-    evidence: Annotated[
-        tuple[Evidence, ...], Field(max_length=EVIDENCE_MAX, description="Further numbers that show it.")
-    ] = ()
-    recommendation: Annotated[Sentence | None, Field(description="What to do.")] = None
-
-    @classmethod
-    def of(cls, bottleneck: Bottleneck) -> Self:
-        """The same finding under the HTTP API's names."""
-        fields = {name: getattr(bottleneck, name) for name in Bottleneck.model_fields if name not in _RENAMED}
-        return cls(**fields, **{new: getattr(bottleneck, old) for old, new in _RENAMED.items()})
-
-
-_RENAMED = {"metric": "metric_name", "value": "current_value", "threshold": "threshold_value"}
-
-
-class AnalyzeResponse(WireModel):
-    """Answer of POST /api/v1/analyze."""
-
-    instance_id: Annotated[ShortText, Field(description="As in the request.")]
-    instance_type: Annotated[ShortText, Field(description="As in the request.")]
-    timestamp: Annotated[Timestamp, Field(description="When the analysis was made.")]
-    cause: Annotated[ShortText, Field(description="What limits the instance; Unknown where the data cannot tell.")]
-    bottlenecks: Annotated[
-        tuple[AnalyzedBottleneck, ...], Field(max_length=BOTTLENECKS_MAX, description="Findings, worst first.")
-    ]
-    slo_statuses: Annotated[tuple[SLOStatus, ...], Field(max_length=16, description="In the order of the request.")]
-    overall_health_score: Annotated[
-        float | None, Field(ge=0, le=100, description="0 to 100; null when there is nothing to judge by.")
-    ]
-    health: Annotated[HealthScore, Field(description="The score with its derivation.")]
-    recommendations: Annotated[
-        tuple[Recommendation, ...], Field(max_length=_DEDUCTIONS_MAX, description="Most urgent first.")
-    ]
-    unknowns: Annotated[tuple[Unknown, ...], Field(max_length=_UNKNOWNS_MAX, description="What could not be told.")]
-
-    @classmethod
-    def of(cls, analysis: Analysis, *, instance_id: str, instance_type: str, timestamp: str) -> Self:
-        """An analysis as the answer to a request."""
-        return cls(
-            instance_id=instance_id,
-            instance_type=instance_type,
-            timestamp=timestamp,
-            cause=analysis.cause,
-            bottlenecks=tuple(AnalyzedBottleneck.of(found) for found in analysis.bottlenecks),
-            slo_statuses=analysis.slo_statuses,
-            overall_health_score=analysis.health.score,
-            health=analysis.health,
-            recommendations=analysis.recommendations,
-            unknowns=analysis.unknowns,
-        )
