@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Measured, Measurement, Missing
-from inferplan.domain.observation import Metrics
+from inferplan.domain.observation import HourlyWindow, Metrics
 from inferplan.estimate.calibration import Calibration, Window, calibrate
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
@@ -30,6 +31,10 @@ _QUEUED = 0.5
 
 _LEAST_RUNNING = 0.05
 """Below this many running requests, on average, nearly all of the window is idle."""
+
+_MOST_RUNNING = 1_000_000
+_MOST_TOKENS = 100_000_000
+"""What the status takes at most (CalibrationPoint)."""
 
 _MILLISECONDS = 1e3
 
@@ -71,21 +76,68 @@ class OperatingPoint:
 
 def operating_point(metrics: Metrics, observed_at: str) -> OperatingPoint | Missing:
     """The point that a look at the metrics saw; why it is none where something is missing."""
-    running, inputs, outputs = (
-        _value(value)
-        for value in (metrics.num_requests_running, metrics.prompt_tokens_mean, metrics.generation_tokens_mean)
+    seen = _Seen(
+        running=_value(metrics.num_requests_running),
+        waiting=_value(metrics.num_requests_waiting),
+        inputs=_value(metrics.prompt_tokens_mean),
+        outputs=_value(metrics.generation_tokens_mean),
+        itl=_value(metrics.itl_mean_milliseconds),
+        ttft=_value(metrics.ttft_mean_milliseconds),
     )
-    if running is None or inputs is None or outputs is None:
+    return _point(seen, observed_at)
+
+
+def past_points(windows: Sequence[HourlyWindow]) -> tuple[OperatingPoint, ...]:
+    """The points of past hours, newest first: of those alone that were measured wholly on what runs now."""
+    own = sorted((window for window in windows if window.same_pods), key=lambda window: -window.ended_at)
+    points = (_point(_past(window), _rfc3339(window.ended_at)) for window in own)
+    return tuple(point for point in points if not isinstance(point, Missing))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a window saw, per replica; None where it was not measured."""
+
+    running: float | None
+    waiting: float | None
+    inputs: float | None
+    outputs: float | None
+    itl: float | None
+    ttft: float | None
+
+
+def _past(window: HourlyWindow) -> _Seen:
+    return _Seen(
+        running=window.num_requests_running,
+        waiting=window.num_requests_waiting,
+        inputs=window.prompt_tokens_mean,
+        outputs=window.generation_tokens_mean,
+        itl=window.itl_mean_milliseconds,
+        ttft=window.ttft_mean_milliseconds,
+    )
+
+
+def _point(seen: _Seen, observed_at: str) -> OperatingPoint | Missing:
+    if seen.running is None or seen.inputs is None or seen.outputs is None:
         return Missing(Reason.METRICS_MISSING, "running requests or their lengths were not measured")
-    if running < _LEAST_RUNNING or inputs < 1 or outputs < 1:
+    if seen.running < _LEAST_RUNNING or seen.inputs < 1 or seen.outputs < 1:
         return Missing(Reason.METRICS_MISSING, "next to nothing ran in the window")
-    waiting = _value(metrics.num_requests_waiting)
-    queued = waiting is None or waiting >= _QUEUED
-    itl = _value(metrics.itl_mean_milliseconds)
-    ttft = None if queued else _value(metrics.ttft_mean_milliseconds)
+    if seen.running > _MOST_RUNNING or max(seen.inputs, seen.outputs) > _MOST_TOKENS:
+        return Missing(Reason.METRICS_CONTRADICTORY, "no engine runs so many requests, or such long ones")
+    queued = seen.waiting is None or seen.waiting >= _QUEUED
+    itl, ttft = _positive(seen.itl), None if queued else _positive(seen.ttft)
     if itl is None and ttft is None:
         return Missing(Reason.METRICS_MISSING, "neither ITL nor TTFT was measured")
-    return OperatingPoint(running, inputs, outputs, itl, ttft, observed_at)
+    return OperatingPoint(seen.running, seen.inputs, seen.outputs, itl, ttft, observed_at)
+
+
+def _positive(latency: float | None) -> float | None:
+    """A latency of nothing is none: a histogram whose sum stands still."""
+    return latency if latency is not None and latency > 0 else None
+
+
+def _rfc3339(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def remembered(points: Sequence[OperatingPoint], new: OperatingPoint) -> tuple[OperatingPoint, ...]:
@@ -99,6 +151,20 @@ def remembered(points: Sequence[OperatingPoint], new: OperatingPoint) -> tuple[O
         return tuple(newer if point is same else point for point in points)
     newest = sorted((*points, new), key=lambda point: point.observed_at)[-POINTS_MAX:]
     return tuple(newest)
+
+
+def with_past(points: Sequence[OperatingPoint], past: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+    """The points with those of past hours, at loads that none of them is at, as long as there is room.
+
+    What a look measured stays: a past hour neither takes the place of a point nor makes room for itself. The same
+    past hours again change nothing.
+    """
+    found = list(points)
+    for new in past:
+        if len(found) < POINTS_MAX and not any(point.is_same_load(new) for point in found):
+            found.append(new)
+    added = len(found) > len(points)
+    return tuple(sorted(found, key=lambda point: point.observed_at) if added else found)
 
 
 def learn(

@@ -1,8 +1,9 @@
 """What a look teaches about the step model, as the instance's status keeps it. Pure.
 
 The windows live in the status, and what they taught is computed from them anew at every look: a newer InferPlan with
-other constants needs no migration. All is dropped when image, arguments, model or hardware are no longer those that
-were measured.
+other constants needs no migration. Past hours of Prometheus fill the places that no look has taken: what has served
+for a day is calibrated at its first look. All is dropped when image, arguments, model or hardware are no longer those
+that were measured.
 """
 
 from inferplan.api.instance_status import (
@@ -18,7 +19,7 @@ from inferplan.domain.units import significant
 from inferplan.engine.identity import deployment_digest
 from inferplan.engine.windows import stored_points
 from inferplan.estimate.calibration import Calibration
-from inferplan.estimate.learning import OperatingPoint, learn, operating_point, remembered
+from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, remembered, with_past
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.speed_constants import Spread, shipped
 from inferplan.reconcile.look import Look
@@ -34,7 +35,8 @@ def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
     digest = _digest(look, observation)
     kept = stored_points(look.instance.status.get("calibration"), digest)
     new = operating_point(observation.metrics, now)
-    points = kept if isinstance(new, Missing) else remembered(kept, _rounded(new))
+    seen = kept if isinstance(new, Missing) else remembered(kept, _rounded(new))
+    points = with_past(seen, _past(observation))
     if not points or isinstance(observation.model, Missing):
         return None
     situation = EstimateInput(observation.config, observation.accelerator, observation.model)
@@ -46,6 +48,11 @@ def _digest(look: Look, observation: Observation) -> str:
     workload = look.gathered.workload if look.gathered is not None else None
     image = workload.container.image if workload is not None else ""
     return deployment_digest(observation, image, look.args_digest or "")
+
+
+def _past(observation: Observation) -> tuple[OperatingPoint, ...]:
+    history = observation.history
+    return () if isinstance(history, Missing) else tuple(map(_rounded, past_points(history.windows)))
 
 
 def _rounded(point: OperatingPoint) -> OperatingPoint:
