@@ -76,6 +76,8 @@ class Reason(StrEnum):
     CONFIDENCE_FAIR = "ConfidenceFair", "The plan rests on measurements, or on what the release is known to do."
     # Abstentions and rejections
     IDLE = "Idle", "No requests in the window; nothing to say."
+    COLD_START = "ColdStart", "The engine started so recently that what was measured tells of its start."
+    CAUSE_UNCLEAR = "CauseUnclear", "Requests wait, and what was measured fits none of the known causes, or several."
     KV_BOUND = "KvBound", "The KV cache is full; a larger batch would preempt more."
     NOT_KV_BOUND = "NotKvBound", "The KV cache does not limit this instance."
     NOT_LIMITED = "NotLimited", "The limit that this optimizer moves is not reached."

@@ -1,122 +1,177 @@
-"""The causes of a queue, told apart before anybody touches a batch size (performance-model section 4)."""
+"""The cause of a queue, told apart before anybody touches a batch size (performance-model section 4). Pure.
 
-from dataclasses import dataclass
-from enum import StrEnum
+An ordered list of questions comes first; each may end the matter: are the numbers there, can they be true, is anything
+going on, has the engine just started, is the window long enough. Then the limits are compared.
+"""
 
-from inferplan.api.instance_status import Bottleneck, Severity
+from collections.abc import Callable, Iterator
+
 from inferplan.api.reasons import Reason
-from inferplan.domain.measurement import Measured, Missing
+from inferplan.diagnose.finding import Cause, Diagnosis
+from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit
+from inferplan.diagnose.signals import Signals, value_of
+from inferplan.diagnose.start import cold_start
+from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 
-KV_FULL_SHARE = 0.95
-"""From this share of KV blocks on, the cache counts as full: vLLM admits until no block is left, so a cache
-that limits shows 1.0 less the last request's rounding."""
+__all__ = ["Cause", "Diagnosis", "diagnose"]
 
-AT_CAP_SHARE = 0.95
-"""From this share of max_num_seqs on, on average over the window, the scheduler's cap counts as reached."""
+WINDOW_MIN_SECONDS = 20
+"""Gauges and rates of less time say nothing of a load: requests alone live for seconds to tens of seconds."""
 
-QUEUE_MIN = 1.0
-"""Waiting requests, on average over the window, from which on there is a queue."""
-
-
-class Cause(StrEnum):
-    """What limits the instance."""
-
-    KV_BOUND = "KvBound"
-    SCHEDULER_CAPPED = "SchedulerCapped"
-    OVERLOAD = "Overload"
-    IDLE = "Idle"
-    NONE = "None"
-    UNKNOWN = "Unknown"
-
+OVER_CAP = 1.05
+"""More running requests than this many times the cap cannot be: something else runs than what was read."""
 
 _NO_CAP = Missing(
     Reason.SETTING_UNKNOWN, "requests wait, and the most that may run at once (max_batch_size) is unknown"
 )
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """The cause, the findings behind it, and what was missing to be sure."""
-
-    cause: Cause
-    bottlenecks: tuple[Bottleneck, ...] = ()
-    missing: tuple[Missing, ...] = ()
-
-    @property
-    def kv_cache_full(self) -> bool:
-        """Whether the KV cache limits the instance, alone or with everything else."""
-        return self.cause in {Cause.KV_BOUND, Cause.OVERLOAD}
-
-
 def diagnose(observation: Observation) -> Diagnosis:
     """Names the cause; Unknown where the data cannot tell."""
-    metrics = observation.metrics
-    needed = (metrics.num_requests_running, metrics.num_requests_waiting, metrics.kv_cache_usage)
+    signals = Signals(observation)
+    answers = (question(signals) for question in _QUESTIONS)
+    early = next((answer for answer in answers if answer is not None), None)
+    return early if early is not None else _of_queue(signals)
+
+
+def _unknown(*missing: Missing) -> Diagnosis:
+    return Diagnosis(Cause.UNKNOWN, missing=missing)
+
+
+def _not_measured(signals: Signals) -> Diagnosis | None:
+    """Without both gauges nobody knows whether requests wait."""
+    needed = (signals.metrics.num_requests_running, signals.metrics.num_requests_waiting)
     missing = tuple(value for value in needed if isinstance(value, Missing))
-    if missing:
-        return Diagnosis(Cause.UNKNOWN, missing=missing)
-    running, waiting, usage = (value for value in needed if isinstance(value, Measured))
-    if running.value == 0 and waiting.value == 0:
-        return Diagnosis(Cause.IDLE)
-    cap = _cap(observation)
-    full = _kv_full(observation, usage)
-    if cap is None and waiting.value >= QUEUE_MIN and not full:
-        return Diagnosis(Cause.UNKNOWN, missing=(_NO_CAP,))
-    capped = cap is not None and running.value >= AT_CAP_SHARE * cap and waiting.value >= QUEUE_MIN
-    found = (
-        *((_kv_bottleneck(usage, metrics.preemptions_per_second),) if full else ()),
-        *((_cap_bottleneck(running, waiting, cap),) if capped and cap is not None else ()),
+    return _unknown(*missing) if missing else None
+
+
+def _cannot_be(signals: Signals) -> Diagnosis | None:
+    found = tuple(Missing(Reason.METRICS_CONTRADICTORY, text) for text in contradictions(signals))
+    return _unknown(*found) if found else None
+
+
+def contradictions(signals: Signals) -> Iterator[str]:
+    """Numbers that cannot be true, or not together."""
+    metrics, running, cap = signals.metrics, signals.running, signals.cap
+    for name in ("kv_cache_usage", "kv_cache_usage_mean", "kv_cache_usage_p99"):
+        share = value_of(getattr(metrics, name))
+        if share is not None and not 0 <= share <= 1:
+            yield f"the KV cache's use ({name}) is {share:g}, which is no share"
+    for name in ("num_requests_running", "num_requests_waiting", "preemptions_per_second"):
+        number = value_of(getattr(metrics, name))
+        if number is not None and number < 0:
+            yield f"{name} is {number:g}, below nothing"
+    if running is not None and cap is not None and running > OVER_CAP * cap:
+        yield f"{running:.0f} requests run, and the configuration that was read allows {cap}: something else runs"
+    if running == 0 and not signals.running_peak and (signals.ran or 0) >= 1:
+        yield f"no request runs, by the gauge, and {signals.ran:.1f} ran at once by the time that requests spent"
+
+
+def _idle(signals: Signals) -> Diagnosis | None:
+    metrics = signals.metrics
+    gauges = (
+        metrics.num_requests_running,
+        metrics.num_requests_waiting,
+        metrics.num_requests_running_peak,
+        metrics.num_requests_waiting_peak,
     )
-    return Diagnosis(_cause(full=full, capped=capped), found)
+    busy = signals.generates or any(value_of(gauge) for gauge in gauges)
+    return None if busy else Diagnosis(Cause.IDLE)
 
 
-def _cap(observation: Observation) -> int | None:
-    """Requests that may run at once per replica: every data-parallel rank has its own scheduler and its own cap."""
-    cap = observation.config.integer("max_batch_size")
-    ranks = observation.config.integer("data_parallel_size")
-    return None if cap is None or cap < 1 else cap * max(1, ranks or 1)
+def _cold(signals: Signals) -> Diagnosis | None:
+    found = cold_start(signals)
+    return None if found is None else Diagnosis(Cause.COLD_START, (found,))
 
 
-def _cause(*, full: bool, capped: bool) -> Cause:
-    if full and capped:
-        return Cause.OVERLOAD
-    if full:
-        return Cause.KV_BOUND
-    return Cause.SCHEDULER_CAPPED if capped else Cause.NONE
+def _too_short(signals: Signals) -> Diagnosis | None:
+    seconds = signals.window_seconds
+    if seconds is None or seconds >= WINDOW_MIN_SECONDS:
+        return None
+    why = f"the numbers cover {seconds} s, at least {WINDOW_MIN_SECONDS} are needed"
+    return _unknown(Missing(Reason.METRICS_MISSING, why))
 
 
-def _kv_full(observation: Observation, usage: Measured) -> bool:
-    """A full cache limits only if something waits for it or was preempted."""
-    waiting, preemptions = (
-        observation.metrics.num_requests_waiting,
-        observation.metrics.preemptions_per_second,
+_QUESTIONS: tuple[Callable[[Signals], Diagnosis | None], ...] = (_not_measured, _cannot_be, _idle, _cold, _too_short)
+
+
+def _of_queue(signals: Signals) -> Diagnosis:
+    queued = _queue(signals)
+    if isinstance(queued, Missing):
+        return _unknown(queued)
+    if not queued:
+        return _without_queue(signals)
+    reached = [limit for limit in LIMITS if limit.reached(signals)]
+    if KV_CACHE not in reached and KV_CACHE.reached(signals) is None:
+        return _unknown(_kv_use_missing(signals))
+    return _caused_by(reached, signals) if reached else _unexplained(signals)
+
+
+def _queue(signals: Signals) -> bool | Missing:
+    """Whether requests wait, on average: by the time that they waited, where enough finished, and by the gauge."""
+    gauge, waited = signals.waiting or 0.0, signals.waited
+    if waited is None or (gauge >= QUEUE_MIN) == (waited >= QUEUE_MIN):
+        return gauge >= QUEUE_MIN
+    if waited >= QUEUE_MIN:
+        return True  # the gauge's samples missed it
+    why = (
+        f"the gauge shows {gauge:.1f} waiting requests, and those that finished waited as if {waited:.1f} were: a"
+        " queue that has only just begun, or a burst"
     )
-    queue = isinstance(waiting, Measured) and waiting.value >= QUEUE_MIN
-    preempting = isinstance(preemptions, Measured) and preemptions.value > 0
-    return usage.value >= KV_FULL_SHARE and (queue or preempting)
+    return Missing(Reason.CAUSE_UNCLEAR, why)
 
 
-def _kv_bottleneck(usage: Measured, preemptions: Measured | Missing) -> Bottleneck:
-    rate = f", {preemptions.value:.2g} preemptions per second" if isinstance(preemptions, Measured) else ""
-    return Bottleneck(
-        type=Cause.KV_BOUND,
-        severity=Severity.HIGH,
-        description=f"The KV cache is full ({usage.value:.0%} of its blocks{rate}); requests wait for it.",
-        metric="kv_cache_usage",
-        value=usage.value,
-        threshold=KV_FULL_SHARE,
-        query=usage.source,
+def _without_queue(signals: Signals) -> Diagnosis:
+    """A full cache limits without a queue too where requests that ran are thrown out."""
+    preempting = (signals.preemptions or 0.0) > 0
+    return _caused_by([KV_CACHE], signals) if preempting and KV_CACHE.reached(signals) else Diagnosis(Cause.NONE)
+
+
+def _caused_by(reached: list[Limit], signals: Signals) -> Diagnosis:
+    cause = reached[0].cause if len(reached) == 1 else Cause.OVERLOAD
+    found = tuple(limit.describe(signals) for limit in reached)
+    if cause is Cause.OVERLOAD:
+        found = tuple(entry.model_copy(update={"recommendation": _MORE_REPLICAS}) for entry in found)
+    return Diagnosis(cause, found)
+
+
+_MORE_REPLICAS = "Add replicas, or send less: more than one limit is reached, and a flag moves only one."
+
+
+def _kv_use_missing(signals: Signals) -> Missing:
+    usage = signals.metrics.kv_cache_usage
+    return usage if isinstance(usage, Missing) else Missing(Reason.METRICS_MISSING, "the KV cache's use is unknown")
+
+
+def _unexplained(signals: Signals) -> Diagnosis:
+    """A queue although no limit is reached on average: one that was reached at times explains it, if it is alone."""
+    if CAP.reached(signals) is None:
+        return _unknown(_NO_CAP)
+    at_times = [limit for limit in LIMITS if limit.at_times(signals)]
+    if len(at_times) == 1 and (signals.step_share is not None or at_times[0] is KV_CACHE):
+        return _caused_by(at_times, signals)
+    return _unknown(_fits_nothing(signals, at_times), *_step_missing(signals))
+
+
+def _step_missing(signals: Signals) -> tuple[Missing, ...]:
+    tokens = signals.metrics.tokens_per_step
+    if isinstance(tokens, Missing):
+        return (tokens,)
+    lacking = signals.step_share is None
+    return (Missing(Reason.SETTING_UNKNOWN, "max_num_batched_tokens is unknown"),) if lacking else ()
+
+
+def _fits_nothing(signals: Signals, at_times: list[Limit]) -> Missing:
+    usage = value_of(signals.usage)
+    steps = (
+        "tokens per step are not known" if signals.step_share is None else f"steps are {signals.step_share:.0%} full"
     )
-
-
-def _cap_bottleneck(running: Measured, waiting: Measured, cap: int) -> Bottleneck:
-    return Bottleneck(
-        type=Cause.SCHEDULER_CAPPED,
-        severity=Severity.HIGH,
-        description=(f"{running.value:.0f} requests run, which is the cap of {cap}, while {waiting.value:.0f} wait."),
-        metric="num_requests_running",
-        value=running.value,
-        threshold=AT_CAP_SHARE * cap,
-        query=running.source,
+    several = " and ".join(limit.cause for limit in at_times)
+    hint = f"; at times it was {several}" if len(at_times) > 1 else ""
+    cache = "not known" if usage is None else f"at {usage:.0%}"
+    why = (
+        f"{signals.waiting or 0:.1f} requests wait although {signals.running or 0:.1f} of {signals.cap} run, the KV"
+        f" cache is {cache} and {steps}{hint}"
     )
+    return Missing(Reason.CAUSE_UNCLEAR, why)

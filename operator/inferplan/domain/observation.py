@@ -44,6 +44,8 @@ class Metrics:
     requests_per_second: Measurement = NOT_MEASURED
     failed_requests_share: Measurement = NOT_MEASURED
     """Share of finished requests that ended by error or abort."""
+    rejected_requests_per_second: Measurement = NOT_MEASURED
+    """Requests that the engine did not admit."""
     prompt_tokens_per_second: Measurement = NOT_MEASURED
     generation_tokens_per_second: Measurement = NOT_MEASURED
     prompt_tokens_mean: Measurement = NOT_MEASURED
@@ -109,6 +111,7 @@ class ReplicaMetrics:
     requests_per_second: float | None = None
     ttft_mean_milliseconds: float | None = None
     itl_mean_milliseconds: float | None = None
+    uptime_seconds: float | None = None
 
 
 @dataclass(frozen=True)

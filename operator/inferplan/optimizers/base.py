@@ -46,4 +46,6 @@ def cannot_judge(name: OptimizerName, observation: Observation, diagnosis: Diagn
         return Abstention(name, first.code, f"cannot tell what limits the instance: {first.reason}")
     if diagnosis.cause is Cause.IDLE:
         return Abstention(name, Reason.IDLE, "no request ran or waited in the window; nothing can be said")
+    if diagnosis.cause is Cause.COLD_START:
+        return Abstention(name, Reason.COLD_START, "the engine has just started; what was measured tells of its start")
     return None

@@ -14,11 +14,11 @@ from inferplan.diagnose.bottlenecks import Cause, diagnose
     [
         ({}, Cause.SCHEDULER_CAPPED),  # 32 of 32 run, 12 wait, cache at 30 %
         ({"num_requests_running": 30.4}, Cause.SCHEDULER_CAPPED),  # 0.95 x 32 = 30.4
-        ({"num_requests_running": 30.3}, Cause.NONE),
+        ({"num_requests_running": 30.3}, Cause.UNKNOWN),  # nothing else explains the queue
         ({"num_requests_waiting": 0.9}, Cause.NONE),
         ({"num_requests_running": 20.0, "num_requests_waiting": 0.0}, Cause.NONE),
         ({"num_requests_running": 20.0, "kv_cache_usage": 0.95}, Cause.KV_BOUND),
-        ({"num_requests_running": 20.0, "kv_cache_usage": 0.949}, Cause.NONE),
+        ({"num_requests_running": 20.0, "kv_cache_usage": 0.949}, Cause.UNKNOWN),
         (
             {"num_requests_running": 20.0, "num_requests_waiting": 0.0, "kv_cache_usage": 0.99},
             Cause.NONE,  # full, and nobody waits
@@ -56,7 +56,7 @@ def test_a_queue_without_a_known_cap_cannot_be_judged(cap: dict[str, Any]) -> No
 
 def test_every_data_parallel_rank_has_its_own_cap() -> None:
     two = {"data_parallel_size": 2}  # 2 x 32 = 64
-    assert diagnose(an.observation(settings=two)).cause is Cause.NONE
+    assert diagnose(an.observation(settings=two)).cause is Cause.UNKNOWN
     assert diagnose(an.observation(settings=two, load={"num_requests_running": 64.0})).cause is Cause.SCHEDULER_CAPPED
 
 

@@ -85,7 +85,9 @@ def test_a_cache_smaller_than_the_batchs_cost_gives_no_raise() -> None:
         ({"load": {"kv_cache_usage": 1.0}}, Reason.KV_BOUND),
         ({"load": {"kv_cache_usage": 1.0, "num_requests_running": 9.0}}, Reason.KV_BOUND),
         ({"load": {"preemptions_per_second": 0.01}}, Reason.KV_BOUND),  # preempted between two samples of the gauge
-        ({"load": {"num_requests_running": 9.0}}, Reason.NOT_LIMITED),
+        ({"load": {"num_requests_running": 9.0}}, Reason.CAUSE_UNCLEAR),
+        ({"load": {"num_requests_running": 9.0, "num_requests_waiting": 0.0}}, Reason.NOT_LIMITED),
+        ({"load": {"uptime_seconds": 60.0}}, Reason.COLD_START),
         ({"load": {"num_requests_running": 0.0, "num_requests_waiting": 0.0}}, Reason.IDLE),
         ({"load": {"num_requests_running": None}}, Reason.METRICS_MISSING),
         ({"load": {"kv_cache_tokens": None}}, Reason.METRICS_MISSING),

@@ -1,0 +1,118 @@
+"""Causes and findings by name, and how one is put together from what was measured. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from inferplan.api.instance_status import EVIDENCE_MAX, Bottleneck, Severity
+from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.units import significant
+
+_TEXT_MAX, _METRIC_MAX = 4000, 256
+"""What api.base.Sentence and ShortText hold, the first with room to spare."""
+
+
+class Cause(StrEnum):
+    """What limits the instance."""
+
+    KV_BOUND = "KvBound"
+    SCHEDULER_CAPPED = "SchedulerCapped"
+    PREFILL_BOUND = "PrefillBound"
+    OVERLOAD = "Overload"
+    COLD_START = "ColdStart"
+    IDLE = "Idle"
+    NONE = "None"
+    UNKNOWN = "Unknown"
+
+
+class Code(StrEnum):
+    """Findings that are no cause of a queue."""
+
+    RESTARTED = "Restarted"
+    FAILED_REQUESTS = "FailedRequests"
+    REJECTED_REQUESTS = "RejectedRequests"
+    BAD_REPLICA = "BadReplica"
+    UNBALANCED_LOAD = "UnbalancedLoad"
+    MEMORY_WASTE = "MemoryWaste"
+    CONTEXT_OVER_PROVISIONED = "ContextOverProvisioned"
+    PREFIX_CACHE_OFF = "PrefixCacheOff"
+    PREFIX_CACHE_USELESS = "PrefixCacheUseless"
+    LOW_ACCEPTANCE = "LowAcceptance"
+    MEMORY_BANDWIDTH_BOUND = "MemoryBandwidthBound"
+    COMPUTE_BOUND = "ComputeBound"
+    ARGUMENTS_REFUSED = "ArgumentsRefused"
+    ARGUMENTS_WITHOUT_EFFECT = "ArgumentsWithoutEffect"
+    METRICS_MISSING = "MetricsMissing"
+    METRICS_STALE = "MetricsStale"
+    METRICS_CONTRADICTORY = "MetricsContradictory"
+    ABOVE_LAST_BUCKET = "AboveLastBucket"
+    SLO_MISSED = "SloMissed"
+
+
+SEVERITY_RANK = {Severity.CRITICAL: 0, Severity.HIGH: 1, Severity.MEDIUM: 2, Severity.LOW: 3}
+"""Worst first."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The cause, the findings behind it, and what was missing to be sure.
+
+    Attributes:
+        cause: What limits the instance; Unknown where the data cannot tell.
+        bottlenecks: What limits it, with evidence.
+        missing: Why the cause is Unknown, at least one reason then; empty otherwise.
+    """
+
+    cause: Cause
+    bottlenecks: tuple[Bottleneck, ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def kv_cache_full(self) -> bool:
+        """Whether the KV cache limits the instance, alone or with everything else."""
+        return any(found.type == Cause.KV_BOUND for found in self.bottlenecks)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The number that shows a finding.
+
+    Attributes:
+        metric: Its name, a field of Metrics.
+        measured: The value; a missing one of which only `at_least` is known; None where no number shows it.
+        threshold: Value from which on it counts; None where there is none.
+    """
+
+    metric: str
+    measured: Measurement | None
+    threshold: float | None = None
+
+
+def finding(
+    code: Cause | Code,
+    severity: Severity,
+    text: str,
+    shown: Shown | None = None,
+    *,
+    also: Iterable[Measurement] = (),
+    recommendation: str | None = None,
+) -> Bottleneck:
+    """A finding in its wire form; of `also` only what was measured is kept."""
+    numbers = () if shown is None else (shown.measured,)
+    value = next((entry for entry in numbers if isinstance(entry, Measured)), None)
+    missing = next((entry for entry in numbers if isinstance(entry, Missing)), None)
+    measured = [entry for entry in also if isinstance(entry, Measured)]
+    return Bottleneck(
+        type=code,
+        severity=severity,
+        description=text[:_TEXT_MAX],
+        metric=shown.metric[:_METRIC_MAX] if shown is not None else None,
+        value=significant(value.value) if value is not None else None,
+        at_least=missing.at_least if missing is not None else None,
+        threshold=significant(shown.threshold) if shown is not None and shown.threshold is not None else None,
+        unit=value.unit[:_METRIC_MAX] if value is not None else None,
+        window_seconds=value.window_seconds or None if value is not None else None,
+        query=value.source[:_TEXT_MAX] if value is not None else None,
+        evidence=tuple(entry.as_evidence() for entry in measured[:EVIDENCE_MAX]),
+        recommendation=recommendation,
+    )
