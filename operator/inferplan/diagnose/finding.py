@@ -109,7 +109,7 @@ def finding(
         metric=shown.metric[:_METRIC_MAX] if shown is not None else None,
         value=significant(value.value) if value is not None else None,
         at_least=missing.at_least if missing is not None else None,
-        threshold=significant(shown.threshold) if shown is not None and shown.threshold is not None else None,
+        threshold=significant(float(shown.threshold)) if shown is not None and shown.threshold is not None else None,
         unit=value.unit[:_METRIC_MAX] if value is not None else None,
         window_seconds=value.window_seconds or None if value is not None else None,
         query=value.source[:_TEXT_MAX] if value is not None else None,
