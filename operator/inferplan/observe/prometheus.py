@@ -10,16 +10,16 @@ from typing import Protocol, TypeVar
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from inferplan.observe.prometheus_answers import (
+from inferplan.observe.prometheus_answers import read_answer, read_range
+from inferplan.observe.prometheus_types import (
     Answer,
     NativeHistogram,
+    Prometheus,
     PrometheusError,
     RangeAnswer,
     Sample,
     Series,
     clock_skew_seconds,
-    read_answer,
-    read_range,
 )
 
 __all__ = [
@@ -50,28 +50,6 @@ _T = TypeVar("_T")
 
 Observe = Callable[[str, float, int], None]
 """Called after each query with "ok" or "error", its seconds and the bytes of its answer."""
-
-
-class Prometheus(Protocol):
-    """What readers of metrics need of a Prometheus."""
-
-    async def query(self, promql: str) -> Answer:
-        """The instant vector of a query, now.
-
-        Raises:
-            PrometheusError: There is no such answer.
-        """
-        ...
-
-    async def query_range(self, promql: str, start: float, end: float, step_seconds: float) -> RangeAnswer:
-        """The values of a query from `start` to `end` (Unix seconds, both included), one each step.
-
-        Prometheus refuses more than 11,000 steps.
-
-        Raises:
-            PrometheusError: There is no such answer.
-        """
-        ...
 
 
 class Access(Protocol):
@@ -272,8 +250,7 @@ def _seconds(retry_after: str) -> float:
 def _asking_failed(error: Exception) -> PrometheusError:
     """The error in our words; a certificate that is not trusted will not be trusted a moment later."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        cause = error.certificate_error
-        why = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else type(cause).__name__
+        why = getattr(error.certificate_error, "verify_message", "") or "unknown cause"  # OpenSSL's own words
         return PrometheusError(f"its certificate is not trusted ({why})")
     if isinstance(error, TimeoutError):
         return PrometheusError(f"no connection within {CONNECT_SECONDS:g} s", passing=True)

@@ -7,11 +7,20 @@ answer the same. Of an answer's text nothing but known words ever gets into an e
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
+
+from inferplan.observe.prometheus_types import (
+    Answer,
+    NativeBucket,
+    NativeHistogram,
+    PrometheusError,
+    RangeAnswer,
+    Sample,
+    Series,
+)
 
 REFUSED_ACCESS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
@@ -21,128 +30,13 @@ _ERROR_TYPES = frozenset({"timeout", "canceled", "execution", "bad_data", "inter
 _BUSY = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-class PrometheusError(Exception):
-    """Prometheus could not be asked, or answered what is no result; one line, without any text of the answer.
-
-    Attributes:
-        passing: Whether the same query may work a moment later.
-        wait_seconds: How long the server asked to wait before that.
-    """
-
-    def __init__(self, message: str, *, passing: bool = False, wait_seconds: float = 0.0) -> None:
-        super().__init__(message)
-        self.passing = passing
-        self.wait_seconds = wait_seconds
-
-
-@dataclass(frozen=True)
-class NativeBucket:
-    """One bucket of a native histogram, in the histogram's unit; `count` observations lie between the bounds."""
-
-    lower: float
-    upper: float
-    count: float
-
-
-@dataclass(frozen=True)
-class NativeHistogram:
-    """A native histogram, or a rate of one: then the numbers are per second.
-
-    Attributes:
-        count: Observations.
-        total: Sum of the observed values; NaN when a NaN was observed.
-        buckets: Those that are not empty, by bound, without overlap.
-    """
-
-    count: float
-    total: float
-    buckets: tuple[NativeBucket, ...]
-
-    def cumulated(self) -> tuple[tuple[float, float], ...]:
-        """(Upper bound, observations up to it), by bound, the last one up to infinity: as a classic histogram has them.
-
-        Empty buckets are not transferred, so where one is missing its bound comes back as a point of its own:
-        observations of the next bucket are then not spread over the gap. Below the first bucket's bound nothing was
-        observed; a first bucket around zero, or one without a lower bound, starts at zero, as PromQL reads it.
-        """
-        points: list[tuple[float, float]] = []
-        below = 0.0
-        for at, bucket in enumerate(self.buckets):
-            lower = max(bucket.lower, 0.0) if at == 0 and bucket.upper > 0 else bucket.lower
-            if math.isfinite(lower) and (not points or lower > points[-1][0]):
-                points.append((lower, below))
-            below += bucket.count
-            points.append((bucket.upper, below))
-        if not points or points[-1][0] != math.inf:
-            points.append((math.inf, max(below, self.count)))
-        return tuple(points)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One series of an instant vector.
-
-    Attributes:
-        labels: Its labels, the metric's name included where the query kept it.
-        value: Its value, NaN or infinite too, as PromQL allows; NaN where it is a native histogram.
-        histogram: Its value where it is a native histogram.
-    """
-
-    labels: Mapping[str, str]
-    value: float
-    histogram: NativeHistogram | None = None
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An instant vector.
-
-    Attributes:
-        samples: Its series, no two with the same labels.
-        evaluated_at: When it was evaluated, by the server's clock, Unix seconds; None without a series.
-        warnings: Warnings that came along: Thanos and Mimir warn when a part of the data could not be read.
-    """
-
-    samples: tuple[Sample, ...] = ()
-    evaluated_at: float | None = None
-    warnings: int = 0
-
-
-@dataclass(frozen=True)
-class Series:
-    """One series of a range: (Unix seconds, value), oldest first. One of native histograms alone has no points."""
-
-    labels: Mapping[str, str]
-    points: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True)
-class RangeAnswer:
-    """A range's series, no two with the same labels, and how many warnings came along."""
-
-    series: tuple[Series, ...] = ()
-    warnings: int = 0
-
-
-def clock_skew_seconds(answer: Answer, now: float) -> float | None:
-    """How far the server's clock is ahead of `now` (Unix seconds, ours); None where the answer has no series.
-
-    The answer's way and the evaluation count as a clock that is behind: below a query's timeout it says nothing.
-    """
-    return None if answer.evaluated_at is None else answer.evaluated_at - now
-
-
 def read_answer(status: int, body: bytes) -> Answer:
     """The instant vector in an answer of /api/v1/query.
 
     Raises:
         PrometheusError: It is anything else.
     """
-    result, warnings = _result(status, body, "vector", "instant vector")
-    try:
-        read = [_sample(entry) for entry in result]
-    except _ODD:
-        raise PrometheusError(_ODD_SERIES) from None
+    read, warnings = _result(status, body, "vector", "instant vector", _sample)
     _no_duplicates([sample.labels for sample, _ in read])
     evaluated_at = max((at for _, at in read), default=None)
     return Answer(tuple(sample for sample, _ in read), evaluated_at, warnings)
@@ -154,32 +48,58 @@ def read_range(status: int, body: bytes) -> RangeAnswer:
     Raises:
         PrometheusError: It is anything else.
     """
-    result, warnings = _result(status, body, "matrix", "range of series")
-    try:
-        series = tuple(Series(_labels(entry["metric"]), _points(entry.get("values", []))) for entry in result)
-    except _ODD:
-        raise PrometheusError(_ODD_SERIES) from None
+    series, warnings = _result(status, body, "matrix", "range of series", _series)
     _no_duplicates([entry.labels for entry in series])
-    return RangeAnswer(series, warnings)
+    return RangeAnswer(tuple(series), warnings)
 
+
+_T = TypeVar("_T")
+_Read = Callable[[Mapping[str, Any]], _T]
 
 _ODD = (KeyError, AttributeError, TypeError, ValueError, OverflowError)
 """What reading JSON of another shape raises."""
 
-_ODD_SERIES = "a series in its answer has no labels, no time or no number"
 
-
-def _result(status: int, body: bytes, kind: str, told: str) -> tuple[list[Any], int]:
+def _result(status: int, body: bytes, kind: str, told: str, read: _Read[_T]) -> tuple[list[_T], int]:
     """The series in a successful answer of this kind, and the number of warnings."""
     _refuse_status(status, body)
-    document = _document(status, body)
+    document = _document(status, body, _hook(read))
     if document.get("status") != "success":
         raise PrometheusError(f"it refuses the query ({_error_type(document) or 'unknown error'})")
     data = document.get("data")
     if not isinstance(data, dict) or data.get("resultType") != kind or not isinstance(data.get("result"), list):
         raise PrometheusError(f"its answer is no {told}")
+    if not all(type(entry) is _Converted for entry in data["result"]):
+        raise PrometheusError("a series in its answer has no labels, no time or no number")
     warnings = document.get("warnings")
-    return data["result"], len(warnings) if isinstance(warnings, list) else 0
+    return [entry.value for entry in data["result"]], len(warnings) if isinstance(warnings, list) else 0
+
+
+class _Converted(Generic[_T]):
+    """A series that was read. No JSON makes one, so nothing foreign is taken for it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: _T) -> None:
+        self.value = value
+
+
+def _hook(read: _Read[_T]) -> Callable[[dict[str, Any]], dict[str, Any] | _Converted[_T]]:
+    """Reads each series as soon as it is parsed, so that a large answer's JSON is never in memory as a whole.
+
+    The parser is C code and holds the interpreter's lock, in another thread too; this hook, called for each object, is
+    where the lock can go to somebody else.
+    """
+
+    def hook(members: dict[str, Any]) -> dict[str, Any] | _Converted[_T]:
+        if not isinstance(members.get("metric"), dict):  # a label of that name is text
+            return members
+        try:
+            return _Converted(read(members))
+        except _ODD:
+            return members
+
+    return hook
 
 
 def _refuse_status(status: int, body: bytes) -> None:
@@ -211,23 +131,14 @@ def _error_type(document: Mapping[str, Any]) -> str | None:
     return kind if isinstance(kind, str) and kind in _ERROR_TYPES else None
 
 
-def _document(status: int, body: bytes) -> dict[str, Any]:
+def _document(status: int, body: bytes, hook: Callable[[dict[str, Any]], object] | None = None) -> dict[str, Any]:
     try:
-        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_hook=_as_it_is)
+        document = json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_hook=hook)
     except (ValueError, RecursionError):
         raise PrometheusError(f"its answer (HTTP status {status}) is no JSON") from None
     if not isinstance(document, dict):
         raise PrometheusError("its answer is no JSON object")
     return document
-
-
-def _as_it_is(members: dict[str, Any]) -> dict[str, Any]:
-    """Changes nothing, but lets other threads run.
-
-    The parser is C code and holds the interpreter's lock to its end, in another thread too; a hook in Python, called
-    for each object, is where the lock can go to somebody else.
-    """
-    return members
 
 
 def _no_constant(word: str) -> NoReturn:
@@ -244,9 +155,16 @@ def _sample(entry: Mapping[str, Any]) -> tuple[Sample, float]:
     return Sample(labels, _value(text)), _time(at)
 
 
+def _series(entry: Mapping[str, Any]) -> Series:
+    return Series(_labels(entry["metric"]), _points(entry.get("values", [])))
+
+
 def _labels(metric: object) -> dict[str, str]:
-    if not isinstance(metric, dict) or not all(isinstance(value, str) for value in metric.values()):
-        raise TypeError("labels are text")
+    if not isinstance(metric, dict):
+        raise TypeError("labels are an object")
+    for value in metric.values():
+        if not isinstance(value, str):
+            raise TypeError("labels are text")
     return metric
 
 
@@ -295,5 +213,8 @@ def _points(values: object) -> tuple[tuple[float, float], ...]:
 
 
 def _no_duplicates(labels: Sequence[Mapping[str, str]]) -> None:
+    """Servers sort labels by name, so the same labels have the same row of values; the exact look costs more."""
+    if len({tuple(entry.values()) for entry in labels}) == len(labels):
+        return
     if len({frozenset(entry.items()) for entry in labels}) != len(labels):
         raise PrometheusError("two series in its answer have the same labels")

@@ -16,7 +16,7 @@ import aiohttp
 
 from inferplan.kube.connection import TokenFile
 from inferplan.observe.prometheus import MIB, HttpPrometheus, Limits, Watch
-from inferplan.observe.prometheus_answers import PrometheusError
+from inferplan.observe.prometheus_types import PrometheusError
 from inferplan.settings import PrometheusSource, SettingsError
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
