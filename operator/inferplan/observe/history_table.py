@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inferplan.observe.history_queries import COLUMNS, KEY_LABEL, STEP_SECONDS, SeriesLabels
 from inferplan.observe.pod_names import deployment_of, stateful_set_of
-from inferplan.observe.prometheus_answers import RangeAnswer, Series
+from inferplan.observe.prometheus_types import RangeAnswer, Series
 
 Labels = frozenset[tuple[str, str]]
 Owner = tuple[str, str, str]
