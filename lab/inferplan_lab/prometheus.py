@@ -44,11 +44,13 @@ class Targets:
             None for no cluster.
         static: address:port of further targets.
         interval_seconds: How often.
+        late_hours: How old a sample with a time of its own may be. Beyond 0, a target can tell of the past.
     """
 
     kubeconfig: Path | None = None
     static: tuple[str, ...] = ()
     interval_seconds: float = 1
+    late_hours: int = 0
 
 
 class Prometheus:
@@ -207,9 +209,11 @@ def scrape_configuration(targets: Targets) -> dict[str, Any]:
     if targets.static:
         jobs.append({"job_name": STATIC_JOB, "static_configs": [{"targets": list(targets.static)}]})
     # A scrape may not take longer than its interval: Prometheus refuses such a configuration.
+    late = {"storage": {"tsdb": {"out_of_order_time_window": f"{targets.late_hours}h"}}} if targets.late_hours else {}
     return {
         "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "scrape_configs": jobs,
+        **late,
     }
 
 

@@ -22,7 +22,7 @@ SPAN_HOURS = 12
 """Hours of one range query: of 1,500 pods, an answer of about 4 MB."""
 
 SPANS = 2
-"""Spans that are read at once. The newest come first: a day at the first look, three days after three hours."""
+"""Spans that are read at once. The newest come first: a day at the first look, three days four hours later."""
 
 SETTLE_SECONDS = 120.0
 """A past hour's last samples have arrived by then, over a remote write too."""

@@ -1,6 +1,6 @@
 """From past hours of an instance's pods to its `History`: bands, windows, trend. Pure; no input is an exception."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,20 +176,28 @@ def _number(value: np.float64 | Numbers) -> float | None:
 
 
 def _trend(requests: Numbers, hours: Sequence[int]) -> float | None:
-    """Theil and Sen's slope over pairs of the same hour of different days, relative to the mean rate.
+    """The median slope over pairs of the same hour of different days (Theil and Sen's), relative to each pair's mean.
 
-    The median bears outliers in up to 29 % of the hours; the same hour of the day bears the day's own course.
+    The same hour bears the day's own course, the median bears outliers. Of the pairs the busier half counts: one
+    request more is a great change of a quiet hour, and none of the load.
     """
     there = {hour: float(requests[hour]) for hour in hours if np.isfinite(requests[hour])}
     if not there or max(there) - min(there) < TREND_SPAN_HOURS:
         return None
-    slopes = [
-        (rate - there[before]) * _DAY / (hour - before)
-        for hour, rate in there.items()
-        for before in range(hour - _DAY, -1, -_DAY)
-        if before in there
-    ]
-    mean = sum(there.values()) / len(there)
-    if len(slopes) < TREND_PAIRS or mean < _LEAST_EVENTS:
-        return None
-    return round(float(np.median(slopes)) / mean, _TREND_DIGITS)
+    least = max(float(np.median(list(there.values()))), _LEAST_EVENTS)
+    changes = [change for pair in _same_hours(there) if (change := _change_per_day(pair, least)) is not None]
+    return round(float(np.median(changes)), _TREND_DIGITS) if len(changes) >= TREND_PAIRS else None
+
+
+def _same_hours(rates: Mapping[int, float]) -> Iterator[tuple[float, float, int]]:
+    """Rate before, rate after, and the days between them."""
+    for hour, rate in rates.items():
+        for before in range(hour - _DAY, -1, -_DAY):
+            if before in rates:
+                yield rates[before], rate, (hour - before) // _DAY
+
+
+def _change_per_day(pair: tuple[float, float, int], least: float) -> float | None:
+    before, after, days = pair
+    mean = (before + after) / 2
+    return (after - before) / mean / days if mean >= least else None

@@ -8,9 +8,17 @@ from tests.support.build import a, metrics
 from inferplan.api.values import Engine
 from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.measurement import Missing
-from inferplan.domain.observation import Metrics
+from inferplan.domain.observation import HourlyWindow, Metrics
 from inferplan.estimate.calibration import Calibration
-from inferplan.estimate.learning import POINTS_MAX, OperatingPoint, learn, operating_point, remembered
+from inferplan.estimate.learning import (
+    POINTS_MAX,
+    OperatingPoint,
+    learn,
+    operating_point,
+    past_points,
+    remembered,
+    with_past,
+)
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.result import Interval
@@ -92,6 +100,58 @@ def test_the_oldest_makes_room() -> None:
         points = remembered(points, point(running=2.0**hour, at=f"2026-11-26T{hour:02d}:00:00Z"))
     assert len(points) == POINTS_MAX
     assert min(each.observed_at for each in points) == "2026-11-26T03:00:00Z"
+
+
+def past(
+    running: float, ended_at: float = 1_795_651_200.0, *, same: bool = True, **changes: float | None
+) -> HourlyWindow:
+    seen: dict[str, float | None] = SEEN | {"num_requests_running": running} | changes
+    return HourlyWindow(ended_at, same, requests_per_second=2.0, **seen)
+
+
+def test_past_hours_are_points_the_newest_first() -> None:
+    found = past_points([past(4.0), past(32.0, 1_795_654_800.0)])
+    assert found == (point(at="2026-11-26T01:00:00Z"), point(running=4.0))
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        past(32.0, same=False),  # measured on another image, or with other arguments
+        past(0.01),
+        past(32.0, prompt_tokens_mean=None),
+        past(32.0, generation_tokens_mean=0.2),
+        past(32.0, itl_mean_milliseconds=None, ttft_mean_milliseconds=None),
+        past(32.0, itl_mean_milliseconds=0.0, ttft_mean_milliseconds=0.0),
+        past(2e6),  # more than the status takes
+        past(32.0, prompt_tokens_mean=1e9),
+    ],
+)
+def test_past_hours_that_teach_nothing(window: HourlyWindow) -> None:
+    assert past_points([window]) == ()
+
+
+def test_a_past_hour_with_a_queue_says_nothing_of_the_engines_ttft() -> None:
+    (found,) = past_points([past(32.0, num_requests_waiting=3.0)])
+    assert (found.itl_milliseconds, found.ttft_milliseconds) == (14.0, None)
+
+
+def test_past_hours_fill_the_loads_that_no_look_has_seen() -> None:
+    kept = (point(at="2026-11-26T02:00:00Z"),)
+    earlier = (point(running=33.0, itl=99.0), point(running=4.0), point(running=4.1))
+    assert with_past(kept, earlier) == (point(running=4.0), *kept)
+
+
+def test_past_hours_push_nothing_out() -> None:
+    kept = tuple(point(running=2.0**number) for number in range(POINTS_MAX))
+    assert with_past(kept, [point(running=0.1, at="2026-11-27T00:00:00Z")]) == kept
+    assert len(with_past(kept[:3], kept)) == POINTS_MAX
+
+
+def test_the_same_past_hours_again_change_nothing() -> None:
+    hours = [point(running=1.2**number, at=f"2026-11-26T{number % 24:02d}:00:00Z") for number in range(40)]
+    first = with_past((point(running=9.0),), hours)
+    assert with_past(first, hours) == first
 
 
 def test_one_window_brings_the_estimate_to_what_was_measured() -> None:
