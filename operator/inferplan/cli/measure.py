@@ -1,37 +1,60 @@
 """Where `inferplan plan` gets its measurements: scrape files, or a Prometheus."""
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from inferplan.api.reasons import Reason
 from inferplan.cli.documents import read_text
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.inputs import Inputs
 from inferplan.domain.measurement import Missing
-from inferplan.domain.observation import Metrics
-from inferplan.observe.exposition import metrics_of, parse_scrape
-from inferplan.observe.exposition_window import Scrape, ScrapeError
+from inferplan.domain.serving import ServingConfig
+from inferplan.observe.assemble import Sources, SpecError, assemble
+from inferplan.observe.exposition import PAGES_MIN_SECONDS, parse_scrape, readings_of
+from inferplan.observe.meter import served_names
+from inferplan.observe.metric_names import metric_names
+from inferplan.observe.reduce import Measurements, reduce
+from inferplan.observe.reduce import nothing as no_measurements
+from inferplan.observe.scrape import Scrape, ScrapeError
 
-FILES_MAX = 2
+FILES_MAX = 512
+"""Pages that are read: far more than a person takes by hand."""
+
+_NAMED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9._]{0,252})=(.+)", re.DOTALL)
+_ONLY = "pod"
+"""The replica's name where the command line gives none."""
 
 
-def from_files(inputs: Inputs, files: Sequence[str], interval_seconds: float | None) -> tuple[Metrics, float | None]:
-    """Measurements out of one or two scrape files, and when the last one was taken, where it says so.
+def from_files(
+    inputs: Inputs, files: Sequence[str], interval_seconds: float | None
+) -> tuple[Measurements, float | None]:
+    """Measurements out of scrape files, and when the last one was taken, where it says so.
+
+    Args:
+        inputs: The instance.
+        files: `FILE` for pages of one pod in the order of time, or `NAME=FILE` for pages of several.
+        interval_seconds: Time between consecutive pages of a pod, where they do not say it.
 
     Raises:
         BadInputError: A file cannot be read, or the time between two is not known.
     """
     if len(files) > FILES_MAX:
-        raise BadInputError(f"--metrics: one or two files of the same pod, not {len(files)}")
-    scrapes = [_scrape(name) for name in files]
+        raise BadInputError(f"--metrics: at most {FILES_MAX} files, not {len(files)}")
+    pages = {name: [_scrape(file) for file in named] for name, named in _by_replica(files).items()}
+    config = _config(inputs)
     try:
-        metrics = metrics_of(inputs.spec.engine, scrapes, interval_seconds=interval_seconds, slo=inputs.spec.slo)
+        readings = readings_of(inputs.spec.engine, pages, interval_seconds, model_names=served_names(config))
     except ScrapeError as error:
         raise BadInputError(f"--metrics {' '.join(files)}: {error}") from None
-    return metrics, scrapes[-1].scraped_at
+    names = metric_names(inputs.spec.engine, config.version)
+    times = [scrape.scraped_at for scrapes in pages.values() for scrape in scrapes if scrape.scraped_at is not None]
+    found = reduce(readings, names, inputs.spec.slo, history_min_seconds=PAGES_MIN_SECONDS)
+    return found, max(times, default=None)
 
 
-def from_prometheus(inputs: Inputs, url: str) -> Metrics:
+def from_prometheus(inputs: Inputs, url: str) -> Measurements:
     """Measurements of spec.metrics.selector's series over spec.metrics.windowSeconds.
 
     Raises:
@@ -52,13 +75,51 @@ def from_prometheus(inputs: Inputs, url: str) -> Metrics:
     return found
 
 
-def nothing() -> Metrics:
+def nothing(inputs: Inputs) -> Measurements:
     """No source was named."""
     why = Missing(Reason.METRICS_MISSING, "no metrics were given: use --metrics FILE or --prometheus URL")
-    return Metrics(
-        num_requests_running=why, num_requests_waiting=why, kv_cache_usage=why, preemptions_per_second=why,
-        kv_cache_tokens=why,
-    )  # fmt: skip
+    return no_measurements(why, inputs.spec.slo)
+
+
+def _by_replica(files: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Files by the replica that they belong to, in the order of the command line.
+
+    Raises:
+        BadInputError: Some have a name, and some do not.
+    """
+    found: dict[str, list[str]] = {}
+    for text in files:
+        name, file = _named(text)
+        found.setdefault(name or "", []).append(file)
+    if "" in found and len(found) > 1:
+        raise BadInputError(
+            f"--metrics {found[''][0]}: other pages are named (NAME=FILE), so each needs its pod's name"
+        )
+    return {name or _ONLY: named for name, named in found.items()}
+
+
+def _named(text: str) -> tuple[str | None, str]:
+    """NAME=FILE taken apart; a file that exists under the whole text is meant itself."""
+    match = _NAMED.fullmatch(text)
+    if match is None or _exists(text):
+        return None, text
+    return match[1], match[2]
+
+
+def _exists(name: str) -> bool:
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _config(inputs: Inputs) -> ServingConfig:
+    """What serves: its version's series and its model's name are looked for."""
+    container = inputs.workload.container if inputs.workload is not None else None
+    try:
+        return assemble(Sources(spec=inputs.spec, container=container)).observation.config
+    except SpecError as error:
+        raise BadInputError(str(error)) from None
 
 
 def _scrape(name: str) -> Scrape:

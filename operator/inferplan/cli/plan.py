@@ -20,10 +20,10 @@ from inferplan.cli.output import note
 from inferplan.cli.parsers import command_parser
 from inferplan.cli.plan_document import Planned, patch_of, plan_document
 from inferplan.cli.render import heading_of, render
-from inferplan.domain.observation import Metrics
 from inferplan.engine.planner import Outcome
 from inferplan.engine.planner import plan as decide
 from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble, policy_of
+from inferplan.observe.reduce import Measurements
 
 _DESCRIPTION = """\
 Plans from files, without a cluster: what limits an instance, and what to change in it.
@@ -41,11 +41,11 @@ def run(words: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     options = _parser().parse_args(words)
     inputs = read_inputs(read_documents(options.filename), partial(note, "plan"))
-    metrics, observed_at = _measured(inputs, options)
-    assembled = _assembled(inputs, metrics)
+    measured, observed_at = _measured(inputs, options)
+    assembled = _assembled(inputs, measured)
     for problem in assembled.unreadable:
         note("plan", f"{problem.where}: {problem.reason}")
-    for remark in assembled.notes:
+    for remark in (*assembled.notes, *measured.notes):
         note("plan", remark)
     policy = policy_of(inputs.spec, rules_of_thumb=inputs.spec.target_ref is None)
     outcome = decide(assembled.observation, policy)
@@ -54,16 +54,16 @@ def run(words: Sequence[str]) -> int:
     return 1 if _is_finding(outcome.decision, options.fail_on) else 0
 
 
-def _measured(inputs: Inputs, options: argparse.Namespace) -> tuple[Metrics, datetime]:
+def _measured(inputs: Inputs, options: argparse.Namespace) -> tuple[Measurements, datetime]:
     if options.prometheus is not None:
         return from_prometheus(inputs, options.prometheus), now()
     if not options.metrics:
-        return nothing(), now()
-    metrics, seconds = from_files(inputs, options.metrics, options.interval)
-    return metrics, now() if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        return nothing(inputs), now()
+    measured, seconds = from_files(inputs, options.metrics, options.interval)
+    return measured, now() if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _assembled(inputs: Inputs, metrics: Metrics) -> Assembled:
+def _assembled(inputs: Inputs, measured: Measurements) -> Assembled:
     workload = inputs.workload
     try:
         return assemble(
@@ -72,7 +72,8 @@ def _assembled(inputs: Inputs, metrics: Metrics) -> Assembled:
                 container=workload.container if workload is not None else None,
                 node_labels=inputs.node_labels,
                 model_config=inputs.model_config,
-                metrics=metrics,
+                metrics=measured.metrics,
+                replica_metrics=measured.replica_metrics,
             )
         )
     except SpecError as error:
@@ -135,14 +136,14 @@ def _parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--metrics",
-        metavar="FILE",
+        metavar="[POD=]FILE",
         action="append",
         default=[],
-        help="the engine's /metrics page; twice, in the order of time, for rates",
+        help="the engine's /metrics page; again for later pages, which give rates; POD= tells several pods apart",
     )
     source.add_argument("--prometheus", metavar="URL", help="Prometheus that has the series of spec.metrics.selector")
     parser.add_argument(
-        "--interval", metavar="SECONDS", type=float, help="time between two pages that do not say when they were taken"
+        "--interval", metavar="SECONDS", type=float, help="time between pages that do not say when they were taken"
     )
     parser.add_argument(
         "-o", "--output", choices=("table", "yaml", "json", "diff"), default="table", help="default: %(default)s"

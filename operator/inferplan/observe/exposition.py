@@ -1,131 +1,133 @@
-"""The text of an engine's /metrics page → Metrics. Pure: the text comes in, nothing is fetched.
+"""The text of an engine's /metrics page → samples; pages of replicas → `Readings`. Pure: the text comes in.
 
-One page gives the values of the moment. Counters and histograms give rates only over a known time: between two
-pages of the same process, or since its start when the page says when it was taken (`# scraped-at:` comment line).
-Where neither is known, the value is Missing with its reason.
+One page gives the values of the moment. Counters and histograms give rates only over a known time: between pages of
+the same pod, or since its process started when the only page says when it was taken (`# scraped-at:` comment line).
 
-Names come from `metric_names`. One replica is one engine: with data
-parallelism a page carries several, told apart by the label `engine`, and means are over them.
+Both Prometheus' text format and OpenMetrics are read; exemplars and timestamps are passed over. Only series whose
+name some engine has for a key of `MetricNames` are kept: 1,500 pods' pages of 600 lines a minute are one operator's.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from inferplan.api.instance import SLO, SLOMetric
-from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
-from inferplan.diagnose.slo import slo_name
-from inferplan.domain.measurement import Measured, Measurement, Missing
-from inferplan.domain.observation import Metrics
-from inferplan.observe.exposition_window import Scrape, ScrapeError, Window, window_of
-from inferplan.observe.metric_names import MetricNames, metric_names
+from inferplan.domain.readings import Readings
+from inferplan.observe.exposition_window import ordered
+from inferplan.observe.metric_kinds import HISTOGRAMS
+from inferplan.observe.metric_names import KEYS, spellings
+from inferplan.observe.replica_pages import ReplicaPages
+from inferplan.observe.scrape import Sample, Scrape, ScrapeError
+
+PAGE_MAX_CHARACTERS = 16 * 1024**2
+"""A large vLLM page has 1 MiB; beyond this it is something else."""
+
+PAGES_MIN_SECONDS = 10
+"""Pages have exact counters, so that less time says something than samples of a Prometheus need. An engine that is not
+idle makes some hundred steps in it."""
 
 _SCRAPED_AT = re.compile(r"^# scraped-at: *(\S+) *$", re.MULTILINE)
-_MILLISECONDS = 1000.0
-_TOKENS_MAX = 10**12  # no cache comes near
+_LABEL = r'(?:[A-Za-z_][A-Za-z0-9_]*+|"(?:[^"\\\n]|\\.)*+")[ \t]*+=[ \t]*+"(?:[^"\\\n]|\\.)*+"'
+_SERIES_TEXT = rf"([A-Za-z_:][A-Za-z0-9_:]*+)(?:[ \t]*+\{{([ \t]*+(?:{_LABEL}[ \t]*+,?[ \t]*+)*+)\}})?"
+_SERIES = re.compile(_SERIES_TEXT)
+_LINE = re.compile(
+    rf"(?P<series>{_SERIES_TEXT})[ \t]*+(?<=[ \t}}])(?P<value>[^ \t#]++)(?:[ \t]++[^ \t#]++)?[ \t]*+(?:#.*+)?"
+)
+_ONE_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\\n]|\\.)*+)"')
+_ESCAPE = re.compile(r"\\(.)")
+_SHOWN_MAX = 60
 
 
-_OLDEST = "0.8.5"
-"""A page does not say its version: names of a current release are tried first, then those of this one."""
+def _kept_names() -> frozenset[str]:
+    suffixes = dict.fromkeys(HISTOGRAMS, ("_bucket", "_sum", "_count"))
+    return frozenset(name + suffix for key in KEYS for name in spellings(key) for suffix in suffixes.get(key, ("",)))
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Every name that one engine's releases have had for a metric, newest first."""
-
-    newest: MetricNames
-    oldest: MetricNames
-
-    def of(self, name: str) -> tuple[str, ...]:
-        """Spellings of one field of MetricNames; empty where the engine has no such series."""
-        spellings = (getattr(self.newest, name), getattr(self.oldest, name))
-        return tuple(dict.fromkeys(spelling for spelling in spellings if spelling is not None))
-
-    def latency(self, metric: SLOMetric) -> tuple[str, ...]:
-        """Spellings of a latency's histogram."""
-        return self.of(metric.value)
+_KEPT = _kept_names()
 
 
 def parse_scrape(text: str) -> Scrape:
-    """Reads a page in the Prometheus text format.
+    """Reads a page.
 
     Raises:
-        ScrapeError: The text is no such page, or its `# scraped-at:` line is no time.
+        ScrapeError: The text is no such page, is cut off or far too large, or its `# scraped-at:` line is no time.
     """
-    try:
-        samples = tuple(
-            (sample.name, dict(sample.labels), float(sample.value))
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if math.isfinite(sample.value)  # NaN says that nothing is known, as absence does
-        )
-    except (ValueError, KeyError, IndexError) as error:
-        raise ScrapeError(f"not a page in the Prometheus text format: {error}") from None
-    if not samples:
+    if len(text) > PAGE_MAX_CHARACTERS:
+        raise ScrapeError(f"not a page in the Prometheus text format: larger than {PAGE_MAX_CHARACTERS // 1024**2} MiB")
+    samples: list[Sample] = []
+    some = False
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.strip()
+        if not line or line[0] == "#":
+            continue
+        sample = _sample(line, number)
+        some = True
+        if sample is not None:
+            samples.append(sample)
+    if not some:
         raise ScrapeError("not a page in the Prometheus text format: it has no samples")
-    return Scrape(samples, _scraped_at(text))
+    if not text.endswith("\n"):
+        raise ScrapeError("not a whole page in the Prometheus text format: its last line has no end")
+    return Scrape(tuple(samples), _scraped_at(text))
 
 
-def metrics_of(
-    engine: Engine, scrapes: Sequence[Scrape], *, interval_seconds: float | None = None, slo: tuple[SLO, ...] = ()
-) -> Metrics:
-    """Measurements out of one page, or of two of the same process in the order of time.
-
-    Args:
-        engine: Whose names to look for.
-        scrapes: One or two pages.
-        interval_seconds: Time between two pages, where they do not say it.
-        slo: Targets whose percentiles are wanted.
-
-    Raises:
-        ScrapeError: Neither one nor two pages, or the time between two is not known or not positive.
-    """
-    names = _Names(metric_names(engine, None), metric_names(engine, _OLDEST))
-    window = window_of(scrapes, interval_seconds)
-    itl = names.of("itl")
-    return Metrics(
-        num_requests_running=window.mean_gauge(names.of("running"), "requests"),
-        num_requests_waiting=window.mean_gauge(names.of("waiting"), "requests"),
-        kv_cache_usage=window.highest_gauge(names.of("kv_usage"), "share"),
-        preemptions_per_second=window.rate(names.of("preemptions"), "preemptions/s"),
-        kv_cache_tokens=_kv_cache_tokens(names, window),
-        requests_per_second=window.rate(names.of("requests"), "requests/s"),
-        prompt_tokens_mean=window.histogram_mean(names.of("prompt_tokens"), "tokens"),
-        generation_tokens_mean=window.histogram_mean(names.of("generation_tokens"), "tokens"),
-        ttft_mean_milliseconds=window.histogram_mean(names.of("ttft"), "ms", _MILLISECONDS),
-        itl_mean_milliseconds=window.histogram_mean(itl, "ms", _MILLISECONDS),
-        itl_p99_milliseconds=window.percentile(itl, 99, "ms", _MILLISECONDS),
-        slo_milliseconds=tuple((slo_name(target), _target(names, window, target)) for target in slo),
-    )
+def _sample(line: str, number: int) -> Sample | None:
+    """The line's sample; None where nobody reads its series."""
+    text, _, value = line.rpartition(" ")
+    series = _series(text)
+    if series is None:  # a tab, a time or an exemplar behind the value, or nothing of the kind
+        match = _LINE.fullmatch(line)
+        text, value = (match["series"], match["value"]) if match is not None else ("", "")
+        series = _series(text)
+    number_read = _number(value)
+    if series is None or number_read is None:
+        if line.startswith('{"'):  # a name in quotes, as Prometheus 3 allows: none of ours
+            return None
+        shown = line if len(line) <= _SHOWN_MAX else line[:_SHOWN_MAX] + "…"
+        raise ScrapeError(f"not a page in the Prometheus text format: line {number} is {shown!r}")
+    name, labels = series
+    return (name, labels, number_read) if labels is not None else None
 
 
-def _target(names: _Names, window: Window, slo: SLO) -> Measurement:
-    return window.percentile(names.latency(slo.metric), slo.percentile, "ms", _MILLISECONDS)
+_Named = tuple[str, Mapping[str, str] | None]
 
 
-def _kv_cache_tokens(names: _Names, window: Window) -> Measurement:
-    """Tokens that the KV cache of one engine holds, the smallest of several."""
-    if names.of("kv_tokens"):
-        return window.lowest_gauge(names.of("kv_tokens"), "tokens")
-    infos = [labels for name, labels, _ in window.after.samples if name in names.of("cache_info")]
-    sizes = [size for size in map(_size_tokens, infos) if size is not None]
-    if not sizes:
-        return Missing(Reason.METRICS_MISSING, "the page does not say how many tokens the KV cache holds")
-    return Measured(float(min(sizes)), "tokens", names.of("cache_info")[0])
+def _series(text: str) -> _Named | None:
+    """Name and labels, None for those that nobody reads; None where the text is no series."""
+    return _cached_series(text) if len(text) <= _CACHED_MAX else _read_series(text)
 
 
-def _size_tokens(labels: Mapping[str, str]) -> int | None:
-    """Blocks times tokens per block, the attention layers' own block size where it is told. 64 x 128 = 8,192."""
-    size = labels.get("effective_attention_block_size", "")
-    size = size if size.isdecimal() else labels.get("block_size", "")
-    blocks = labels.get("num_gpu_blocks", "")
-    tokens = int(blocks) * int(size) if blocks.isdecimal() and size.isdecimal() else 0
-    return tokens if 0 < tokens < _TOKENS_MAX else None
+_CACHED_MAX = 512  # characters; longer ones are info gauges, one a page
+
+
+def _read_series(text: str) -> _Named | None:
+    match = _SERIES.fullmatch(text)
+    if match is None:
+        return None
+    return match[1], _labels(match[2] or "") if match[1] in _KEPT else None
+
+
+_cached_series = lru_cache(maxsize=16_384)(_read_series)
+"""Pods of one model have the same series: the labels of later pages are those of the first, and cost no memory."""
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels = dict(_ONE_LABEL.findall(text))
+    if "\\" in text:
+        return {name: _ESCAPE.sub(_unescaped, value) for name, value in labels.items()}
+    return labels
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return "\n" if match[1] == "n" else match[1]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
 
 
 def _scraped_at(text: str) -> float | None:
@@ -141,3 +143,32 @@ def _scraped_at(text: str) -> float | None:
             f'"# scraped-at: {match.group(1)}" is no time with a zone, such as 2026-03-01T12:00:00Z'
         ) from None
     return moment.timestamp()
+
+
+def readings_of(
+    engine: Engine,
+    pages: Mapping[str, Sequence[Scrape]],
+    interval_seconds: float | None = None,
+    *,
+    model_names: frozenset[str] | None = None,
+    since_start: bool = True,
+) -> Readings:
+    """What the pages of each replica say, in the spellings of every release of the engine.
+
+    Args:
+        engine: Whose series to look for.
+        pages: By replica, at least one page each, in the order of time.
+        interval_seconds: Time between consecutive pages; by default what their scraped-at lines say.
+        model_names: Values of the label model_name that count, where a page has several of them.
+        since_start: Whether a replica's only page gives rates since its process started, if no replica has more.
+
+    Raises:
+        ScrapeError: The time between pages is not known or not positive, or a page has several models' series.
+    """
+    ready = {name: ordered(scrapes, interval_seconds) for name, scrapes in sorted(pages.items())}
+    since_start = since_start and all(len(timed.pages) == 1 for timed in ready.values())
+    replicas = [ReplicaPages(name, engine, timed.of_models(model_names), since_start) for name, timed in ready.items()]
+    between = max((timed.seconds for timed in ready.values() if timed.seconds is not None), default=0.0)
+    sources = {key: source for replica in replicas for key, source in replica.sources.items()}
+    notes = tuple(dict.fromkeys(note for timed in ready.values() for note in timed.notes))
+    return Readings(round(between), tuple(replica.readings() for replica in replicas), sources, notes)

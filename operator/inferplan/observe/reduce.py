@@ -1,244 +1,190 @@
-"""Series to measurements: filters foreign pods, takes replicas together, reads percentiles. Pure."""
+"""Readings to measurements: the one place where replicas are taken together, whatever the source. Pure."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from inferplan.api.instance import SLO
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.slo import slo_name
-from inferplan.domain.measurement import Measured, Measurement, Missing
-from inferplan.domain.observation import METRIC_FIELDS, Metrics
+from inferplan.domain.measurement import Measurement, Missing
+from inferplan.domain.observation import METRIC_FIELDS, Metrics, ReplicaMetrics
+from inferplan.domain.readings import Readings, ReplicaReadings
+from inferplan.observe.look import MILLISECONDS, PLAIN_TOKENS, Look, Unit
 from inferplan.observe.metric_names import MetricNames
-from inferplan.observe.prometheus import Sample
-from inferplan.observe.queries import histogram_of
+from inferplan.observe.spread import replica_metrics
 
-MS_PER_SECOND = 1000
 STALE_SECONDS = 150
 """Twice Prometheus' default scrape interval of a minute, and half of one for delays."""
 
+FUTURE_SECONDS = 60
+"""Clocks of a cluster agree to seconds; a sample that is younger than now by more comes from a wrong one."""
+
 HISTORY_MIN_SECONDS = 45
-"""Means and rates over less than a minute say more about chance than about load. The age of the oldest sample is
-asked for on a grid of 15 s, so a full window of a minute, the shortest that a spec can ask for, shows 45 to 60."""
-
-Answers = Mapping[str, Sequence[Sample]]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What was asked: the queries by key, the names behind them, and whose answers count.
-
-    Attributes:
-        queries: Query of each key, for evidence.
-        names: Series of the engine's version.
-        slos: Targets to measure.
-        window_seconds: Time that the queries cover.
-        pods: Ready pods of the workload; None without a workload, then every series counts.
-    """
-
-    queries: Mapping[str, str]
-    names: MetricNames
-    slos: tuple[SLO, ...]
-    window_seconds: int
-    pods: tuple[str, ...] | None
+"""Means and rates over less than a minute say more about chance than about load. Prometheus sees a full window of a
+minute, the shortest that a spec can ask for, as 45 to 60 s: from its first sample to its last."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What one look at Prometheus gave.
+    """What one look gave.
 
     Attributes:
         metrics: The values, each measured or missing.
         problem: Why there are none; None when there are.
-        replicas: Replicas that have series.
+        replicas: Replicas that they are taken over.
+        replica_metrics: Those replicas side by side.
+        notes: What a reader of the numbers should know, each a sentence.
     """
 
     metrics: Metrics
     problem: Missing | None
     replicas: int | None = None
+    replica_metrics: tuple[ReplicaMetrics, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def nothing(problem: Missing, slos: Iterable[SLO]) -> Measurements:
+def nothing(problem: Missing, slos: Iterable[SLO], notes: tuple[str, ...] = ()) -> Measurements:
     """No value at all, for one reason."""
     by_target = tuple((slo_name(slo), problem) for slo in slos)
-    missing = replace(Metrics(), **dict.fromkeys(METRIC_FIELDS, problem), slo_milliseconds=by_target)
-    return Measurements(missing, problem)
+    fields: dict[str, Any] = dict.fromkeys(METRIC_FIELDS, problem)
+    return Measurements(Metrics(**fields, slo_milliseconds=by_target, slo_missed_share=by_target), problem, notes=notes)
 
 
-def measurements(asked: Asked, answers: Answers) -> Measurements:
-    """Values over replicas, if the series are there, fresh and long enough."""
-    own = {key: _own(samples, asked.pods) for key, samples in answers.items()}
-    problem = _problem(own)
+def reduce(
+    readings: Readings,
+    names: MetricNames,
+    slos: tuple[SLO, ...],
+    *,
+    history_min_seconds: float = HISTORY_MIN_SECONDS,
+) -> Measurements:
+    """Values over replicas, if the series are there, fresh and long enough.
+
+    Args:
+        readings: What was read of each replica. Replicas whose newest sample is stale are left out, and noted.
+        names: Series of the engine's version, to tell what it does not expose from what did not come.
+        slos: Targets to measure.
+        history_min_seconds: Shorter times that counters cover give no measurement at all.
+    """
+    fresh = tuple(replica for replica in readings.replicas if _age_problem(replica) is None)
+    notes = (*readings.notes, *_left_out(readings, fresh))
+    problem = _problem(readings, names, fresh, history_min_seconds)
     if problem is not None:
-        return nothing(problem, asked.slos)
-    replicas = len({_replica(sample) for sample in own["running"]})
-    return Measurements(_Reader(asked, own, replicas).metrics(), None, replicas)
+        return nothing(problem, slos, notes)
+    look = Look(readings, names, fresh)
+    return Measurements(_metrics(look, slos), None, len(fresh), tuple(map(replica_metrics, fresh)), notes)
 
 
-def _own(samples: Iterable[Sample], pods: Sequence[str] | None) -> tuple[Sample, ...]:
-    """Series of the workload's pods, and those whose scrape names no pod."""
-    known = None if pods is None else {*pods, ""}
-    return tuple(sample for sample in samples if known is None or sample.labels.get("pod", "") in known)
-
-
-def _replica(sample: Sample) -> str:
-    return sample.labels.get("pod") or sample.labels.get("instance", "")
-
-
-def _problem(own: Answers) -> Missing | None:
-    """Missing, stale or too young, by the gauge of running requests."""
-    if not own["running"]:
-        return Missing(Reason.METRICS_MISSING, "no series")
-    ages = _finite(own["age"])
-    if not ages or min(ages) > STALE_SECONDS:
-        return Missing(Reason.METRICS_STALE, f"the newest sample is older than {STALE_SECONDS} s")
-    seconds = max(_finite(own["history"]), default=0.0)
-    if seconds < HISTORY_MIN_SECONDS:
-        return Missing(
-            Reason.METRICS_MISSING, f"only {seconds:.0f} s of data, at least {HISTORY_MIN_SECONDS} s are needed"
-        )
+def _problem(
+    readings: Readings, names: MetricNames, fresh: tuple[ReplicaReadings, ...], history_min_seconds: float
+) -> Missing | None:
+    """No series at all, none that is fresh, or none over a time that says something."""
+    seen = [replica for replica in readings.replicas if _has_series(replica)]
+    if not seen:
+        return Missing(Reason.METRICS_MISSING, f"no series of {names.running}")
+    if not fresh:
+        youngest = min(seen, key=lambda replica: replica.age_seconds)
+        return Missing(Reason.METRICS_STALE, _age_problem(youngest) or "")
+    seconds = max((replica.seconds for replica in fresh if replica.seconds is not None), default=None)
+    if seconds is not None and not seconds >= history_min_seconds:
+        why = f"only {_whole(seconds)} s of data, at least {history_min_seconds:g} s are needed"
+        return Missing(Reason.METRICS_MISSING, why)
     return None
 
 
-def _finite(samples: Iterable[Sample]) -> list[float]:
-    return [sample.value for sample in samples if math.isfinite(sample.value)]
+def _whole(seconds: float) -> int:
+    return int(seconds) if 0 <= seconds < HISTORY_MIN_SECONDS else 0
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """Reads one look's answers."""
-
-    asked: Asked
-    answers: Answers
-    replicas: int
-
-    def metrics(self) -> Metrics:
-        """Every value, measured or missing."""
-        names = self.asked.names
-        return Metrics(
-            num_requests_running=self._reduced("running", fmean, "requests"),
-            num_requests_waiting=self._reduced("waiting", fmean, "requests"),
-            kv_cache_usage=self._usage(),
-            preemptions_per_second=self._reduced("preemptions", self._per_replica, "1/s"),
-            kv_cache_tokens=self._kv_tokens(),
-            requests_per_second=self._reduced("requests", self._per_replica, "1/s"),
-            prompt_tokens_mean=self._mean(names.prompt_tokens, 1, "tokens"),
-            generation_tokens_mean=self._mean(names.generation_tokens, 1, "tokens"),
-            ttft_mean_milliseconds=self._mean(names.ttft, MS_PER_SECOND, "ms"),
-            itl_mean_milliseconds=self._mean(names.itl, MS_PER_SECOND, "ms"),
-            itl_p99_milliseconds=self._percentile(names.itl, 99),
-            slo_milliseconds=tuple((slo_name(slo), self._slo(slo)) for slo in self.asked.slos),
-        )
-
-    def _per_replica(self, values: Iterable[float]) -> float:
-        return sum(values) / self.replicas
-
-    def _reduced(self, key: str, reduce: Callable[[Iterable[float]], float], unit: str) -> Measurement:
-        samples = self.answers.get(key)
-        if samples is None:
-            return Missing(Reason.METRICS_MISSING, "the engine's version has no such series")
-        values = _finite(samples)
-        if not values:
-            return Missing(Reason.METRICS_MISSING, f"no series for {key.replace('_', ' ')}")
-        return self._measured(reduce(values), unit, key)
-
-    def _measured(self, value: float, unit: str, key: str) -> Measured:
-        return Measured(value, unit, self.asked.queries[key], self.asked.window_seconds)
-
-    def _usage(self) -> Measurement:
-        """A share above 1 is no share: another exporter's series under the same name, or percent."""
-        usage = self._reduced("kv_usage", max, "share")
-        if isinstance(usage, Measured) and not 0 <= usage.value <= 1:
-            return Missing(Reason.METRICS_MISSING, f"the KV cache's use is {usage.value:g}, which is no share")
-        return usage
-
-    def _kv_tokens(self) -> Measurement:
-        """Tokens of the smallest replica's KV cache."""
-        if "kv_tokens" in self.answers:
-            gauge = self._reduced("kv_tokens", min, "tokens")
-            return gauge if isinstance(gauge, Missing) or gauge.value > 0 else _no_capacity()
-        found = [_tokens(sample.labels) for sample in self.answers.get("cache_info", ())]
-        sizes = [size for size in found if size is not None]
-        if not sizes:
-            return _no_capacity()
-        return Measured(float(min(sizes)), "tokens", self.asked.queries["cache_info"])
-
-    def _mean(self, name: str | None, factor: float, unit: str) -> Measurement:
-        """Sum over count of a histogram, of all replicas together."""
-        if name is None:
-            return Missing(Reason.METRICS_MISSING, "the engine's version has no such series")
-        count = sum(_finite(self.answers[f"{name}_count"]))
-        if count <= 0:
-            return _nothing_finished()
-        total = sum(_finite(self.answers[f"{name}_sum"]))
-        source = f"sum({self.asked.queries[f'{name}_sum']}) / sum({self.asked.queries[f'{name}_count']})"
-        if not total > 0:
-            return _nothing_finished()
-        return Measured(total / count * factor, unit, source, self.asked.window_seconds)
-
-    def _slo(self, slo: SLO) -> Measurement:
-        return self._percentile(histogram_of(self.asked.names, slo.metric), slo.percentile)
-
-    def _percentile(self, name: str | None, percentile: int) -> Measurement:
-        if name is None:
-            return Missing(Reason.METRICS_MISSING, "the engine's version has no such series")
-        key = f"{name}_bucket"
-        seconds = percentile_of(_cumulated(self.answers[key]), percentile / 100)
-        if isinstance(seconds, Missing):
-            return seconds
-        source = f"histogram_quantile({percentile / 100:g}, sum by (le) ({self.asked.queries[key]}))"
-        return Measured(seconds * MS_PER_SECOND, "ms", source, self.asked.window_seconds)
+def _has_series(replica: ReplicaReadings) -> bool:
+    return bool(replica.gauges or replica.rates or replica.splits or replica.histograms)
 
 
-def _no_capacity() -> Missing:
-    return Missing(Reason.METRICS_MISSING, "the engine does not report its KV cache's size")
+def _age_problem(replica: ReplicaReadings) -> str | None:
+    """Why a replica's samples do not tell how it is now."""
+    age = replica.age_seconds
+    if age < -FUTURE_SECONDS:
+        return f"the newest sample lies {min(-age, 1e15):.0f} s in the future: a clock is wrong"
+    return None if age <= STALE_SECONDS else f"the newest sample is older than {STALE_SECONDS} s"  # NaN is older
 
 
-def _nothing_finished() -> Missing:
-    return Missing(Reason.METRICS_MISSING, "no request finished in the window")
+def _left_out(readings: Readings, fresh: tuple[ReplicaReadings, ...]) -> tuple[str, ...]:
+    if not fresh:
+        return ()
+    problems = ((replica.name, _age_problem(replica)) for replica in readings.replicas)
+    return tuple(f"replica {name} is left out: {problem}" for name, problem in problems if problem is not None)
 
 
-def _tokens(labels: Mapping[str, str]) -> int | None:
-    """Blocks times tokens per block; the attention layers' own block size where the engine tells it."""
-    size = labels.get("effective_attention_block_size", "")
-    size = size if size.isdigit() else labels.get("block_size", "")
-    blocks = labels.get("num_gpu_blocks", "")
-    tokens = int(size) * int(blocks) if size.isdigit() and blocks.isdigit() else 0
-    return tokens if tokens > 0 else None
+_REQUESTS = "requests"
+_RATE = "1/s"
 
 
-def _cumulated(samples: Iterable[Sample]) -> tuple[tuple[float, float], ...]:
-    """(upper bound, cumulated count) over all replicas, by bound."""
-    total: dict[float, float] = {}
-    for sample in samples:
-        bound = _bound(sample.labels.get("le", ""))
-        if bound is not None and math.isfinite(sample.value):
-            total[bound] = total.get(bound, 0.0) + sample.value
-    return tuple(sorted(total.items()))
+def _metrics(look: Look, slos: tuple[SLO, ...]) -> Metrics:
+    values: dict[str, Any] = _load(look) | _cache(look) | _work(look) | _latencies(look)
+    return Metrics(
+        **values,
+        slo_milliseconds=tuple(
+            (slo_name(slo), look.percentile(slo.metric.value, slo.percentile, MILLISECONDS)) for slo in slos
+        ),
+        slo_missed_share=tuple(
+            (slo_name(slo), look.share_above(slo.metric.value, slo.target_milliseconds, MILLISECONDS)) for slo in slos
+        ),
+    )
 
 
-def _bound(text: str) -> float | None:
-    try:
-        bound = float(text)
-    except ValueError:
-        return None
-    return None if math.isnan(bound) else bound
+def _load(look: Look) -> dict[str, Measurement]:
+    return {
+        "num_requests_running": look.gauge_mean("running", _REQUESTS),
+        "num_requests_running_peak": look.gauge_peak("running", _REQUESTS),
+        "num_requests_waiting": look.gauge_mean("waiting", _REQUESTS),
+        "num_requests_waiting_peak": look.gauge_peak("waiting", _REQUESTS),
+        "waiting_for_capacity": look.part_mean("waiting_by_reason", "capacity", _REQUESTS),
+        "requests_per_second": look.rate("requests", _RATE),
+        "rejected_requests_per_second": look.rate("rejected", _RATE),
+        "failed_requests_share": look.failed_share(),
+        "uptime_seconds": look.uptime(),
+        "restarts": look.restarts(),
+        "gpu_memory_busy_share": look.gpu_share("gpu_memory_busy"),
+        "gpu_tensor_busy_share": look.gpu_share("gpu_tensor_busy"),
+    }
 
 
-def percentile_of(cumulated: Sequence[tuple[float, float]], share: float) -> float | Missing:
-    """Prometheus' histogram_quantile: linear inside the bucket that holds the share; seconds.
+def _cache(look: Look) -> dict[str, Measurement]:
+    return {
+        "kv_cache_usage": look.gauge_peak("kv_usage", "share"),
+        "kv_cache_usage_mean": look.gauge_mean("kv_usage", "share"),
+        "kv_cache_usage_p99": look.gauge_p99("kv_usage", "share"),
+        "preemptions_per_second": look.rate("preemptions", _RATE),
+        "kv_cache_tokens": look.kv_cache_tokens(),
+        "prefix_cache_hit_share": look.quotient("prefix_hits", "prefix_queries"),
+    }
 
-    In the last bucket, up to infinity, only a lower bound is known: that is no value.
-    """
-    if not cumulated or cumulated[-1][1] <= 0 or not math.isinf(cumulated[-1][0]):
-        return _nothing_finished()
-    rank = share * cumulated[-1][1]
-    low, below = 0.0, 0.0
-    for bound, count in cumulated:
-        if count >= rank:
-            break
-        low, below = bound, count
-    if math.isinf(bound):
-        return Missing(Reason.METRICS_MISSING, f"above {low * MS_PER_SECOND:g} ms, the histogram's last bound")
-    return low + (bound - low) * (rank - below) / (count - below) if count > below else bound
+
+def _work(look: Look) -> dict[str, Measurement]:
+    return {
+        "prompt_tokens_per_second": look.rate("prefill_tokens", "tokens/s"),
+        "generation_tokens_per_second": look.rate("decode_tokens", "tokens/s"),
+        "speculation_accepted_share": look.quotient("accepted_tokens", "draft_tokens"),
+        "tokens_per_step": look.mean("step_tokens", PLAIN_TOKENS),
+        "tokens_per_step_p95": look.percentile("step_tokens", 95, PLAIN_TOKENS),
+        **_distribution(look, "prompt_tokens", "prompt_tokens_{}", PLAIN_TOKENS, (50, 95, 99)),
+        **_distribution(look, "generation_tokens", "generation_tokens_{}", PLAIN_TOKENS, (50, 95, 99)),
+    }
+
+
+def _latencies(look: Look) -> dict[str, Measurement]:
+    return {
+        **_distribution(look, "queue_time", "queue_time_{}_milliseconds", MILLISECONDS),
+        **_distribution(look, "prefill_time", "prefill_time_{}_milliseconds", MILLISECONDS),
+        **_distribution(look, "ttft", "ttft_{}_milliseconds", MILLISECONDS, (50, 95, 99)),
+        **_distribution(look, "itl", "itl_{}_milliseconds", MILLISECONDS, (50, 95, 99)),
+        **_distribution(look, "e2e", "e2e_{}_milliseconds", MILLISECONDS),
+    }
+
+
+def _distribution(
+    look: Look, key: str, field: str, unit: Unit, percentiles: tuple[int, ...] = ()
+) -> dict[str, Measurement]:
+    """Mean and percentiles of a histogram, by field of Metrics."""
+    mean = {field.format("mean"): look.mean(key, unit)}
+    return mean | {field.format(f"p{percent}"): look.percentile(key, percent, unit) for percent in percentiles}

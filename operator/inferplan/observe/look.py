@@ -1,0 +1,290 @@
+"""One look at all fresh replicas: each value over them, measured or missing with its reason. Pure.
+
+Numbers are never made to fit: what cannot be true (a share of 30, a negative rate, buckets that fall) is Missing.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from inferplan.api.reasons import Reason
+from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.readings import Gauge, Histogram, Readings, ReplicaReadings
+from inferplan.observe.histograms import contradiction, merged, percentile_of, share_above
+from inferplan.observe.metric_names import MetricNames
+from inferplan.observe.spread import rate_of
+
+_MAXIMUM = 1e15  # as in Measured
+_SHARE = "share"
+_SLACK = 1e-6  # a share may exceed 1 by what dividing floats makes of it
+_FAILED = frozenset({"abort", "error"})  # values of finished_reason; SGLang and TGI do not split
+
+NO_TIME = Missing(
+    Reason.METRICS_MISSING,
+    'one page gives no rates: take a second one later, or add a line "# scraped-at: TIME" to it',
+)
+"""Only pages give no time; a Prometheus always does."""
+
+IDLE = Missing(Reason.IDLE, "no request finished in the window")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit that a measurement is told in.
+
+    Attributes:
+        name: As the plan prints it.
+        per_own: How many of it one unit of the series is: 1,000 ms per second.
+    """
+
+    name: str
+    per_own: float
+
+
+MILLISECONDS = Unit("ms", 1000.0)
+PLAIN_TOKENS = Unit("tokens", 1.0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Fresh replicas, at least one, and how to take them together.
+
+    Attributes:
+        readings: What was read.
+        names: Series of the engine's version.
+        replicas: The fresh ones of its replicas.
+    """
+
+    readings: Readings
+    names: MetricNames
+    replicas: tuple[ReplicaReadings, ...]
+
+    def gauge_mean(self, key: str, unit: str) -> Measurement:
+        """Mean over time and replicas."""
+        return self._gauge(key, unit, lambda gauge: gauge.mean, fmean)
+
+    def gauge_peak(self, key: str, unit: str) -> Measurement:
+        """Highest of any replica at any time."""
+        return self._gauge(key, unit, lambda gauge: gauge.peak, max)
+
+    def gauge_p99(self, key: str, unit: str) -> Measurement:
+        """99th percentile over time, of the highest replica."""
+        gauges = self._gauges(key)
+        if gauges and all(gauge.p99 is None for gauge in gauges):
+            return _missing("too few samples for a percentile over time")
+        return self._gauge(key, unit, lambda gauge: gauge.p99, max)
+
+    def part_mean(self, key: str, part: str, unit: str) -> Measurement:
+        """Mean over replicas of one part of a split gauge; a part that a replica does not show is 0 there."""
+        found = [split.get(part, 0.0) for replica in self.replicas if (split := replica.split(key))]
+        if not found:
+            return self._absent(key)
+        return self._number(_all_good(found, fmean), unit, self._source(key), self._gauge_window)
+
+    def rate(self, key: str, unit: str) -> Measurement:
+        """Increase per second and replica. A replica without the series has not counted anything yet."""
+        found = self._rates(key)
+        if not found:
+            return self._absent(key, counted=True)
+        value = _all_good(found, math.fsum) / (self._timed or len(found))
+        return self._number(value, unit, self._source(key), self._window)
+
+    def quotient(self, part: str, whole: str) -> Measurement:
+        """The share that one counter is of another, over all replicas."""
+        parts, wholes = self._rates(part), self._rates(whole)
+        if not (parts and wholes):
+            return self._absent(part if not parts else whole, counted=True)
+        source = f"{self._source(part)} / {self._source(whole)}"
+        return self._share(_all_good(parts, math.fsum), _all_good(wholes, math.fsum), source)
+
+    def failed_share(self) -> Measurement:
+        """Share of finished requests that ended by error or abort."""
+        splits = [split for replica in self.replicas if (split := replica.split("requests"))]
+        if not splits:
+            if self._rates("requests"):
+                return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine does not count how its requests ended")
+            return self._absent("requests", counted=True)
+        failed = [value for split in splits for name, value in split.items() if name in _FAILED]
+        every = [value for split in splits for value in split.values()]
+        source = f"abort and error of {self._source('requests')}"
+        return self._share(_all_good(failed, math.fsum), _all_good(every, math.fsum), source)
+
+    def mean(self, key: str, unit: Unit) -> Measurement:
+        """Mean of what a histogram saw."""
+        histogram = self._merged(key)
+        if isinstance(histogram, Missing):
+            return histogram
+        source = f"mean of {self._source(key)}"
+        if histogram.total == 0 and unit is MILLISECONDS:
+            return _contradictory(f"{source}: {histogram.count:g} were counted, and all took no time")
+        return self._number(histogram.total / histogram.count * unit.per_own, unit.name, source, self._window)
+
+    def percentile(self, key: str, percent: int, unit: Unit) -> Measurement:
+        """Percentile of what a histogram saw, with the bounds of its bucket. In the last bucket it is Missing."""
+        histogram = self._merged(key)
+        if isinstance(histogram, Missing):
+            return histogram
+        found = percentile_of(histogram.buckets, percent / 100)
+        if found is None:
+            return _missing(f"no buckets of {getattr(self.names, key) or key}")
+        low, high = found.low * unit.per_own, found.high * unit.per_own
+        if math.isinf(found.high):
+            why = f"p{percent} lies above {low:g} {unit.name}, the histogram's last bound"
+            return Missing(Reason.ABOVE_LAST_BUCKET, why, at_least=low)
+        source = _percentile_source(self._source(key), percent)
+        return self._number(found.value * unit.per_own, unit.name, source, self._window, (low, high))
+
+    def share_above(self, key: str, target: float, unit: Unit) -> Measurement:
+        """Share of what a histogram saw that lies above a target, with the bounds that its buckets leave."""
+        histogram = self._merged(key)
+        if isinstance(histogram, Missing):
+            return histogram
+        found = share_above(histogram.buckets, target / unit.per_own)
+        if found is None and histogram.buckets:
+            why = f"{target:g} {unit.name} lies above the histogram's last bound, and so do observations"
+            return Missing(Reason.ABOVE_LAST_BUCKET, why)
+        if found is None:
+            return _missing(f"no buckets of {getattr(self.names, key) or key}")
+        source = f"share above {target:g} {unit.name} of {self._source(key)}"
+        return self._number(found.value, _SHARE, source, self._window, (found.low, found.high))
+
+    def kv_cache_tokens(self) -> Measurement:
+        """Tokens of the smallest replica's KV cache."""
+        sizes = [replica.kv_cache_tokens for replica in self.replicas if replica.kv_cache_tokens]
+        if not sizes:
+            known = self.names.cache_info or self.names.kv_tokens
+            code = Reason.METRICS_MISSING if known else Reason.NOT_EXPOSED_BY_VERSION
+            return Missing(code, "the engine does not report its KV cache's size")
+        key = "cache_info" if self.names.cache_info is not None else "kv_tokens"
+        return self._number(_all_good(sizes, min), "tokens", self._source(key), None)
+
+    def uptime(self) -> Measurement:
+        """Time since the youngest replica's process started."""
+        found = [replica.uptime_seconds for replica in self.replicas if replica.uptime_seconds is not None]
+        if not found:
+            return _missing("it is not known when the process started")
+        return self._number(_all_good(found, min), "s", self._source("process_start"), None)
+
+    def restarts(self) -> Measurement:
+        """Starts of engine processes within the window, of all replicas."""
+        if not self._timed:
+            return NO_TIME
+        total = sum(replica.restarts for replica in self.replicas)
+        return self._number(float(total), "starts", self._source("process_start"), self._window)
+
+    def gpu_share(self, key: str) -> Measurement:
+        """A share of time that the DCGM exporter tells, mean over replicas."""
+        if not self._gauges(key):
+            return _missing("no series of the DCGM exporter")
+        return self._gauge(key, _SHARE, lambda gauge: gauge.mean, fmean)
+
+    def _gauge(
+        self,
+        key: str,
+        unit: str,
+        pick: Callable[[Gauge], float | None],
+        join: Callable[[Iterable[float]], float],
+    ) -> Measurement:
+        found = [value for gauge in self._gauges(key) if (value := pick(gauge)) is not None]
+        if not found:
+            return self._absent(key)
+        value = _all_good(found, join)
+        if unit == _SHARE and value > 1 + _SLACK:
+            return _contradictory(f"{self._source(key)} is {value:g}, which is no share")
+        return self._number(min(value, 1.0) if unit == _SHARE else value, unit, self._source(key), self._gauge_window)
+
+    def _gauges(self, key: str) -> list[Gauge]:
+        return [replica.gauges[key] for replica in self.replicas if key in replica.gauges]
+
+    def _rates(self, key: str) -> list[float]:
+        return [rate for replica in self.replicas if (rate := rate_of(replica, key)) is not None]
+
+    def _merged(self, key: str) -> Histogram | Missing:
+        """A histogram of all replicas together that has seen something."""
+        found = {replica.name: replica.histograms[key] for replica in self.replicas if key in replica.histograms}
+        if not found:
+            return self._absent(key, counted=True)
+        wrong = _first_contradiction(found)
+        if wrong is not None:
+            return _contradictory(f"{self._source(key)}{wrong}")
+        together = merged(tuple(found.values()))
+        return together if together.count > 0 else IDLE
+
+    def _share(self, part: float, whole: float, source: str) -> Measurement:
+        if whole == 0 and part == 0:
+            return IDLE
+        share = part / whole if whole > 0 and part >= 0 else math.nan
+        if not share <= 1 + _SLACK:
+            return _contradictory(f"{source} is {part:g} of {whole:g}, which is no share")
+        return self._number(min(share, 1.0), _SHARE, source, self._window)
+
+    def _absent(self, key: str, *, counted: bool = False) -> Missing:
+        """Why nothing came: the version has no such series, one page gives no rates, or the series is not there."""
+        name = getattr(self.names, key)
+        if name is None:
+            return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine's version has no such series")
+        return NO_TIME if counted and not self._timed else _missing(f"no series of {name}")
+
+    def _number(
+        self, value: float, unit: str, source: str, window: int | None, bounds: tuple[float, float] | None = None
+    ) -> Measurement:
+        if not 0 <= value <= _MAXIMUM:
+            return _contradictory(f"{source} is {value:g}, which is no measured value")
+        low, high = bounds if bounds is not None else (None, None)
+        return Measured(value, unit, source, window, low, high, self._age)
+
+    def _source(self, key: str) -> str:
+        return self.readings.sources.get(key) or getattr(self.names, key, None) or key
+
+    @cached_property
+    def _timed(self) -> int:
+        """Replicas whose counters cover a known time."""
+        return sum(replica.seconds is not None for replica in self.replicas)
+
+    @cached_property
+    def _seconds(self) -> float | None:
+        """The longest time that a replica's counters cover."""
+        return max((replica.seconds for replica in self.replicas if replica.seconds is not None), default=None)
+
+    @cached_property
+    def _window(self) -> int | None:
+        return None if self._seconds is None else max(1, round(self._seconds))
+
+    @cached_property
+    def _gauge_window(self) -> int | None:
+        """The window that was asked for, as far as it was covered; None for values of the moment."""
+        asked = self.readings.window_seconds
+        return None if self._window is None or asked <= 0 else min(self._window, asked)
+
+    @cached_property
+    def _age(self) -> float:
+        """Age of the newest sample of all; clocks that differ by seconds make it no less than 0."""
+        return max(0.0, min(replica.age_seconds for replica in self.replicas))
+
+
+def _missing(why: str) -> Missing:
+    return Missing(Reason.METRICS_MISSING, why)
+
+
+def _contradictory(why: str) -> Missing:
+    return Missing(Reason.METRICS_CONTRADICTORY, why)
+
+
+def _all_good(values: Iterable[float], join: Callable[[Iterable[float]], float]) -> float:
+    """Joined, if each of them is a possible number; else the first that is none."""
+    found = tuple(values)
+    return next((value for value in found if not 0 <= value <= _MAXIMUM), None) or (join(found) if found else 0.0)
+
+
+def _first_contradiction(found: Mapping[str, Histogram]) -> str | None:
+    wrong = ((name, contradiction(histogram)) for name, histogram in found.items())
+    return next((f" of {name}: {problem}" for name, problem in wrong if problem is not None), None)
+
+
+def _percentile_source(source: str, percent: int) -> str:
+    """As PromQL where the source is PromQL, which a plain name of a series is not."""
+    if "(" in source:
+        return f"histogram_quantile({percent / 100:g}, sum by (le) ({source}))"
+    return f"p{percent} of {source}"

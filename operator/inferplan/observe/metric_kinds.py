@@ -1,0 +1,68 @@
+"""What kind of series stands behind each key of `MetricNames`, and what the engine's info gauge says of its cache."""
+
+from collections.abc import Mapping
+
+GAUGES = ("running", "waiting", "kv_usage")
+"""Gauges of which mean and peak are read."""
+
+SHARES = frozenset({"kv_usage"})
+"""Gauges of which a replica's value is the highest of its ranks; of the others it is their sum."""
+
+COUNTERS = (
+    "preemptions",
+    "requests",
+    "prefill_tokens",
+    "decode_tokens",
+    "prefix_queries",
+    "prefix_hits",
+    "drafts",
+    "draft_tokens",
+    "accepted_tokens",
+    "rejected",
+)
+
+SPLITS: Mapping[str, str] = {"requests": "finished_reason", "waiting_by_reason": "reason"}
+"""Keys that a label splits, and that label."""
+
+HISTOGRAMS = (
+    "prompt_tokens",
+    "generation_tokens",
+    "ttft",
+    "itl",
+    "tpot",
+    "e2e",
+    "queue_time",
+    "prefill_time",
+    "step_tokens",
+)
+
+RANK_LABELS = ("engine", "dp_rank")
+"""Labels that tell a replica's schedulers apart: vLLM's and SGLang's."""
+
+CACHE_LABELS = ("kv_cache_size_tokens", "effective_attention_block_size", "block_size", "num_gpu_blocks")
+"""Labels of vllm:cache_config_info that give the KV cache's tokens."""
+
+CACHE_TOKENS_MAX = 10**12  # no cache comes near
+
+
+def cache_tokens(labels: Mapping[str, str]) -> float | None:
+    """Tokens that the cache of one scheduler holds, by the labels of its info gauge; None where they do not say it.
+
+    vLLM 0.24 and later say it themselves (kv_cache_size_tokens), which is right for models with several kinds of
+    attention layers too. Before, it is blocks times tokens per block, the attention layers' own block size where it
+    is told: 64 x 128 = 8,192.
+    """
+    told = _natural(labels.get("kv_cache_size_tokens"))
+    size = _natural(labels.get("effective_attention_block_size")) or _natural(labels.get("block_size"))
+    tokens = told or size * _natural(labels.get("num_gpu_blocks"))
+    return float(tokens) if 0 < tokens < CACHE_TOKENS_MAX else None
+
+
+_DIGITS_MAX = 12
+
+
+def _natural(text: str | None) -> int:
+    """A whole number above 0 in a label; 0 for anything else ("None")."""
+    if text is None or len(text) > _DIGITS_MAX or not (text.isascii() and text.isdigit()):
+        return 0
+    return int(text)
