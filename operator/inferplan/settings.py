@@ -147,11 +147,14 @@ class Settings(BaseSettings):
     """Name → Prometheus; spec.metrics.prometheusRef chooses by name."""
     listen_address: str = "0.0.0.0"
     listen_port: Annotated[int, Field(ge=0, le=65_535)] = 8002
-    """Health and metrics; 0 takes any free port."""
+    """HTTP API, health and metrics; 0 takes any free port."""
+    scrape_allow: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.0/8", "::1")
+    """Engines that POST /api/v1/analyze may ask for their pages: CIDRs, addresses, host names, each with or without
+    port. By default this pod alone."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
 
-    @field_validator("namespaces", mode="before")
+    @field_validator("namespaces", "scrape_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Reads "a,b", a JSON list, or a sequence."""

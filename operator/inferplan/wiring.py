@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from inferplan.domain.seen import Seen
 from inferplan.kube.client import HttpCluster
 from inferplan.kube.connection import Connection
 from inferplan.kube.port import Cluster
@@ -52,6 +53,9 @@ class Context:
     telemetry: Telemetry
     controller: Controller
     feed: Feed
+    cluster: Cluster
+    clocks: Clocks
+    seen: Seen | None = None
 
 
 @asynccontextmanager
@@ -97,7 +101,7 @@ def build(
     feed = Feed(controller.add)
     gatherer = Gatherer(cluster, sources, engines, clocks.now)
     planner = Planner(cluster, gatherer, feed, telemetry, clocks.now)
-    return Context(settings, telemetry, controller, feed)
+    return Context(settings, telemetry, controller, feed, cluster, clocks)
 
 
 async def _list_keys(cluster: Cluster, namespaces: tuple[str, ...]) -> tuple[Key, ...]:

@@ -5,13 +5,15 @@ import sys
 from collections.abc import Sequence
 
 from inferplan.cli.clock import now
-from inferplan.cli.errors import CannotRunError
+from inferplan.cli.errors import BadInputError, CannotRunError
 from inferplan.cli.parsers import command_parser
+from inferplan.observe.allow_list import DEFAULT, AllowListError, allow_list
 from inferplan.web.server import CannotListenError, serve
 
 _DESCRIPTION = """\
-Runs the HTTP API: POST /api/v1/optimize, its description at /openapi.json and pages at /docs.
-No cluster is needed and nothing is fetched: the plan rests on what each request says.
+Runs the HTTP API: POST /api/v1/analyze and /api/v1/optimize, its description at /openapi.json, pages at /docs.
+No cluster is needed. An answer rests on what the request says; /api/v1/analyze also asks a running engine for its
+/metrics pages, on this machine unless --allow says where else.
 By default only this machine is answered. It stops on SIGTERM and Ctrl-C."""
 _PORT_MAX = 65535
 
@@ -21,9 +23,22 @@ def run(words: Sequence[str]) -> int:
     parser = command_parser("serve", _DESCRIPTION, "inferplan serve --port 8002")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", default=8002, type=_port, help="port, 0 takes a free one (default: %(default)s)")
+    parser.add_argument(
+        "--allow",
+        metavar="PLACE",
+        action="append",
+        help=(
+            "engines that a request may name, instead of this machine's: CIDR, address or host name, with or without"
+            " port; may be repeated"
+        ),
+    )
     options = parser.parse_args(words)
     try:
-        serve(options.host, options.port, now, ready=_announce)
+        allowed = allow_list(options.allow or DEFAULT)
+    except AllowListError as error:
+        raise BadInputError(f"--allow: {error}") from None
+    try:
+        serve(options.host, options.port, now, allowed, ready=_announce)
     except CannotListenError as error:
         raise CannotRunError(str(error)) from None
     return 0

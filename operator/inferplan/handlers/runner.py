@@ -6,11 +6,13 @@ import logging
 import kopf
 
 from inferplan.handlers.credentials import NoCredentialsError, connection_of, log_in
-from inferplan.handlers.health import serving
+from inferplan.handlers.service import service
 from inferplan.handlers.watches import kopf_settings, registry_of
 from inferplan.kube.errors import KubeError, NotFoundError
+from inferplan.observe.allow_list import AllowList, AllowListError, allow_list
 from inferplan.settings import Settings, SettingsError
 from inferplan.telemetry import configure_logging
+from inferplan.web.server import CannotListenError
 from inferplan.wiring import Context, operator_context
 
 logger = logging.getLogger(__name__)
@@ -45,16 +47,23 @@ async def operate(settings: Settings) -> None:
         NoCredentialsError: There is no way to log in.
         SettingsError: A file of a Prometheus source cannot be used.
     """
+    allowed = _allowed(settings)
     watching = kopf_settings()
     connection = connection_of(log_in(watching))
     async with operator_context(settings, connection) as context:
         try:
-            async with serving(context):
+            async with service(context, allowed):
                 await _prime(context)
                 await _watch_and_work(context, watching)
-        except OSError as error:
-            place = f"{settings.listen_address}:{settings.listen_port}"
-            raise StartError(f"INFERPLAN_LISTEN_ADDRESS/PORT {place} cannot be used: {error.strerror}") from None
+        except CannotListenError as error:
+            raise StartError(f"INFERPLAN_LISTEN_ADDRESS/PORT: {error}") from None
+
+
+def _allowed(settings: Settings) -> AllowList:
+    try:
+        return allow_list(settings.scrape_allow)
+    except AllowListError as error:
+        raise StartError(f"INFERPLAN_SCRAPE_ALLOW: {error}") from None
 
 
 async def _prime(context: Context) -> None:

@@ -1,45 +1,42 @@
-"""The application: routes, refusals, documentation pages that need no internet."""
+"""The application: routes, probes, documentation pages that need no internet."""
 
-from collections.abc import Callable
-from datetime import datetime
+import asyncio
 from typing import Any
-from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from inferplan import __version__
-from inferplan.web.answers import invalid, refusal
-from inferplan.web.openapi import DESCRIPTION, OPTIMIZE_OPERATION, component_schemas
-from inferplan.web.optimize import InvalidRequestError, UnknownEngineError, allowed_engines, optimize, read_request
-from inferplan.web.outermost import HttpMetrics, Outermost
+from inferplan.api.exchange import AnalyzeRequest, OptimizeRequest
+from inferplan.web.answers import invalid
+from inferplan.web.bodies import body_of
+from inferplan.web.cluster_routes import INSTANCES, PLAN, PLANS, add_cluster_routes
+from inferplan.web.errors import add_refusals, unknown_engine
+from inferplan.web.looking import Analyst
+from inferplan.web.memory import InstanceId, SightingMemory
+from inferplan.web.openapi import ANALYZE_OPERATION, DESCRIPTION, OPTIMIZE_OPERATION, component_schemas
+from inferplan.web.optimize import optimize
+from inferplan.web.outermost import Outermost
+from inferplan.web.ports import Clock, Health, Parts
+from inferplan.web.requests import InvalidRequestError, UnknownEngineError, read_request
 
-Clock = Callable[[], datetime]
-
-BODY_BYTES_MAX = 1024 * 1024
 _OPTIMIZE = "/api/v1/optimize"
-_PATHS = (_OPTIMIZE, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
+_ANALYZE = "/api/v1/analyze"
+_PATHS = (
+    _OPTIMIZE, _ANALYZE, INSTANCES, PLANS, PLAN, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs",
+)  # fmt: skip
 
 
-class BodyTooLargeError(ValueError):
-    """The request's body exceeds BODY_BYTES_MAX."""
-
-
-def random_id() -> str:
-    """An id for an error report: 12 hex digits."""
-    return uuid4().hex[:12]
-
-
-def create_app(clock: Clock, *, new_id: Callable[[], str] = random_id) -> FastAPI:
+def create_app(clock: Clock, parts: Parts | None = None) -> FastAPI:
     """The HTTP service.
 
     Args:
         clock: Gives the present time, with a zone.
-        new_id: Gives the ids under which internal errors are logged.
+        parts: What it stands on; by default it is alone, and may connect to nothing.
     """
+    own = Parts() if parts is None else parts
     app = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
@@ -48,92 +45,87 @@ def create_app(clock: Clock, *, new_id: Callable[[], str] = random_id) -> FastAP
         description=DESCRIPTION,
         openapi_url="/openapi.json",
     )
-    metrics = HttpMetrics()
-    _add_optimize(app, clock)
-    _add_probes(app, metrics)
-    app.add_exception_handler(HTTPException, _no_such_page)
-    app.add_middleware(Outermost, metrics=metrics, new_id=new_id, paths=frozenset(_PATHS))
+    memory = SightingMemory()
+    _add_analyze(app, Analyst(clock, own, memory))
+    _add_optimize(app, clock, memory)
+    add_cluster_routes(app, own)
+    _add_probes(app, own.health)
+    _add_metrics(app, own)
+    add_refusals(app, _PATHS)
+    app.add_middleware(Outermost, metrics=own.metrics, new_id=own.new_id, paths=frozenset(_PATHS))
     _use_own_schemas(app)
     return app
 
 
-def _add_optimize(app: FastAPI, clock: Clock) -> None:
+def _add_analyze(app: FastAPI, analyst: Analyst) -> None:
+    @app.post(
+        _ANALYZE,
+        summary="See what limits one instance",
+        description=(
+            "Findings with evidence, latency targets, a health score with its derivation, and what cannot be told."
+            " A `host:port` without metrics is asked for its /metrics pages, if the administrator allows it."
+        ),
+        tags=["analysis"],
+        openapi_extra=ANALYZE_OPERATION,
+        response_model=None,
+    )
+    async def post_analyze(request: Request) -> Response:
+        answer = await analyst.answer(read_request(await body_of(request), AnalyzeRequest))
+        return JSONResponse(answer.to_http())
+
+
+def _add_optimize(app: FastAPI, clock: Clock, memory: SightingMemory) -> None:
     @app.post(
         _OPTIMIZE,
         summary="Plan what to change in one instance",
         description=(
-            "Only `instance_id` and `instance_type` are needed; the more is given, the surer the answer."
-            " Unknown fields and settings are refused, so that a misspelt one is not silently ignored."
+            "Only `instance_id` and `instance_type` are needed; the more is given, the surer the answer. Without"
+            " metrics, what `analyze` saw of the same instance in the last 15 minutes is used. Unknown fields and"
+            " settings are refused, so that a misspelt one is not silently ignored."
         ),
         tags=["plans"],
         openapi_extra=OPTIMIZE_OPERATION,
         response_model=None,
     )
     async def post_optimize(request: Request) -> Response:
-        return answer_optimize(await _body(request), clock)
-
-    app.add_exception_handler(BodyTooLargeError, _body_too_large)
+        return await asyncio.to_thread(answer_optimize, await body_of(request), clock, memory)
 
 
-def answer_optimize(body: bytes, clock: Clock) -> JSONResponse:
+def answer_optimize(body: bytes, clock: Clock, memory: SightingMemory) -> JSONResponse:
     """The answer to a body of POST /api/v1/optimize."""
     try:
-        return JSONResponse(optimize(read_request(body), clock()).to_http())
+        request = read_request(body, OptimizeRequest)
+        now = clock()
+        seen = memory.get(InstanceId(request.instance_id, request.instance_type), now)
+        return JSONResponse(optimize(request, now, seen).to_http())
     except UnknownEngineError as error:
-        allowed = allowed_engines()
-        why = f'instance_type: "{error}" is no engine; allowed: {", ".join(allowed)}'
-        return refusal(400, why, "instance_type", allowed)
+        return unknown_engine(error)
     except InvalidRequestError as error:
         return invalid(error.problems)
 
 
-async def _body(request: Request) -> bytes:
-    """The body, refused as soon as it is known to be too large.
-
-    Raises:
-        BodyTooLargeError: It is larger than BODY_BYTES_MAX.
-    """
-    stated = request.headers.get("content-length", "")
-    if stated.isdigit() and int(stated) > BODY_BYTES_MAX:
-        raise BodyTooLargeError
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            raise BodyTooLargeError
-    return bytes(body)
-
-
-async def _body_too_large(request: Request, error: Exception) -> JSONResponse:
-    del request, error
-    answer = refusal(413, f"the body is larger than {BODY_BYTES_MAX} bytes")
-    answer.headers["connection"] = "close"  # the rest of the body is not read
-    return answer
-
-
-def _add_probes(app: FastAPI, metrics: HttpMetrics) -> None:
-    @app.get("/healthz", summary="Whether the process lives", tags=["probes"], response_class=PlainTextResponse)
+def _add_probes(app: FastAPI, health: Health) -> None:
+    @app.get(
+        "/healthz", summary="Whether the process need not be restarted", tags=["probes"],
+        response_class=PlainTextResponse,
+    )  # fmt: skip
     async def healthz() -> PlainTextResponse:
-        return PlainTextResponse("ok\n")
+        return _probed(health.unhealthy())
 
     @app.get("/readyz", summary="Whether requests are answered", tags=["probes"], response_class=PlainTextResponse)
     async def readyz() -> PlainTextResponse:
-        return PlainTextResponse("ok\n")
+        return _probed(health.unready())
 
+
+def _probed(problem: str | None) -> PlainTextResponse:
+    return PlainTextResponse("ok\n") if problem is None else PlainTextResponse(f"{problem}\n", 503)
+
+
+def _add_metrics(app: FastAPI, parts: Parts) -> None:
     @app.get("/metrics", summary="Metrics for Prometheus", tags=["probes"], response_class=PlainTextResponse)
     async def own_metrics() -> Response:
-        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-async def _no_such_page(request: Request, error: Exception) -> JSONResponse:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = error.headers if isinstance(error, HTTPException) else None
-    if status == 405:  # noqa: PLR2004  method not allowed
-        answer = refusal(status, f"{request.method} is not allowed for {request.url.path}")
-    else:
-        answer = refusal(status, f"there is nothing at {request.url.path}", allowed=_PATHS)
-    answer.headers.update(headers or {})
-    return answer
+        parts.health.refresh()
+        return Response(generate_latest(parts.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def _use_own_schemas(app: FastAPI) -> None:

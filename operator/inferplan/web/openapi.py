@@ -2,17 +2,24 @@
 
 from typing import Any
 
-from pydantic import JsonValue
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel, JsonValue
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from inferplan.api.exchange import ErrorResponse, OptimizeRequest, OptimizeResponse
+from inferplan.api.exchange import (
+    AnalyzeRequest,
+    AnalyzeResponse,
+    ErrorResponse,
+    OptimizeRequest,
+    OptimizeResponse,
+)
+from inferplan.api.listing import InstanceList, PlanList, PlanResource
 from inferplan.web.answers import InternalError, InvalidRequest
 
 _REFERENCE = "#/components/schemas/{model}"
 
 DESCRIPTION = (
-    "Plans what to change in a running LLM server (vLLM, SGLang). The answer rests on what the request says;"
-    " nothing is fetched and nothing is changed."
+    "Sees what limits a running LLM server (vLLM, SGLang, TGI) and plans what to change in it. Nothing is changed; the"
+    " only thing that is fetched are /metrics and /version of engines that the administrator allows."
 )
 
 NOTHING_KNOWN: dict[str, JsonValue] = {
@@ -52,48 +59,113 @@ MEASURED: dict[str, JsonValue] = {
 }
 """With model, GPU and metrics: the scheduler's cap is what limits this instance."""
 
-OPTIMIZE_OPERATION: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": _REFERENCE.format(model="OptimizeRequest")},
-                "examples": {
-                    "nothing-known": {"summary": "Settings only: rules of thumb", "value": NOTHING_KNOWN},
-                    "measured": {"summary": "Model, GPU and metrics known", "value": MEASURED},
-                },
-            }
-        },
-    },
-    "responses": {
-        str(code): {
-            "description": meaning,
-            "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model)}}},
-        }
-        for code, meaning, model in (
-            (200, "The plan, best change first.", "OptimizeResponse"),
-            (400, "instance_type is no engine.", "ErrorResponse"),
-            (413, "The body is larger than 1 MiB.", "ErrorResponse"),
-            (422, "The body is malformed; every problem is named.", "InvalidRequest"),
-            (500, "Internal error; the id is in the server's log.", "InternalError"),
-        )
+RUNNING_ENGINE: dict[str, JsonValue] = {
+    "instance_id": "localhost:8000",
+    "instance_type": "vllm",
+    "sample_seconds": 5,
+    "slo_targets": [{"metric": "ttft", "percentile": 95, "target_milliseconds": 500}],
+}
+"""An engine on the service's own machine, which is asked for its pages."""
+
+KV_BOUND: dict[str, JsonValue] = {
+    "instance_id": "llama-8b",
+    "instance_type": "vllm",
+    "engine_version": "0.33.0",
+    "current_config": {"max_batch_size": 256, "max_model_len": 8192},
+    "slo_targets": [
+        {"metric": "ttft", "percentile": 95, "target_milliseconds": 500},
+        {"metric": "itl", "percentile": 95, "target_milliseconds": 40},
+    ],
+    "metrics": {
+        "window_seconds": 900,
+        "num_requests_running": 42,
+        "num_requests_waiting": 17,
+        "kv_cache_usage": 0.998,
+        "kv_cache_usage_mean": 0.97,
+        "preemptions_per_second": 0.4,
+        "requests_per_second": 6.2,
+        "prompt_tokens_mean": 1900,
+        "generation_tokens_mean": 240,
+        "ttft_p95_milliseconds": 2900,
+        "itl_p95_milliseconds": 31,
     },
 }
+"""What a person read off a dashboard: the KV cache is full."""
+
+_REFUSALS = (
+    (400, "instance_type is no engine.", "ErrorResponse"),
+    (413, "The body is larger than 1 MiB.", "ErrorResponse"),
+    (422, "The body is malformed; every problem is named.", "InvalidRequest"),
+    (500, "Internal error; the id is in the server's log.", "InternalError"),
+)
+
+
+def answers_of(*answers: tuple[int, str, str]) -> dict[str, Any]:
+    """The `responses` of an operation: status, meaning and model of each answer."""
+    return {
+        "responses": {
+            str(code): {
+                "description": meaning,
+                "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model)}}},
+            }
+            for code, meaning, model in answers
+        }
+    }
+
+
+def _body(model: str, **examples: tuple[str, dict[str, JsonValue]]) -> dict[str, Any]:
+    """The `requestBody` of an operation, with examples that /docs offers to try."""
+    content = {
+        "schema": {"$ref": _REFERENCE.format(model=model)},
+        "examples": {
+            name.replace("_", "-"): {"summary": summary, "value": value} for name, (summary, value) in examples.items()
+        },
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+OPTIMIZE_OPERATION: dict[str, Any] = {
+    **_body(
+        "OptimizeRequest",
+        nothing_known=("Settings only: rules of thumb", NOTHING_KNOWN),
+        measured=("Model, GPU and metrics known", MEASURED),
+    ),
+    **answers_of((200, "The plan, best change first.", "OptimizeResponse"), *_REFUSALS),
+}
+
+ANALYZE_OPERATION: dict[str, Any] = {
+    **_body(
+        "AnalyzeRequest",
+        kv_bound=("Metrics stated: a full KV cache", KV_BOUND),
+        running_engine=("A running engine, asked for its pages", RUNNING_ENGINE),
+    ),
+    **answers_of(
+        (200, "What limits the instance; what cannot be told stands in `unknowns`.", "AnalyzeResponse"),
+        (403, "The engine is not on the administrator's list; nothing was connected to.", "ErrorResponse"),
+        (404, "The cluster has no such instance, or there is no cluster.", "ErrorResponse"),
+        (503, "Too many engines are being asked, or the cluster does not answer.", "ErrorResponse"),
+        *_REFUSALS,
+    ),
+}
+
+_REQUESTS: tuple[type[BaseModel], ...] = (OptimizeRequest, AnalyzeRequest)
+_ANSWERS: tuple[type[BaseModel], ...] = (
+    OptimizeResponse,
+    AnalyzeResponse,
+    InstanceList,
+    PlanList,
+    PlanResource,
+    ErrorResponse,
+    InvalidRequest,
+    InternalError,
+)
 
 
 def component_schemas() -> dict[str, Any]:
     """Schemas of everything that requests and answers hold, in snake_case."""
-    _, document = models_json_schema(
-        [
-            (OptimizeRequest, "validation"),
-            (OptimizeResponse, "serialization"),
-            (ErrorResponse, "serialization"),
-            (InvalidRequest, "serialization"),
-            (InternalError, "serialization"),
-        ],
-        by_alias=False,
-        ref_template=_REFERENCE,
-    )
+    read: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in _REQUESTS]
+    written: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _ANSWERS]
+    _, document = models_json_schema([*read, *written], by_alias=False, ref_template=_REFERENCE)
     schemas: dict[str, Any] = _without_kubernetes(document["$defs"])
     return schemas
 

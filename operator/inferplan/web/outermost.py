@@ -17,10 +17,14 @@ _OTHER = "other"
 
 
 class HttpMetrics:
-    """The service's own metrics, in a registry of their own."""
+    """The service's own metrics.
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    Args:
+        registry: Where they go, beside what is there already; by default one of their own.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
         self.requests = Counter(
             "inferplan_http_requests",
             "HTTP requests answered.",
@@ -36,7 +40,14 @@ class HttpMetrics:
 
 
 class Outermost:
-    """ASGI middleware around the whole application."""
+    """ASGI middleware around the whole application.
+
+    Args:
+        app: The application.
+        metrics: Where requests are counted.
+        new_id: Gives the ids of internal errors.
+        paths: Paths, or their templates, that are counted under their own name.
+    """
 
     def __init__(self, app: ASGIApp, *, metrics: HttpMetrics, new_id: Callable[[], str], paths: frozenset[str]) -> None:
         self._app = app
@@ -69,7 +80,8 @@ class Outermost:
             self._count(scope, status, perf_counter() - started)
 
     def _count(self, scope: Scope, status: list[int], seconds: float) -> None:
-        path = scope["path"] if scope["path"] in self._paths else _OTHER
+        template = getattr(scope.get("route"), "path_format", scope["path"])
+        path = template if template in self._paths else _OTHER
         method = scope["method"] if scope["method"] in _METHODS else _OTHER
         code = str(status[0]) if status else "none"
         self._metrics.requests.labels(path, method, code).inc()

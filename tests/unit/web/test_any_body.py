@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inferplan.web.app import answer_optimize
+from inferplan.web.memory import SightingMemory
 
 ALLOWED = {200, 400, 422}
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -130,7 +131,7 @@ SOUND = st.fixed_dictionaries(
 
 
 def status(body: bytes) -> int:
-    return answer_optimize(body, lambda: NOW).status_code
+    return answer_optimize(body, lambda: NOW, SightingMemory()).status_code
 
 
 @pytest.mark.timeout(60)

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from tests.support.asgi import Answer, call
 
-from inferplan.web.app import BODY_BYTES_MAX, create_app
+from inferplan.web.app import create_app
+from inferplan.web.bodies import BODY_BYTES_MAX
 from inferplan.web.openapi import MEASURED, NOTHING_KNOWN
+from inferplan.web.ports import Parts
 
 GOLDENS = Path(__file__).parents[2] / "goldens" / "http"
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -26,7 +28,7 @@ FULL_CACHE: dict[str, Any] = {
 
 async def post(body: Any, headers: dict[str, str] | None = None) -> Answer:
     raw = body if isinstance(body, bytes | list) else json.dumps(body).encode()
-    return await call(create_app(lambda: NOW, new_id=lambda: "id"), "POST", "/api/v1/optimize", raw, headers)
+    return await call(create_app(lambda: NOW, Parts(new_id=lambda: "id")), "POST", "/api/v1/optimize", raw, headers)
 
 
 def compare(name: str, answer: Any, update: bool) -> None:

@@ -1,0 +1,111 @@
+"""What the HTTP service stands on. `inferplan serve` has the little that works alone, the operator all of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import uuid4
+
+from inferplan.api.listing import InstanceSummary, PlanResource, PlanRow
+from inferplan.domain.seen import Seen
+from inferplan.observe.endpoint import Endpoint
+from inferplan.web.outermost import HttpMetrics
+
+Clock = Callable[[], datetime]
+"""Gives the present time, with a zone."""
+
+
+class Health(Protocol):
+    """How the process around the service is."""
+
+    def unhealthy(self) -> str | None:
+        """Why it must be started again; None while it need not."""
+        ...
+
+    def unready(self) -> str | None:
+        """Why it is not ready yet; None when it is."""
+        ...
+
+    def refresh(self) -> None:
+        """Brings gauges up to date before they are read."""
+        ...
+
+
+class Objects(Protocol):
+    """What the cluster holds, for reading. Every method raises `kube.errors.KubeError`."""
+
+    async def instances(self) -> tuple[InstanceSummary, ...]:
+        """Every instance in the namespaces that the operator watches."""
+        ...
+
+    async def plans(self) -> tuple[PlanRow, ...]:
+        """Every plan there."""
+        ...
+
+    async def plan(self, namespace: str, name: str) -> PlanResource | None:
+        """One plan; None where there is none, or the namespace is not watched."""
+        ...
+
+
+class OpenEngine(Protocol):
+    """A running engine that may be asked. `page` raises `observe.engine_pages.PageError`."""
+
+    async def page(self) -> str:
+        """Its /metrics page."""
+        ...
+
+    async def version(self) -> str | None:
+        """What it says on /version; None where it says nothing."""
+        ...
+
+
+class Engines(Protocol):
+    """Engines that a request may name."""
+
+    async def open(self, endpoint: Endpoint) -> OpenEngine:
+        """Checks that the endpoint may be asked.
+
+        Raises:
+            observe.engine_pages.NotAllowedError: The administrator does not allow it; nothing was connected to.
+            observe.engine_pages.PageError: Its name cannot be looked up.
+        """
+        ...
+
+
+class _Alone:
+    """A service without a process around it is well while it answers."""
+
+    def unhealthy(self) -> str | None:
+        return None
+
+    def unready(self) -> str | None:
+        return None
+
+    def refresh(self) -> None:
+        return
+
+
+def random_id() -> str:
+    """An id for an error report: 12 hex digits."""
+    return uuid4().hex[:12]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The service's parts; by default those of a service that is alone and may connect to nothing.
+
+    Attributes:
+        health: The process around it.
+        metrics: Its own metrics, in the registry that /metrics shows.
+        engines: Engines that a request may name; None where none may.
+        seen: The operator's memory; None without a cluster.
+        objects: The cluster's objects; None without a cluster.
+        new_id: Gives the ids under which internal errors are logged.
+    """
+
+    health: Health = field(default_factory=_Alone)
+    metrics: HttpMetrics = field(default_factory=HttpMetrics)
+    engines: Engines | None = None
+    seen: Seen | None = None
+    objects: Objects | None = None
+    new_id: Callable[[], str] = random_id
