@@ -14,8 +14,8 @@ from inferplan.domain.observation import History
 from inferplan.domain.readings import Readings
 from inferplan.observe.engine_pages import PageError
 from inferplan.observe.exposition import parse_scrape, readings_of
-from inferplan.observe.exposition_window import Scrape, ScrapeError
-from inferplan.observe.meter import Wanted
+from inferplan.observe.meter import WINDOWS, Wanted
+from inferplan.observe.scrape import Scrape, ScrapeError
 from inferplan.observe.target import Pod
 
 PODS_MAX = 64
@@ -56,11 +56,11 @@ class ScrapeMeter:
         found = await asyncio.gather(*(self._look(pod, wanted) for pod in asked))
         failed = [why for why in found if isinstance(why, str)]
         pages = {pod.name: kept for pod, kept in zip(asked, found, strict=True) if not isinstance(kept, str)}
-        self._forget(wanted.now.timestamp())
+        self._forget(wanted)
         if not pages:
-            return Missing(Reason.METRICS_MISSING, f"no pod gives its /metrics page: {failed[0]}")
+            return Missing(Reason.METRICS_MISSING, f"no pod gives its /metrics page: {failed[0] if failed else 'there is no ready one'}")
         try:
-            read = readings_of(wanted.engine, pages, None, model_names=wanted.model_names)
+            read = readings_of(wanted.engine, pages, model_names=wanted.model_names, since_start=False)
         except ScrapeError as error:
             return Missing(Reason.METRICS_CONTRADICTORY, f"the pods' /metrics pages: {error}")
         left_out = (f"{len(wanted.pods) - PODS_MAX} more pods were not asked",) if len(wanted.pods) > PODS_MAX else ()
@@ -82,13 +82,11 @@ class ScrapeMeter:
         self._kept[pod.uid] = kept
         return kept
 
-    def _forget(self, now: float) -> None:
-        """Drops what no look has added to for the longest window that a spec can ask for."""
-        for uid in [uid for uid, pages in self._kept.items() if now - _taken(pages[-1]) > _FORGOTTEN_SECONDS]:
+    def _forget(self, wanted: Wanted) -> None:
+        """Drops pods that no look has asked for since a day: theirs are gone, and the longest window is as long."""
+        now = wanted.now.timestamp()
+        for uid in [uid for uid, pages in self._kept.items() if now - _taken(pages[-1]) > WINDOWS[-1]]:
             del self._kept[uid]
-
-
-_FORGOTTEN_SECONDS = 3600.0
 
 
 def kept_pages(pages: tuple[Scrape, ...], window_seconds: int) -> tuple[Scrape, ...]:
