@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from inferplan.api.plan import Decision
@@ -79,8 +79,14 @@ def asdict_of(observation: Observation) -> dict[str, Any]:
             "model": config.model,
             "settings": {key: [setting.value, setting.origin] for key, setting in config.items()},
         },
-        **{key: asdict(value) if hasattr(value, "__dataclass_fields__") else value for key, value in plain.items()},
+        **{key: _plain(value) for key, value in plain.items()},
     }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _digest(document: Mapping[str, Any]) -> str:

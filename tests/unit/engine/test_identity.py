@@ -1,9 +1,12 @@
 """What makes two observations, or two decisions, the same."""
 
+from dataclasses import replace
+
 from tests.support.build import an
 
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import ReplicaMetrics
 from inferplan.domain.proposal import Policy
 from inferplan.engine.identity import args_digest, observation_digest, plan_hash, plan_name
 from inferplan.engine.planner import plan
@@ -24,6 +27,7 @@ def test_an_observations_digest_sees_everything() -> None:
         an.observation(settings={"max_batch_size": 33}),
         an.observation(model=Missing(Reason.MODEL_CONFIG_MISSING, "none")),
         an.observation(replicas=2),
+        replace(an.observation(), replica_metrics=(ReplicaMetrics("p-1", num_requests_running=3.0),)),
         an.observation(drop=("block_size", "dtype", "quantization")),
     ]
     assert len({observation_digest(each) for each in [an.observation(), *others]}) == len(others) + 1
