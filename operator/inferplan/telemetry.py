@@ -22,20 +22,6 @@ class Telemetry:
         self.reconciles = Counter(
             "inferplan_reconciles", "Looks at an instance, by result.", ["result"], registry=self.registry
         )
-        self.prometheus_query_seconds = Histogram(
-            "inferplan_prometheus_query_seconds",
-            "Time of one query to Prometheus, retries included, by source.",
-            ["source"],
-            buckets=_SECONDS_BUCKETS,
-            registry=self.registry,
-        )
-        self.prometheus_response_bytes = Histogram(
-            "inferplan_prometheus_response_bytes",
-            "Size of one answer of Prometheus, by source.",
-            ["source"],
-            buckets=_BYTES_BUCKETS,
-            registry=self.registry,
-        )
         self.reconcile_seconds = Histogram(
             "inferplan_reconcile_seconds",
             "Time of one look at an instance.",
