@@ -4,16 +4,58 @@ The same models stand in the CR's status (camelCase) and in the answer of POST /
 `api.exchange.AnalyzeResponse`.
 """
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
 from inferplan.api.base import Sentence, ShortText, WireModel
 from inferplan.api.instance import SLO
-from inferplan.api.instance_status import BOTTLENECKS_MAX, Bottleneck
+from inferplan.api.values import Evidence
 
-_UNKNOWNS_MAX = 32
+BOTTLENECKS_MAX = 16
+"""Findings that a status and an answer hold."""
+
+EVIDENCE_MAX = 8
+"""Numbers that one finding shows besides its own."""
+
+RECOMMENDATIONS_MAX = 64
+"""Recommendations: every bottleneck and every target may have one."""
+
+UNKNOWNS_MAX = 32
+"""Questions without an answer."""
+
 _DEDUCTIONS_MAX = 64  # every bottleneck and every target may cost something
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class Bottleneck(WireModel):
+    """What limits the instance, or is wrong with it, with the measurement that shows it."""
+
+    type: Annotated[ShortText, Field(description="Finding in CamelCase: KvBound, SchedulerCapped …")]
+    severity: Annotated[Severity, Field(description="low, medium, high or critical.")]
+    description: Annotated[Sentence, Field(description="One sentence for people.")]
+    metric: Annotated[ShortText | None, Field(description="Metric that shows it; absent where none does.")] = None
+    value: Annotated[float | None, Field(description="Measured value; absent where it is not known exactly.")] = None
+    at_least: Annotated[
+        float | None, Field(description="What the value surely exceeds, where that is all that is known.")
+    ] = None
+    threshold: Annotated[float | None, Field(description="Value from which on it counts.")] = None
+    unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
+    window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
+    query: Annotated[Sentence | None, Field(description="PromQL, or the metric, that gave the value.")] = None
+    evidence: Annotated[
+        tuple[Evidence, ...], Field(max_length=EVIDENCE_MAX, description="Further numbers that show it.")
+    ] = ()
+    recommendation: Annotated[Sentence | None, Field(description="What to do.")] = None
 
 
 class SLOStatus(WireModel):
@@ -96,8 +138,8 @@ class Analysis(WireModel):
     slo_statuses: Annotated[tuple[SLOStatus, ...], Field(max_length=16, description="In the order of the spec.")] = ()
     health: Annotated[HealthScore, Field(description="How healthy the instance is, and why.")]
     recommendations: Annotated[
-        tuple[Recommendation, ...], Field(max_length=_DEDUCTIONS_MAX, description="Most urgent first.")
+        tuple[Recommendation, ...], Field(max_length=RECOMMENDATIONS_MAX, description="Most urgent first.")
     ] = ()
     unknowns: Annotated[
-        tuple[Unknown, ...], Field(max_length=_UNKNOWNS_MAX, description="What could not be told, and why.")
+        tuple[Unknown, ...], Field(max_length=UNKNOWNS_MAX, description="What could not be told, and why.")
     ] = ()

@@ -4,10 +4,9 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from inferplan.api.analysis import HealthScore, SLOStatus, Unknown
+from inferplan.api.analysis import BOTTLENECKS_MAX, EVIDENCE_MAX, Bottleneck, HealthScore, Severity, SLOStatus, Unknown
 from inferplan.api.base import Scalar, Sentence, ShortText, WireModel
 from inferplan.api.instance import SLO, AcceleratorSpec, ConstraintsSpec, ModelSpec, Objective, WorkloadSpec
-from inferplan.api.instance_status import BOTTLENECKS_MAX, EVIDENCE_MAX, Bottleneck, Severity
 from inferplan.api.measured_metrics import MeasuredMetrics
 from inferplan.api.plan import Decision, Timestamp
 from inferplan.api.values import Evidence

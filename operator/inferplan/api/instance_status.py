@@ -1,19 +1,25 @@
 """Status of an InferenceInstance: what InferPlan found, as of observedGeneration (contract section 1)."""
 
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
+from inferplan.api.analysis import (
+    BOTTLENECKS_MAX,
+    RECOMMENDATIONS_MAX,
+    UNKNOWNS_MAX,
+    Bottleneck,
+    HealthScore,
+    Recommendation,
+    SLOStatus,
+    Unknown,
+)
 from inferplan.api.base import Name, Scalar, Sentence, ShortText, WireModel
 from inferplan.api.conditions import Condition
-from inferplan.api.values import Evidence
+from inferplan.api.load_status import LoadStatus
 
-EVIDENCE_MAX = 8
-"""Numbers that one finding shows besides its own."""
-
-BOTTLENECKS_MAX = 16
-"""Findings that a status and an answer hold."""
+REPLICAS_MAX = 64
+"""Replicas that a status shows."""
 
 
 class SettingStatus(WireModel):
@@ -40,36 +46,6 @@ class MeasuredStatus(WireModel):
     unit: Annotated[ShortText, Field(description="Its unit.")]
     window_seconds: Annotated[int | None, Field(description="Time that it covers.")] = None
     source: Annotated[Sentence, Field(description="Query, metric or formula.")]
-
-
-class Severity(StrEnum):
-    """How bad a finding is."""
-
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-
-class Bottleneck(WireModel):
-    """What limits the instance, or is wrong with it, with the measurement that shows it."""
-
-    type: Annotated[ShortText, Field(description="Finding in CamelCase: KvBound, SchedulerCapped …")]
-    severity: Annotated[Severity, Field(description="low, medium, high or critical.")]
-    description: Annotated[Sentence, Field(description="One sentence for people.")]
-    metric: Annotated[ShortText | None, Field(description="Metric that shows it; absent where none does.")] = None
-    value: Annotated[float | None, Field(description="Measured value; absent where it is not known exactly.")] = None
-    at_least: Annotated[
-        float | None, Field(description="What the value surely exceeds, where that is all that is known.")
-    ] = None
-    threshold: Annotated[float | None, Field(description="Value from which on it counts.")] = None
-    unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
-    window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
-    query: Annotated[Sentence | None, Field(description="PromQL, or the metric, that gave the value.")] = None
-    evidence: Annotated[
-        tuple[Evidence, ...], Field(max_length=EVIDENCE_MAX, description="Further numbers that show it.")
-    ] = ()
-    recommendation: Annotated[Sentence | None, Field(description="What to do.")] = None
 
 
 class AbstentionStatus(WireModel):
@@ -124,6 +100,18 @@ class CalibrationStatus(WireModel):
     points: Annotated[tuple[CalibrationPoint, ...], Field(max_length=12, description="The windows.")]
 
 
+class ReplicaStatus(WireModel):
+    """One replica beside the others; absent values were not measured."""
+
+    name: Annotated[ShortText, Field(description="Pod.")]
+    num_requests_running: Annotated[float | None, Field(description="Requests that ran at once, mean.")] = None
+    num_requests_waiting: Annotated[float | None, Field(description="Requests that waited, mean.")] = None
+    kv_cache_usage: Annotated[float | None, Field(description="Highest share of its KV cache in use.")] = None
+    requests_per_second: Annotated[float | None, Field(description="Requests that it finished per second.")] = None
+    ttft_mean_milliseconds: Annotated[float | None, Field(description="Mean time to the first token.")] = None
+    itl_mean_milliseconds: Annotated[float | None, Field(description="Mean time between tokens.")] = None
+
+
 class PlanStatusRef(WireModel):
     """The plan that holds now."""
 
@@ -163,8 +151,42 @@ class InstanceStatus(WireModel):
         dict[str, MeasuredStatus],
         Field(max_length=64, description="Rates, lengths, latencies, KV use, queue, preemptions."),
     ] = {}
+    measured_at: Annotated[
+        str | None,
+        Field(
+            description="When traffic and replicas were measured; older than observedAt while metrics cannot be read.",
+            json_schema_extra={"format": "date-time"},
+        ),
+    ] = None
+    replicas: Annotated[
+        tuple[ReplicaStatus, ...],
+        Field(
+            max_length=REPLICAS_MAX,
+            description="The replicas side by side, where there are several: the first by name of very many.",
+        ),
+    ] = ()
+    load: Annotated[LoadStatus | None, Field(description="Load by hour of the day, and its trend.")] = None
+    cause: Annotated[
+        ShortText | None,
+        Field(
+            description=(
+                "What limits the instance: KvBound, SchedulerCapped, PrefillBound, Overload, ColdStart, Idle, None, or"
+                " Unknown where the data cannot tell."
+            )
+        ),
+    ] = None
     bottlenecks: Annotated[
-        tuple[Bottleneck, ...], Field(max_length=BOTTLENECKS_MAX, description="What limits, worst first.")
+        tuple[Bottleneck, ...], Field(max_length=BOTTLENECKS_MAX, description="Findings, worst first.")
+    ] = ()
+    slo_statuses: Annotated[
+        tuple[SLOStatus, ...], Field(max_length=16, description="Every target, in the order of the spec.")
+    ] = ()
+    health: Annotated[HealthScore | None, Field(description="How healthy the instance is, and why.")] = None
+    recommendations: Annotated[
+        tuple[Recommendation, ...], Field(max_length=RECOMMENDATIONS_MAX, description="What to do, most urgent first.")
+    ] = ()
+    unknowns: Annotated[
+        tuple[Unknown, ...], Field(max_length=UNKNOWNS_MAX, description="What could not be told, and why.")
     ] = ()
     abstentions: Annotated[
         tuple[AbstentionStatus, ...], Field(max_length=16, description="Why optimizers propose nothing.")

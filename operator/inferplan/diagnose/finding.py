@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from inferplan.api.instance_status import EVIDENCE_MAX, Bottleneck, Severity
+from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Severity
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.units import significant
 
@@ -37,7 +37,7 @@ class Code(StrEnum):
     CONTEXT_OVER_PROVISIONED = "ContextOverProvisioned"
     PREFIX_CACHE_OFF = "PrefixCacheOff"
     PREFIX_CACHE_USELESS = "PrefixCacheUseless"
-    LOW_ACCEPTANCE = "LowAcceptance"
+    LOW_ACCEPTANCE = "LowSpeculationAcceptance"
     MEMORY_BANDWIDTH_BOUND = "MemoryBandwidthBound"
     COMPUTE_BOUND = "ComputeBound"
     ARGUMENTS_REFUSED = "ArgumentsRefused"

@@ -7,7 +7,7 @@ one of the three stops it, so a queue has at least one of them as its cause.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inferplan.api.instance_status import Bottleneck, Severity
+from inferplan.api.analysis import Bottleneck, Severity
 from inferplan.diagnose.finding import Cause, Shown, finding
 from inferplan.diagnose.flags import setting_name
 from inferplan.diagnose.signals import Signals, value_of

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from inferplan.api.instance_status import Bottleneck, Severity
+from inferplan.api.analysis import Bottleneck, Severity
 from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.signals import Signals
 from inferplan.domain.measurement import Measured
