@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
-from inferplan.api.analysis import BOTTLENECKS_MAX, Analysis, Bottleneck, Recommendation, Severity, Unknown
+from inferplan.api.analysis import (
+    BOTTLENECKS_MAX,
+    UNKNOWNS_MAX,
+    Analysis,
+    Bottleneck,
+    Recommendation,
+    Severity,
+    Unknown,
+)
 from inferplan.api.instance import SLO, SLOMetric
 from inferplan.diagnose.arguments import arguments
 from inferplan.diagnose.bottlenecks import diagnose
@@ -51,13 +59,14 @@ def analyze(observation: Observation, slos: tuple[SLO, ...]) -> Analysis:
     seen = [entry for detector in DETECTORS for entry in detector(case)]
     found = _worst_first([entry for entry in seen if isinstance(entry, Bottleneck)])
     states = slo_states(slos, observation.metrics)
+    unknowns = dict.fromkeys((*(entry for entry in seen if isinstance(entry, Unknown)), *_unknown_targets(states)))
     return Analysis(
         cause=case.diagnosis.cause,
         bottlenecks=found,
         slo_statuses=tuple(slo_status(state) for state in states),
         health=health_score(case.diagnosis, found, states),
         recommendations=_recommendations(case, found, states),
-        unknowns=(*(entry for entry in seen if isinstance(entry, Unknown)), *_unknown_targets(states)),
+        unknowns=tuple(unknowns)[:UNKNOWNS_MAX],
     )
 
 

@@ -1,10 +1,11 @@
 """Causes and findings by name, and how one is put together from what was measured. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Severity
+from inferplan.api.values import Evidence
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.units import significant
 
@@ -113,6 +114,11 @@ def finding(
         unit=value.unit[:_METRIC_MAX] if value is not None else None,
         window_seconds=value.window_seconds or None if value is not None else None,
         query=value.source[:_TEXT_MAX] if value is not None else None,
-        evidence=tuple(entry.as_evidence() for entry in measured[:EVIDENCE_MAX]),
+        evidence=tuple(_evidence(entry) for entry in measured[:EVIDENCE_MAX]),
         recommendation=recommendation,
     )
+
+
+def _evidence(measured: Measured) -> Evidence:
+    kept = replace(measured, source=measured.source[:_TEXT_MAX], unit=measured.unit[:_METRIC_MAX])
+    return replace(kept, window_seconds=measured.window_seconds or None).as_evidence()

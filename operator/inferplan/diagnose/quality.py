@@ -1,0 +1,91 @@
+"""Numbers that are not there, too old, impossible, or known only from one side. Pure."""
+
+from collections.abc import Iterator
+
+from inferplan.api.analysis import Bottleneck, Severity, Unknown
+from inferplan.api.reasons import Reason
+from inferplan.diagnose.case import Case
+from inferplan.diagnose.finding import Cause, Code, Shown, finding
+from inferplan.domain.measurement import Missing
+
+_FINDINGS = {
+    Reason.METRICS_MISSING: Code.METRICS_MISSING,
+    Reason.PROMETHEUS_ERROR: Code.METRICS_MISSING,
+    Reason.METRICS_STALE: Code.METRICS_STALE,
+    Reason.METRICS_CONTRADICTORY: Code.METRICS_CONTRADICTORY,
+}
+
+_NEEDS = {
+    Reason.METRICS_MISSING: (
+        "Series of this instance over at least a minute: check spec.metrics, and that its pods are scraped."
+    ),
+    Reason.METRICS_STALE: "A scrape that works: look at the target's page in Prometheus.",
+    Reason.PROMETHEUS_ERROR: "A Prometheus that answers: the operator's log has its error.",
+    Reason.METRICS_CONTRADICTORY: "Labels that pick this instance's series alone, and the settings that really run.",
+    Reason.NOT_EXPOSED_BY_VERSION: "A newer engine version.",
+    Reason.SETTING_UNKNOWN: "The setting in spec.currentConfig, or an engine version whose defaults are known.",
+    Reason.CAUSE_UNCLEAR: "A longer window at a steady load.",
+    Reason.ABOVE_LAST_BUCKET: "Wider buckets in the engine (vLLM: --custom-histogram-buckets).",
+}
+
+
+def needs(code: Reason) -> str:
+    """What would make a missing thing known."""
+    return _NEEDS.get(code, "The same look again, later.")
+
+
+def unknown(missing: Missing, subject: str = "") -> Unknown:
+    """A missing thing as the analysis lists it."""
+    prefix = f"{subject}: " if subject else ""
+    return Unknown(code=missing.code, reason=f"{prefix}{missing.reason}"[:4000], needs=needs(missing.code))
+
+
+def cause_unknown(case: Case) -> Iterator[Bottleneck | Unknown]:
+    """Why the cause cannot be told: as unknowns, and as one finding where the metrics are at fault."""
+    if case.diagnosis.cause is not Cause.UNKNOWN:
+        return
+    first = case.diagnosis.missing[0]
+    code = _FINDINGS.get(first.code)
+    if code is not None:
+        yield finding(
+            code,
+            Severity.MEDIUM,
+            f"What limits the instance cannot be told: {first.reason}.",
+            recommendation=needs(first.code),
+        )
+    seen = dict.fromkeys(case.diagnosis.missing)
+    yield from (unknown(missing, "what limits the instance") for missing in seen)
+
+
+_LATENCIES = tuple(f"{metric}_p{percentile}_milliseconds" for metric in ("ttft", "itl") for percentile in (95, 99))
+
+
+def above_last_bucket(case: Case) -> Iterator[Bottleneck]:
+    """A latency whose percentile lies beyond the last bound of its histogram."""
+    for name in _LATENCIES:
+        value = getattr(case.metrics, name)
+        if isinstance(value, Missing) and value.at_least is not None:
+            yield finding(
+                Code.ABOVE_LAST_BUCKET,
+                Severity.LOW,
+                f"{name.removesuffix('_milliseconds').replace('_', ' ')} is above {value.at_least:g} ms, the"
+                " histogram's last bound: how far is not known.",
+                Shown(name, value),
+                recommendation=needs(value.code),
+            )
+            return
+
+
+def not_measured(case: Case) -> Iterator[Unknown]:
+    """What was looked for besides the cause and is not there, each reason once."""
+    named = {
+        "preemptions": case.metrics.preemptions_per_second,
+        "tokens per step": case.metrics.tokens_per_step,
+        "failed requests": case.metrics.failed_requests_share,
+        "prefix cache": case.metrics.prefix_cache_hit_share,
+    }
+    if case.diagnosis.cause is Cause.IDLE:
+        return
+    for subject, value in named.items():
+        if isinstance(value, Missing):
+            yield unknown(value, subject)

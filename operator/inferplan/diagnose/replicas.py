@@ -1,0 +1,145 @@
+"""Replicas side by side: one that is slower than the others at the same load, or that gets more of it. Pure."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import median
+
+from inferplan.api.analysis import Bottleneck, Severity
+from inferplan.api.values import Evidence
+from inferplan.diagnose.case import Case
+from inferplan.diagnose.finding import Cause, Code, finding
+from inferplan.domain.observation import ReplicaMetrics
+from inferplan.domain.units import significant
+
+SIMILAR_LOAD = 1.25
+"""Up to this many times the others' request rate a replica's load is like theirs: what round robin leaves to chance."""
+
+MORE_LOAD = 1.5
+"""From this many times the others' request rate on, a replica gets more than its share."""
+
+SPREADS = 3.5
+"""A value counts as far from the others only beyond this many robust deviations of theirs (1.4826 x the median absolute
+deviation; 3.5 is the cut of Iglewicz and Hoaglin, 1993)."""
+
+_MAD_TO_DEVIATION = 1.4826
+
+QUEUE_MORE = 4.0
+"""Requests in flight that a replica must have more than the others, so that a few requests by chance are no finding."""
+
+
+@dataclass(frozen=True)
+class _Slow:
+    """A latency by which a bad replica is told: how many times the others', and how much more at least."""
+
+    metric: str
+    name: str
+    value: Callable[[ReplicaMetrics], float | None]
+    factor: float
+    milliseconds: float
+
+
+_LATENCIES = (
+    # Same weights, same GPU: half the speed is no chance. 5 ms are half of a usual step.
+    _Slow("itl_mean_milliseconds", "time between tokens", lambda replica: replica.itl_mean_milliseconds, 2.0, 5.0),
+    # Depends on prompts and queues too, hence further off. 100 ms are what a person notices.
+    _Slow("ttft_mean_milliseconds", "time to first token", lambda replica: replica.ttft_mean_milliseconds, 3.0, 100.0),
+)
+
+
+def bad_replica(case: Case) -> Iterator[Bottleneck]:
+    """Slower than the others with no more requests than they have."""
+    if case.diagnosis.cause is Cause.COLD_START:
+        return
+    for slow in _LATENCIES:
+        found = next(_slower(case.observation.replica_metrics, slow), None)
+        if found is not None:
+            yield found
+            return
+
+
+def _slower(replicas: tuple[ReplicaMetrics, ...], slow: _Slow) -> Iterator[Bottleneck]:
+    for replica in replicas:
+        rest = [other for other in replicas if other is not replica]
+        mine, others = slow.value(replica), _values(rest, slow.value)
+        if mine is None or not others or not _similar_load(replica, rest):
+            continue
+        usual = median(others)
+        if mine >= slow.factor * usual and mine - usual >= max(slow.milliseconds, SPREADS * _deviation(others)):
+            yield _bad(replica.name, slow, mine, usual)
+
+
+def _bad(name: str, slow: _Slow, mine: float, usual: float) -> Bottleneck:
+    plain = finding(
+        Code.BAD_REPLICA,
+        Severity.HIGH,
+        f"Replica {name} is slow: its {slow.name} is {mine:.0f} ms on average, the others' is {usual:.0f} ms, with no"
+        " more requests than they have.",
+        recommendation=f"Look at {name}'s node: another process on its GPU, clocks, temperature, a slower card; then"
+        " delete the pod.",
+    )
+    return _shown(plain, slow.metric, "ms", (mine, usual), slow.factor * usual)
+
+
+def _shown(plain: Bottleneck, metric: str, unit: str, numbers: tuple[float, float], threshold: float) -> Bottleneck:
+    """With the replica's number, and the others' as evidence."""
+    mine, usual = (significant(float(number)) for number in numbers)
+    others = Evidence(formula=f"median of the other replicas' {metric}", value=usual, unit=unit)
+    return plain.model_copy(
+        update={
+            "metric": metric,
+            "value": mine,
+            "unit": unit,
+            "threshold": significant(float(threshold)),
+            "evidence": (others,),
+        }
+    )
+
+
+def unbalanced_load(case: Case) -> Iterator[Bottleneck]:
+    """One replica has several times the others' requests in flight because more are sent to it."""
+    replicas = case.observation.replica_metrics
+    for replica in replicas if len(replicas) > 1 else ():
+        rest = [other for other in replicas if other is not replica]
+        mine, others = _in_flight(replica), _values(rest, _in_flight)
+        if mine is None or not others or _similar_load(replica, rest) is not False:
+            continue
+        usual = median(others)
+        if mine >= 2 * usual and mine - usual >= max(QUEUE_MORE, SPREADS * _deviation(others)):
+            yield _unbalanced(replica, mine, usual)
+            return
+
+
+def _unbalanced(replica: ReplicaMetrics, mine: float, usual: float) -> Bottleneck:
+    plain = finding(
+        Code.UNBALANCED_LOAD,
+        Severity.MEDIUM,
+        f"Replica {replica.name} has {mine:.0f} requests in flight, the others {usual:.0f}: more are sent to it.",
+        recommendation="Balance by requests in flight or by queue, not by connection; sticky sessions pile up.",
+    )
+    return _shown(plain, "num_requests_in_flight", "requests", (mine, usual), 2 * usual)
+
+
+def _in_flight(replica: ReplicaMetrics) -> float | None:
+    running, waiting = replica.num_requests_running, replica.num_requests_waiting
+    return None if running is None or waiting is None else running + waiting
+
+
+def _similar_load(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> bool | None:
+    """Whether a replica's request rate is at most like the others'; False where clearly more, None where neither."""
+    mine, others = replica.requests_per_second, _values(rest, lambda other: other.requests_per_second)
+    if mine is None or not others:
+        return None
+    usual = median(others)
+    if mine <= SIMILAR_LOAD * usual:
+        return True
+    return False if mine >= MORE_LOAD * usual else None
+
+
+def _values(replicas: list[ReplicaMetrics], value: Callable[[ReplicaMetrics], float | None]) -> list[float]:
+    return [found for replica in replicas if (found := value(replica)) is not None]
+
+
+def _deviation(values: list[float]) -> float:
+    """Robust standard deviation; 0 of one value."""
+    middle = median(values)
+    return _MAD_TO_DEVIATION * median(abs(value - middle) for value in values)

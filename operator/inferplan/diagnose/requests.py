@@ -1,0 +1,49 @@
+"""Requests that did not get their answer. Pure."""
+
+from collections.abc import Iterator
+
+from inferplan.api.analysis import Bottleneck, Severity
+from inferplan.diagnose.case import Case
+from inferplan.diagnose.finding import Code, Shown, finding
+from inferplan.diagnose.signals import value_of
+from inferplan.domain.measurement import Measured
+
+FAILED_SHARES = ((0.20, Severity.CRITICAL), (0.05, Severity.HIGH), (0.01, Severity.MEDIUM))
+"""From which share of failed requests on it is how bad. One of a hundred is what a service that promises 99 % may lose;
+one of twenty is what a user meets in a working day; one of five is an outage in part."""
+
+
+def failed(case: Case) -> Iterator[Bottleneck]:
+    """Requests that ended by error or abort; aborts are also clients that hang up."""
+    share = case.metrics.failed_requests_share
+    if not isinstance(share, Measured) or not case.enough_requests():
+        return
+    found = next(((least, severity) for least, severity in FAILED_SHARES if share.value >= least), None)
+    if found is None:
+        return
+    yield finding(
+        Code.FAILED_REQUESTS,
+        found[1],
+        f"{share.value:.1%} of the requests ended by error or were aborted.",
+        Shown("failed_requests_share", share, found[0]),
+        also=(case.metrics.requests_per_second, case.metrics.e2e_mean_milliseconds),
+        recommendation="Read the engine's log for errors; aborts are clients that gave up, often at a time limit.",
+    )
+
+
+def rejected(case: Case) -> Iterator[Bottleneck]:
+    """Requests that the engine did not admit, by the same shares."""
+    rate = case.metrics.rejected_requests_per_second
+    if not isinstance(rate, Measured) or rate.value <= 0:
+        return
+    served = value_of(case.metrics.requests_per_second) or 0.0
+    share = rate.value / (rate.value + max(0.0, served))
+    severity = next((severity for least, severity in FAILED_SHARES if share >= least), Severity.LOW)
+    yield finding(
+        Code.REJECTED_REQUESTS,
+        severity,
+        f"The engine rejects {rate.value:.2g} requests per second, {share:.1%} of all: its queue is full.",
+        Shown("rejected_requests_per_second", rate, 0.0),
+        also=(case.metrics.requests_per_second, case.metrics.num_requests_waiting),
+        recommendation="Add replicas, or mend what limits the instance; a longer queue only makes clients wait.",
+    )
