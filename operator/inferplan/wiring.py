@@ -22,6 +22,7 @@ from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
 from inferplan.reconcile.planning import Planner
 from inferplan.reconcile.schedule import Pace
+from inferplan.reconcile.seen import LastLooks
 from inferplan.settings import Settings
 from inferplan.telemetry import Telemetry
 
@@ -55,7 +56,7 @@ class Context:
     feed: Feed
     cluster: Cluster
     clocks: Clocks
-    seen: Seen | None = None
+    seen: Seen
 
 
 @asynccontextmanager
@@ -100,8 +101,9 @@ def build(
     controller = Controller(reconcile, list_keys, pace, telemetry, clocks.monotonic)
     feed = Feed(controller.add)
     gatherer = Gatherer(cluster, sources, engines, clocks.now)
-    planner = Planner(cluster, gatherer, feed, telemetry, clocks.now)
-    return Context(settings, telemetry, controller, feed, cluster, clocks)
+    looks = LastLooks(cluster, settings.namespaces)
+    planner = Planner(cluster, gatherer, feed, looks, telemetry, clocks.now)
+    return Context(settings, telemetry, controller, feed, cluster, clocks, looks)
 
 
 async def _list_keys(cluster: Cluster, namespaces: tuple[str, ...]) -> tuple[Key, ...]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from inferplan.api.analysis import Analysis
 from inferplan.api.conditions import Status
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.reasons import Reason
@@ -37,6 +38,7 @@ class Look:
         problem: What keeps the spec itself from being used, or None.
         gathered: What was read; None when the look failed.
         outcome: What the engine decided; None when it was not asked.
+        analysis: What limits the instance and whether its targets hold; None when the look failed.
     """
 
     instance: Instance
@@ -45,6 +47,7 @@ class Look:
     problem: Finding | None = None
     gathered: Gathered | None = None
     outcome: Outcome | None = None
+    analysis: Analysis | None = None
 
     @property
     def spec(self) -> InstanceSpec | None:
@@ -85,7 +88,7 @@ def no_target(instance: Instance, error: TargetError) -> Look:
     return Look(instance, Finding(Status.FALSE, error.reason, error.message), unknown)
 
 
-def seen(instance: Instance, gathered: Gathered, outcome: Outcome) -> Look:
+def seen(instance: Instance, gathered: Gathered, outcome: Outcome, analysis: Analysis) -> Look:
     """The instance was read; a start of the engine that could not be read leaves it without a plan."""
     target = _target(gathered)
     readable = target.status is not Status.FALSE
@@ -96,6 +99,7 @@ def seen(instance: Instance, gathered: Gathered, outcome: Outcome) -> Look:
         problem=_model_problem(gathered),
         gathered=gathered,
         outcome=outcome if readable else None,
+        analysis=analysis,
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
 from inferplan.api.plan import Phase, PlanSpec
+from inferplan.diagnose.analyze import analyze
 from inferplan.engine.document import name_of
 from inferplan.engine.planner import plan
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
@@ -22,6 +23,7 @@ from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
 from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
 from inferplan.reconcile.plans import Steps, StoredPlan, own_plans, steps, wanted_spec
+from inferplan.reconcile.seen import LastLooks
 from inferplan.reconcile.status import instance_status, status_patch
 from inferplan.telemetry import Telemetry
 
@@ -38,6 +40,7 @@ class Planner:
         cluster: The API server.
         gatherer: Reads everything about an instance.
         feed: Learns which workload an instance refers to.
+        looks: Keeps what was seen last.
         telemetry: Where counts go.
         clock: Present time, UTC.
     """
@@ -47,12 +50,14 @@ class Planner:
         cluster: Cluster,
         gatherer: Gatherer,
         feed: Feed,
+        looks: LastLooks,
         telemetry: Telemetry,
         clock: Callable[[], datetime],
     ) -> None:
         self._cluster = cluster
         self._gatherer = gatherer
         self._feed = feed
+        self._looks = looks
         self._telemetry = telemetry
         self._clock = clock
 
@@ -68,13 +73,15 @@ class Planner:
             document = None
         if document is None or document["metadata"].get("deletionTimestamp"):
             self._feed.forget(key)
+            self._looks.forget(key)
             return Result.GONE
         instance = read_instance(document)
         self._feed.refer(key, _target_of(instance))
         stored = await self._stored_plans(instance)
         look = await self._look(instance)
-        now = _stamp(self._clock())
-        await self._write(look, stored, now)
+        moment = self._clock()
+        self._looks.remember(look, moment)
+        await self._write(look, stored, _stamp(moment))
         return Result.SETTLED if look.settled else Result.WAITING
 
     async def _look(self, instance: Instance) -> Look:
@@ -87,8 +94,9 @@ class Planner:
             return invalid_spec(instance, str(error))
         except TargetError as error:
             return no_target(instance, error)
+        observation = gathered.assembled.observation
         policy = policy_of(spec, rules_of_thumb=spec.target_ref is None)
-        return seen(instance, gathered, plan(gathered.assembled.observation, policy))
+        return seen(instance, gathered, plan(observation, policy), analyze(observation, spec.slo))
 
     async def _stored_plans(self, instance: Instance) -> tuple[StoredPlan, ...]:
         documents = await self._cluster.list(PLANS, instance.key.namespace, f"{UID_LABEL}={instance.uid}")

@@ -3,30 +3,48 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
+from inferplan.api.analysis import Analysis
 from inferplan.api.conditions import Condition
 from inferplan.api.instance_status import (
+    REPLICAS_MAX,
     AbstentionStatus,
     HardwareStatus,
     InstanceStatus,
     MeasuredStatus,
     PlanStatusRef,
+    ReplicaStatus,
     SettingStatus,
 )
+from inferplan.api.reasons import Reason
 from inferplan.dialects.masking import masked_setting
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Measured, Missing
-from inferplan.domain.observation import Observation
+from inferplan.domain.observation import Observation, ReplicaMetrics
+from inferplan.domain.units import significant
 from inferplan.estimate.memory_setting import read_ranks
 from inferplan.estimate.number_formats import served_format
 from inferplan.estimate.placement import layout_of
 from inferplan.estimate.weights import weight_table
 from inferplan.kube.merge import merge_patch
+from inferplan.observe.gather import Gathered
+from inferplan.reconcile.bands import load_status
 from inferplan.reconcile.calibrating import calibration_status
 from inferplan.reconcile.conditions import Held
 from inferplan.reconcile.look import Look
 
 _DIGITS = 3
 """Significant digits of traffic in the status: more would be noise, and a write for each look."""
+
+_NAME_LENGTH = 256  # as ShortText has it
+
+_TIMES = ("observedAt", "measuredAt")
+
+_LAST_MEASURED = ("measuredAt", "traffic", "replicas")
+
+_PASSING = frozenset({Reason.PROMETHEUS_ERROR, Reason.METRICS_STALE})
+"""What keeps a source from being read says nothing of the instance: what was measured last is still the best."""
 
 _CAPACITY = frozenset({"kv_cache_tokens"})
 
@@ -39,8 +57,44 @@ def instance_status(look: Look, held: Held | None, conditions: tuple[Condition, 
     )
     if look.gathered is None:
         return base
-    learned = {"calibration": calibration_status(look, now)}
-    return base.model_copy(update=_observed(look.gathered.assembled.observation) | _decided(look) | learned)
+    observation, stored = look.gathered.assembled.observation, look.instance.status
+    learned = {
+        "calibration": calibration_status(look, now),
+        "load": load_status(observation.history, stored.get("load")),
+    }
+    measured = _measured(look.gathered, stored, now)
+    return base.model_copy(update=_observed(observation) | measured | _decided(look) | learned)
+
+
+def _measured(gathered: Gathered, stored: Mapping[str, Any], now: str) -> dict[str, Any]:
+    """Traffic and replicas, and of when; the last that was measured stays while the source cannot be read."""
+    problem, observation = gathered.measured.problem, gathered.assembled.observation
+    if problem is None:
+        values = observation.metrics.measured()
+        return {
+            "measured_at": now,
+            "traffic": {key: _rounded(value) for key, value in values.items() if key not in _CAPACITY},
+            "replicas": _replicas(observation),
+        }
+    if problem.code not in _PASSING:
+        return {}
+    try:
+        last = InstanceStatus.from_kube({key: stored[key] for key in _LAST_MEASURED if key in stored})
+    except ValidationError:
+        return {}
+    return {"measured_at": last.measured_at, "traffic": last.traffic, "replicas": last.replicas}
+
+
+def _replicas(observation: Observation) -> tuple[ReplicaStatus, ...]:
+    """The replicas side by side; one alone is what traffic says already."""
+    several = observation.replica_metrics if len(observation.replica_metrics) > 1 else ()
+    return tuple(_replica(replica) for replica in several[:REPLICAS_MAX])
+
+
+def _replica(replica: ReplicaMetrics) -> ReplicaStatus:
+    values = {name: getattr(replica, name) for name in ReplicaStatus.model_fields if name != "name"}
+    rounded = {name: None if value is None else significant(value, _DIGITS) for name, value in values.items()}
+    return ReplicaStatus(name=replica.name[:_NAME_LENGTH], **rounded)
 
 
 def _observed(observation: Observation) -> dict[str, Any]:
@@ -55,20 +109,15 @@ def _observed(observation: Observation) -> dict[str, Any]:
         "hardware": _hardware(observation.accelerator),
         "capacity": {key: _number(value) for key, value in measured.items() if key in _CAPACITY}
         | _weights(observation),
-        "traffic": {key: _rounded(value) for key, value in measured.items() if key not in _CAPACITY},
     }
 
 
 def _decided(look: Look) -> dict[str, Any]:
-    if look.outcome is None:
-        return {}
-    notes = look.outcome.decision.abstentions
-    return {
-        "bottlenecks": look.outcome.diagnosis.bottlenecks,
-        "abstentions": tuple(
-            AbstentionStatus(optimizer=note.optimizer, code=note.code, reason=note.reason) for note in notes
-        ),
-    }
+    found = look.analysis
+    analysis = {name: getattr(found, name) for name in Analysis.model_fields} if found is not None else {}
+    notes = look.outcome.decision.abstentions if look.outcome is not None else ()
+    told = (AbstentionStatus(optimizer=note.optimizer, code=note.code, reason=note.reason) for note in notes)
+    return analysis | {"abstentions": tuple(told)}
 
 
 def _hardware(accelerator: Accelerator) -> HardwareStatus:
@@ -107,10 +156,8 @@ def status_patch(stored: Mapping[str, Any], wanted: InstanceStatus) -> dict[str,
     """What is to be sent; empty when all is as it was. The time of the look alone is no change."""
     new = wanted.to_kube()
     patch = merge_patch(_untimed(stored), _untimed(new))
-    if patch and "observedAt" in new:
-        patch["observedAt"] = new["observedAt"]
-    return patch
+    return patch | {key: new[key] for key in _TIMES if key in new} if patch else {}
 
 
 def _untimed(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in status.items() if key != "observedAt"}
+    return {key: value for key, value in status.items() if key not in _TIMES}

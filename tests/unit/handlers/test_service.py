@@ -13,6 +13,7 @@ from inferplan.handlers.service import parts_of
 from inferplan.observe.allow_list import DEFAULT, allow_list
 from inferplan.observe.engine_pages import EngineAccess
 from inferplan.reconcile.feed import Feed
+from inferplan.reconcile.seen import LastLooks
 from inferplan.settings import Settings
 from inferplan.telemetry import Telemetry
 from inferplan.web.app import create_app
@@ -36,7 +37,9 @@ def operators_app(controller: FakeController, namespaces: str = "") -> FastAPI:
     telemetry.observe_kube("get", "pods", "200")
     settings = Settings(namespaces=namespaces)  # type: ignore[arg-type]  # as the environment gives it
     anything: Any = controller
-    context = Context(settings, telemetry, anything, Feed(lambda _: None), FakeCluster(), CLOCKS)
+    cluster = FakeCluster()
+    looks = LastLooks(cluster, settings.namespaces)
+    context = Context(settings, telemetry, anything, Feed(lambda _: None), cluster, CLOCKS, looks)
     nothing: Any = None  # no page is fetched here
     return create_app(CLOCKS.now, parts_of(context, EngineAccess(allow_list(DEFAULT), nothing)))
 
