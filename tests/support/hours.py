@@ -4,11 +4,22 @@ import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
+from inferplan.api.values import Engine
+from inferplan.dialects.container import Container
 from inferplan.observe.history_queries import KEY_LABEL, STEP_SECONDS
+from inferplan.observe.meter import Wanted
+from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus_types import Answer, PrometheusError, RangeAnswer, Series
+from inferplan.observe.target import Pod, Workload
 
 _TAG = re.compile(rf'"{KEY_LABEL}", "(\w+)"')
+
+NEWEST = 24 * 20_000
+"""An hour that ended at midnight."""
+
+NOW = NEWEST * STEP_SECONDS + 1_000.0
 
 
 @dataclass(frozen=True)
@@ -93,3 +104,27 @@ def range_answer(
             if points:
                 series.append(Series({**labels, KEY_LABEL: column}, tuple(points)))
     return RangeAnswer(tuple(series))
+
+
+def wanted(
+    name: str = "llama",
+    kind: str | None = "Deployment",
+    pods: tuple[str, ...] = ("llama-7d9f5c8b6d-x2x9p",),
+    selector: Mapping[str, str] | None = None,
+    model_names: frozenset[str] | None = None,
+    now: float = NOW,
+) -> Wanted:
+    """A question for an instance whose pods have run for ten hours."""
+    started = datetime.fromtimestamp(now - 10 * STEP_SECONDS, UTC)
+    return Wanted(
+        namespace="serving",
+        selector=selector or {},
+        workload=Workload(kind, name, 1, Container("vllm"), "") if kind is not None else None,
+        pods=tuple(Pod(pod, f"uid-{pod}", "10.0.0.1", "node", started) for pod in pods) if kind is not None else (),
+        engine=Engine.VLLM,
+        names=metric_names(Engine.VLLM, "0.20.0"),
+        model_names=model_names,
+        window_seconds=900,
+        port=8000,
+        now=datetime.fromtimestamp(now, UTC),
+    )

@@ -158,7 +158,8 @@ class _Hours:
             self.span_hours = max(1, self.span_hours // 2)
             return str(error)
         whole = not any(answer.warnings for answer in answers)
-        self.table = self.table.with_answers(span, answers, complete=whole)
+        # Of a large fleet it takes a good part of a second, in which looks at the present must go on.
+        self.table = await asyncio.to_thread(self.table.with_answers, span, answers, complete=whole)
         self.span_hours = min(SPAN_HOURS, 2 * self.span_hours)
         return None if whole else "it warned that a part of its data could not be read"
 

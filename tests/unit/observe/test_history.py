@@ -1,16 +1,12 @@
 """One reader for a source: few queries, whatever the number of instances; what fails is said and tried again."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import pytest
-from tests.support.hours import FakeHours, PastHour
+from tests.support.hours import NEWEST, NOW, FakeHours, PastHour, wanted
 
 from inferplan.api.reasons import Reason
-from inferplan.api.values import Engine
-from inferplan.dialects.container import Container
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import History
 from inferplan.observe.history import (
@@ -23,11 +19,7 @@ from inferplan.observe.history import (
 )
 from inferplan.observe.history_queries import STEP_SECONDS, SeriesLabels
 from inferplan.observe.meter import Wanted
-from inferplan.observe.metric_names import metric_names
-from inferplan.observe.target import Pod, Workload
 
-NEWEST = 24 * 20_000
-NOW = NEWEST * STEP_SECONDS + 1_000.0
 POD = "llama-7d9f5c8b6d-x2x9p"
 GONE = "llama-5c8b7d9f6d-b2x9p"
 DAYS = tuple(range(NEWEST - 71, NEWEST + 1))
@@ -62,28 +54,6 @@ class Setup:
         found = await self.read(asked)
         assert isinstance(found, History), found
         return found
-
-
-def wanted(
-    name: str = "llama",
-    kind: str | None = "Deployment",
-    pods: tuple[str, ...] = (POD,),
-    selector: Mapping[str, str] | None = None,
-    model_names: frozenset[str] | None = None,
-) -> Wanted:
-    started = datetime.fromtimestamp(NOW - 10 * STEP_SECONDS, UTC)
-    return Wanted(
-        namespace="serving",
-        selector=selector or {},
-        workload=Workload(kind, name, 1, Container("vllm"), "") if kind is not None else None,
-        pods=tuple(Pod(pod, f"uid-{pod}", "10.0.0.1", "node", started) for pod in pods) if kind is not None else (),
-        engine=Engine.VLLM,
-        names=metric_names(Engine.VLLM, "0.20.0"),
-        model_names=model_names,
-        window_seconds=900,
-        port=8000,
-        now=datetime.fromtimestamp(NOW, UTC),
-    )
 
 
 async def test_a_day_is_there_at_the_first_look_and_three_some_hours_later() -> None:
