@@ -64,9 +64,10 @@ def stored_look(document: Mapping[str, Any]) -> SeenInstance | None:
     try:
         engine = Engine(str((document.get("spec") or {}).get("engine")))
         status = InstanceStatus.from_kube(document.get("status") or {})
+        observed_at = datetime.fromisoformat(status.observed_at or "")
     except (ValidationError, ValueError):
         return None
-    if status.observed_at is None or status.cause is None:
+    if status.cause is None or observed_at.tzinfo is None:
         return None
     analysis = Analysis(
         cause=status.cause,
@@ -76,4 +77,4 @@ def stored_look(document: Mapping[str, Any]) -> SeenInstance | None:
         recommendations=status.recommendations,
         unknowns=status.unknowns,
     )
-    return SeenInstance(engine, datetime.fromisoformat(status.observed_at), analysis)
+    return SeenInstance(engine, observed_at, analysis)
