@@ -29,7 +29,7 @@ NATIVE = {
 }
 
 
-def body(result: Any, kind: str = "vector", **more: Any) -> bytes:
+def body(result: Any, kind: Any = "vector", **more: Any) -> bytes:
     return json.dumps({"status": "success", "data": {"resultType": kind, "result": result}} | more).encode()
 
 
