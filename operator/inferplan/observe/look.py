@@ -214,7 +214,8 @@ class Look:
 
     def _share(self, part: float, whole: float, source: str) -> Measurement:
         if whole == 0 and part == 0:
-            return IDLE
+            finished = any(rate > 0 for rate in self._rates("requests"))
+            return _missing(f"{source}: nothing was counted, although requests finished") if finished else IDLE
         share = part / whole if whole > 0 and part >= 0 else math.nan
         if not share <= 1 + _SLACK:
             return _contradictory(f"{source} is {part:g} of {whole:g}, which is no share")
@@ -244,13 +245,9 @@ class Look:
         return sum(replica.seconds is not None for replica in self.replicas)
 
     @cached_property
-    def _seconds(self) -> float | None:
-        """The longest time that a replica's counters cover."""
-        return max((replica.seconds for replica in self.replicas if replica.seconds is not None), default=None)
-
-    @cached_property
     def _window(self) -> int | None:
-        return None if self._seconds is None else max(1, round(self._seconds))
+        seconds = longest(self.replicas)
+        return None if seconds is None else max(1, round(seconds))
 
     @cached_property
     def _gauge_window(self) -> int | None:
@@ -262,6 +259,12 @@ class Look:
     def _age(self) -> float:
         """Age of the newest sample of all; clocks that differ by seconds make it no less than 0."""
         return max(0.0, min(replica.age_seconds for replica in self.replicas))
+
+
+def longest(replicas: Iterable[ReplicaReadings]) -> float | None:
+    """The longest time that a replica's counters cover, seconds; None where none is known. What is no time is 0."""
+    known = [replica.seconds for replica in replicas if replica.seconds is not None]
+    return max((seconds if 0 <= seconds <= _MAXIMUM else 0.0 for seconds in known), default=None)
 
 
 def _missing(why: str) -> Missing:

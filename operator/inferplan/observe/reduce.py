@@ -10,7 +10,7 @@ from inferplan.diagnose.slo import slo_name
 from inferplan.domain.measurement import Measurement, Missing
 from inferplan.domain.observation import METRIC_FIELDS, Metrics, ReplicaMetrics
 from inferplan.domain.readings import Readings, ReplicaReadings
-from inferplan.observe.look import MILLISECONDS, PLAIN_TOKENS, Look, Unit
+from inferplan.observe.look import MILLISECONDS, PLAIN_TOKENS, Look, Unit, longest
 from inferplan.observe.metric_names import MetricNames
 from inferplan.observe.spread import replica_metrics
 
@@ -85,15 +85,12 @@ def _problem(
     if not fresh:
         youngest = min(seen, key=lambda replica: replica.age_seconds)
         return Missing(Reason.METRICS_STALE, _age_problem(youngest) or "")
-    seconds = max((replica.seconds for replica in fresh if replica.seconds is not None), default=None)
-    if seconds is not None and not seconds >= history_min_seconds:
-        why = f"only {_whole(seconds)} s of data, at least {history_min_seconds:g} s are needed"
-        return Missing(Reason.METRICS_MISSING, why)
-    return None
-
-
-def _whole(seconds: float) -> int:
-    return int(seconds) if 0 <= seconds < HISTORY_MIN_SECONDS else 0
+    seconds = longest(fresh)
+    if seconds is None or seconds >= history_min_seconds:
+        return None
+    return Missing(
+        Reason.METRICS_MISSING, f"only {int(seconds)} s of data, at least {history_min_seconds:g} s are needed"
+    )
 
 
 def _has_series(replica: ReplicaReadings) -> bool:
