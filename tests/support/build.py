@@ -59,6 +59,38 @@ QUIET = MappingProxyType(
     }
 )
 
+SERVING = MappingProxyType(
+    {
+        # nothing waits: 14 run at once (2/s x 7 s), 30 % of the prompts' tokens come from the prefix cache
+        "num_requests_running": 14.0,
+        "num_requests_running_peak": 20.0,
+        "num_requests_waiting": 0.0,
+        "num_requests_waiting_peak": 0.0,
+        "kv_cache_usage": 0.30,
+        "kv_cache_usage_mean": 0.25,
+        "kv_cache_usage_p99": 0.30,
+        "preemptions_per_second": 0.0,
+        "kv_cache_tokens": 400_000.0,
+        "requests_per_second": 2.0,
+        "rejected_requests_per_second": 0.0,
+        "failed_requests_share": 0.0,
+        "prompt_tokens_per_second": 1000.0,
+        "generation_tokens_per_second": 400.0,
+        "prompt_tokens_mean": 500.0,
+        "prompt_tokens_p99": 3000.0,
+        "generation_tokens_mean": 200.0,
+        "generation_tokens_p99": 1000.0,
+        "prefix_cache_hit_share": 0.3,
+        "tokens_per_step": 100.0,
+        "queue_time_mean_milliseconds": 10.0,
+        "prefill_time_mean_milliseconds": 100.0,
+        "itl_mean_milliseconds": 35.0,
+        "e2e_mean_milliseconds": 7000.0,
+        "uptime_seconds": 86_400.0,
+        "restarts": 0.0,
+    }
+)
+
 
 def measured(name: str, value: float | None) -> Measurement:
     """A measurement of that name; None gives the missing one."""
@@ -139,6 +171,10 @@ class _An:
             metrics=seen,
             **changes,
         )
+
+    def serving(self, load: Mapping[str, float | None] | None = None, **changes: Any) -> Observation:
+        """The same engine serving a load with ease (SERVING), everything measured; changes as in `observation`."""
+        return self.observation(load={**SERVING, **(load or {})}, **changes)
 
     def slo(self, metric: SLOMetric = SLOMetric.ITL, percentile: int = 95, target_milliseconds: int = 100) -> SLO:
         """A latency target."""

@@ -108,7 +108,7 @@ def finding(
         severity=severity,
         description=text[:_TEXT_MAX],
         metric=shown.metric[:_METRIC_MAX] if shown is not None else None,
-        value=significant(value.value) if value is not None else None,
+        value=significant(float(value.value)) if value is not None else None,
         at_least=missing.at_least if missing is not None else None,
         threshold=significant(float(shown.threshold)) if shown is not None and shown.threshold is not None else None,
         unit=value.unit[:_METRIC_MAX] if value is not None else None,
@@ -120,5 +120,10 @@ def finding(
 
 
 def _evidence(measured: Measured) -> Evidence:
-    kept = replace(measured, source=measured.source[:_TEXT_MAX], unit=measured.unit[:_METRIC_MAX])
-    return replace(kept, window_seconds=measured.window_seconds or None).as_evidence()
+    return replace(
+        measured,
+        value=significant(float(measured.value)),
+        source=measured.source[:_TEXT_MAX],
+        unit=measured.unit[:_METRIC_MAX],
+        window_seconds=measured.window_seconds or None,
+    ).as_evidence()

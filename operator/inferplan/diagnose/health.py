@@ -6,9 +6,9 @@ from inferplan.api.analysis import Bottleneck, Deduction, HealthScore, Severity
 from inferplan.diagnose.finding import Cause, Code, Diagnosis
 from inferplan.diagnose.slo import SLOState, slo_name
 
-POINTS = {Severity.CRITICAL: 40, Severity.HIGH: 25, Severity.MEDIUM: 10, Severity.LOW: 2}
-"""What a finding costs. Two critical findings leave next to nothing, one high one leaves three quarters; a notice is
-seen in the score and does not spoil it. They order instances; their ratio to each other is a judgement."""
+POINTS = {Severity.CRITICAL: 40, Severity.HIGH: 25, Severity.MEDIUM: 10, Severity.LOW: 0}
+"""What a finding costs. Two critical ones leave a fifth, one high one leaves three quarters; a notice costs nothing, as
+an instance that wastes memory serves its requests all the same. The ratios are a judgement: they order instances."""
 
 MISSED_POINTS = 15
 """What a missed target costs, however little it is missed: its owner said that it must hold."""
@@ -29,7 +29,7 @@ def health_score(diagnosis: Diagnosis, found: Sequence[Bottleneck], states: Sequ
     why = _no_score(diagnosis, states)
     if why is not None:
         return HealthScore(reason=why)
-    costs = [*(_finding_cost(entry) for entry in found), *(_slo_cost(state) for state in states if state.met is False)]
+    costs = [*(_finding_cost(entry) for entry in found if POINTS[entry.severity]), *_slo_costs(states)]
     ordered = tuple(sorted(costs, key=lambda cost: -cost.points))
     total = sum(cost.points for cost in ordered)
     return HealthScore(score=max(0.0, round(_PERFECT - total, 1)), reason=_note(total, states), deductions=ordered)
@@ -47,6 +47,10 @@ def _no_score(diagnosis: Diagnosis, states: Iterable[SLOState]) -> str | None:
 def _finding_cost(found: Bottleneck) -> Deduction:
     points = POINTS[found.severity]
     return Deduction(code=found.type, points=points, reason=f"a finding of severity {found.severity} costs {points}")
+
+
+def _slo_costs(states: Iterable[SLOState]) -> Iterable[Deduction]:
+    return (_slo_cost(state) for state in states if state.met is False)
 
 
 def _slo_cost(state: SLOState) -> Deduction:

@@ -24,6 +24,9 @@ when no block is left. Below, the cache was full for moments."""
 AT_CAP_SHARE = 0.95
 """From this share of max_num_seqs on, on average over the window, the scheduler's cap counts as reached."""
 
+AT_CAP_BY_TIME = 0.9
+"""The same by Little's law, for a gauge that touched the cap: requests at the window's edges count in part."""
+
 STEP_FULL_SHARE = 0.8
 """From this share of max_num_batched_tokens on, on average, steps count as full. Real scrapes of prefill-bound servers
 show 0.99 and more, others below 0.1; the step that ends a prompt is not always filled up by the next."""
@@ -77,8 +80,8 @@ def _at_cap(signals: Signals) -> bool | None:
     cap, running = signals.cap, signals.running
     if cap is None or running is None:
         return None
-    enough = AT_CAP_SHARE * cap
-    return running >= enough or (_at_cap_at_times(signals) and (signals.ran or 0.0) >= enough)
+    by_time = _at_cap_at_times(signals) and (signals.ran or 0.0) >= AT_CAP_BY_TIME * cap
+    return running >= AT_CAP_SHARE * cap or by_time
 
 
 def _at_cap_at_times(signals: Signals) -> bool:
@@ -130,13 +133,14 @@ def _kv_bottleneck(signals: Signals) -> Bottleneck:
 
 
 def _cap_bottleneck(signals: Signals) -> Bottleneck:
-    metrics, cap = signals.metrics, signals.cap or 0
-    waiting = f"while {signals.waiting or 0:.0f} wait"
-    ran = "" if signals.ran is None else f" ({signals.ran:.1f} by the time that requests spent)"
+    metrics, cap, running = signals.metrics, signals.cap or 0, signals.running or 0.0
+    run = f"{running:.0f} requests run"
+    if running < AT_CAP_SHARE * cap:
+        run = f"{signals.ran or running:.1f} requests run by the time that they spend ({running:.0f} by the gauge)"
     return finding(
         Cause.SCHEDULER_CAPPED,
         Severity.HIGH,
-        f"{signals.running or 0:.0f} requests run{ran}, which is the cap of {cap}, {waiting}.",
+        f"{run}, which is the cap of {cap}, while {signals.waiting or 0:.0f} wait.",
         Shown("num_requests_running", metrics.num_requests_running, AT_CAP_SHARE * cap),
         also=(metrics.num_requests_running_peak, signals.waiting_measurement, metrics.kv_cache_usage),
         recommendation=(

@@ -15,9 +15,9 @@ WASTE_SHARE = 0.10
 POOL_MIN_REQUESTS = 4
 """The cache must hold one request of max_model_len, else the engine does not start; below so many it is not large."""
 
-CONTEXT_FACTOR = 4
-"""max_model_len this many times what the longest of a hundred requests takes is far above it: even requests of twice
-that length would leave half."""
+CONTEXT_FACTOR = 8
+"""max_model_len this many times what the longest of a hundred requests takes is far above it: even requests four
+times as long would leave half."""
 
 REQUESTS_FOR_P99 = 100
 """A 99th percentile of fewer requests is their longest, and says nothing of the next hundred."""

@@ -76,16 +76,20 @@ def above_last_bucket(case: Case) -> Iterator[Bottleneck]:
             return
 
 
+_PREFIXES = "prefix cache"
+
+
 def not_measured(case: Case) -> Iterator[Unknown]:
     """What was looked for besides the cause and is not there, each reason once."""
     named = {
         "preemptions": case.metrics.preemptions_per_second,
         "tokens per step": case.metrics.tokens_per_step,
         "failed requests": case.metrics.failed_requests_share,
-        "prefix cache": case.metrics.prefix_cache_hit_share,
+        _PREFIXES: case.metrics.prefix_cache_hit_share,
     }
     if case.diagnosis.cause is Cause.IDLE:
         return
     for subject, value in named.items():
-        if isinstance(value, Missing):
+        off = subject == _PREFIXES and case.config.flag("enable_prefix_caching") is False  # said elsewhere
+        if isinstance(value, Missing) and not off:
             yield unknown(value, subject)
