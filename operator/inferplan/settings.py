@@ -46,6 +46,7 @@ class PrometheusSource(BaseModel):
         response_max_mib: Size of one answer, MiB: a histogram of 1,500 pods is about 7 MB.
         namespace_label: Label of the engines' series that holds the pod's namespace.
         pod_label: Label that holds the pod's name.
+        history_hours: Past hours that are read, for the load by hour and for calibration; 0 for none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +64,7 @@ class PrometheusSource(BaseModel):
     response_max_mib: Annotated[int, Field(ge=1, le=512)] = 64
     namespace_label: str = "namespace"
     pod_label: str = "pod"
+    history_hours: Annotated[int, Field(ge=0, le=168)] = 72
 
     @field_validator("url")
     @classmethod

@@ -100,6 +100,7 @@ SECRET = "secret-in-a-wrong-place"
         ({"namespace_label": "kubernetes-namespace"}, '"kubernetes-namespace" is no label name'),
         ({"pod_label": "__name__"}, '"__name__" is no label name'),
         ({"pod_label": "namespace"}, "must be two labels"),
+        ({"history_hours": 169}, "less than or equal to 168"),
     ],
 )
 def test_a_source_that_cannot_be_used_is_told_without_its_secrets(
@@ -127,11 +128,12 @@ def test_a_source_can_have_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
         "response_max_mib": 128,
         "namespace_label": "k8s_namespace_name",
         "pod_label": "k8s_pod_name",
+        "history_hours": 24,
     }
     monkeypatch.setenv("INFERPLAN_PROMETHEUS_SOURCES", json.dumps({"mimir": whole}))
     found = load_settings().prometheus_sources["mimir"]
     assert found.url == "https://mimir.monitoring:8443/prometheus"
-    assert (found.timeout_seconds, found.response_max_mib) == (30, 128)
+    assert (found.timeout_seconds, found.response_max_mib, found.history_hours) == (30, 128, 24)
     assert (found.namespace_label, found.pod_label) == ("k8s_namespace_name", "k8s_pod_name")
     assert "team-a" not in repr(found)
 

@@ -59,7 +59,7 @@ class HistoryReader:
         name: Its name, for people.
         clock: Time and chance.
         labels: What the source calls the labels that tell whose a series is.
-        lookback_hours: Hours that are kept.
+        lookback_hours: Hours that are kept; none at all with 0.
     """
 
     def __init__(
@@ -79,6 +79,8 @@ class HistoryReader:
 
     async def read(self, wanted: Wanted) -> History | Missing:
         """The hours before, of the pods that run and of those of the same workload that are gone."""
+        if self._lookback_hours == 0:
+            return Missing(Reason.METRICS_MISSING, f'past hours of Prometheus "{self._name}" are switched off')
         reading = self._reading(wanted.selector)
         if isinstance(reading, Missing):
             return reading

@@ -23,17 +23,19 @@ _SMALL = 0.01
 
 _TREND_MOVED_PERCENT = 5.0
 
+_PASSING = frozenset({Reason.PROMETHEUS_ERROR, Reason.METRICS_STALE})
+
 
 def load_status(history: History | Missing, stored: object) -> LoadStatus | None:
     """The load to show: what the status holds, unless the history says something else.
 
     Args:
-        history: Past hours; where Prometheus only could not be asked, what is stored stays.
+        history: Past hours; while the source cannot be read, what is stored stays.
         stored: status.load as the API server has it.
     """
     kept = _read(stored)
     if isinstance(history, Missing):
-        return kept if history.code == Reason.PROMETHEUS_ERROR else None
+        return kept if history.code in _PASSING else None
     new = _status(history)
     return kept if kept is not None and _says_the_same(kept, new) else new
 

@@ -11,6 +11,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import History
 from inferplan.observe.history import (
     JITTER_SECONDS,
+    LOOKBACK_HOURS,
     RETRY_SECONDS,
     SELECTIONS,
     SETTLE_SECONDS,
@@ -42,10 +43,11 @@ class Setup:
     prometheus: FakeHours = field(default_factory=FakeHours)
     time: Time = field(default_factory=Time)
     labels: SeriesLabels = field(default_factory=SeriesLabels)
+    lookback_hours: int = LOOKBACK_HOURS
 
     def __post_init__(self) -> None:
         clock = HistoryClock(lambda: self.time.now, lambda: self.time.monotonic, lambda _low, high: high / 2)
-        self.reader = HistoryReader(self.prometheus, "default", clock, self.labels)
+        self.reader = HistoryReader(self.prometheus, "default", clock, self.labels, self.lookback_hours)
 
     async def read(self, asked: Wanted) -> History | Missing:
         return await self.reader.read(asked)
@@ -183,6 +185,13 @@ async def test_a_source_with_other_labels() -> None:
     setup = Setup(labels=SeriesLabels("ns", "pod_name"))
     setup.prometheus.put("ignored", (NEWEST,), ns="serving", pod_name=POD)
     assert len((await setup.history(wanted())).windows) == 1
+
+
+async def test_past_hours_can_be_switched_off() -> None:
+    setup = Setup(lookback_hours=0)
+    found = await setup.read(wanted())
+    assert found == Missing(Reason.METRICS_MISSING, 'past hours of Prometheus "default" are switched off')
+    assert setup.prometheus.asked == []
 
 
 async def test_without_any_hour_it_says_so() -> None:

@@ -75,8 +75,9 @@ def test_what_moved_is_written(history: History) -> None:
     assert found.to_kube() == stored(history) != stored()
 
 
-def test_while_prometheus_cannot_be_asked_what_is_stored_stays() -> None:
-    missing = Missing(Reason.PROMETHEUS_ERROR, "it could not be asked")
+@pytest.mark.parametrize("code", [Reason.PROMETHEUS_ERROR, Reason.METRICS_STALE])
+def test_while_the_source_cannot_be_read_what_is_stored_stays(code: Reason) -> None:
+    missing = Missing(code, "it could not be asked")
     assert load_status(missing, stored()) == LoadStatus.from_kube(stored())
 
 
