@@ -28,23 +28,28 @@ PAGES_MIN_SECONDS = 10
 idle makes some hundred steps in it."""
 
 _SCRAPED_AT = re.compile(r"^# scraped-at: *(\S+) *$", re.MULTILINE)
-_LABEL = r'(?:[A-Za-z_][A-Za-z0-9_]*+|"(?:[^"\\\n]|\\.)*+")[ \t]*+=[ \t]*+"(?:[^"\\\n]|\\.)*+"'
-_SERIES_TEXT = rf"([A-Za-z_:][A-Za-z0-9_:]*+)(?:[ \t]*+\{{([ \t]*+(?:{_LABEL}[ \t]*+,?[ \t]*+)*+)\}})?"
+_STRING = r'"(?:[^"\\\n]|\\.)*+"'
+_LABELS = rf"[ \t]*+(?:(?:[A-Za-z_][A-Za-z0-9_]*+|{_STRING})[ \t]*+=[ \t]*+{_STRING}[ \t]*+,?[ \t]*+)*+"
+_SERIES_TEXT = rf"([A-Za-z_:][A-Za-z0-9_:]*+)(?:[ \t]*+\{{({_LABELS})\}})?"
 _SERIES = re.compile(_SERIES_TEXT)
-_LINE = re.compile(
-    rf"(?P<series>{_SERIES_TEXT})[ \t]*+(?<=[ \t}}])(?P<value>[^ \t#]++)(?:[ \t]++[^ \t#]++)?[ \t]*+(?:#.*+)?"
-)
+_VALUE = r"(?P<value>[^ \t#]++)(?:[ \t]++[^ \t#]++)?[ \t]*+(?:#.*+)?"
+_LINE = re.compile(rf"(?P<series>{_SERIES_TEXT})[ \t]*+(?<=[ \t}}]){_VALUE}")
+_QUOTED_NAME = re.compile(rf"\{{[ \t]*+{_STRING}[ \t]*+,?{_LABELS}\}}[ \t]*+{_VALUE}")
+"""A name in quotes, as Prometheus 3 allows: none of ours."""
+
 _ONE_LABEL = re.compile(r'([A-Za-z_][A-Za-z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\\n]|\\.)*+)"')
 _ESCAPE = re.compile(r"\\(.)")
 _SHOWN_MAX = 60
 
 
-def _kept_names() -> frozenset[str]:
+def _kept_names() -> Mapping[str, str]:
     suffixes = dict.fromkeys(HISTOGRAMS, ("_bucket", "_sum", "_count"))
-    return frozenset(name + suffix for key in KEYS for name in spellings(key) for suffix in suffixes.get(key, ("",)))
+    names = [name + suffix for key in KEYS for name in spellings(key) for suffix in suffixes.get(key, ("",))]
+    return {name.replace(":", "_"): name for name in names} | {name: name for name in names}
 
 
 _KEPT = _kept_names()
+"""Names that are read, by how a page spells them: as OpenMetrics Python's client library writes vllm_ for vllm: ."""
 
 
 def parse_scrape(text: str) -> Scrape:
@@ -67,7 +72,7 @@ def parse_scrape(text: str) -> Scrape:
             samples.append(sample)
     if not some:
         raise ScrapeError("not a page in the Prometheus text format: it has no samples")
-    if not text.endswith("\n"):
+    if not text.endswith("\n") and line and line[0] != "#":
         raise ScrapeError("not a whole page in the Prometheus text format: its last line has no end")
     return Scrape(tuple(samples), _scraped_at(text))
 
@@ -75,19 +80,21 @@ def parse_scrape(text: str) -> Scrape:
 def _sample(line: str, number: int) -> Sample | None:
     """The line's sample; None where nobody reads its series."""
     text, _, value = line.rpartition(" ")
+    if not (text.endswith("}") or " " not in text) or " # " in text:  # a time or an exemplar stands behind the value
+        text, value = "", ""
     series = _series(text)
-    if series is None:  # a tab, a time or an exemplar behind the value, or nothing of the kind
+    if series is None:
         match = _LINE.fullmatch(line)
         text, value = (match["series"], match["value"]) if match is not None else ("", "")
         series = _series(text)
-    number_read = _number(value)
-    if series is None or number_read is None:
-        if line.startswith('{"'):  # a name in quotes, as Prometheus 3 allows: none of ours
+    read = _number(value)
+    if series is None or read is None:
+        if _QUOTED_NAME.fullmatch(line):
             return None
         shown = line if len(line) <= _SHOWN_MAX else line[:_SHOWN_MAX] + "…"
         raise ScrapeError(f"not a page in the Prometheus text format: line {number} is {shown!r}")
     name, labels = series
-    return (name, labels, number_read) if labels is not None else None
+    return (name, labels, read) if labels is not None else None
 
 
 _Named = tuple[str, Mapping[str, str] | None]
@@ -105,7 +112,8 @@ def _read_series(text: str) -> _Named | None:
     match = _SERIES.fullmatch(text)
     if match is None:
         return None
-    return match[1], _labels(match[2] or "") if match[1] in _KEPT else None
+    name = _KEPT.get(match[1])
+    return (name, _labels(match[2] or "")) if name is not None else (match[1], None)
 
 
 _cached_series = lru_cache(maxsize=16_384)(_read_series)
