@@ -14,8 +14,9 @@ from inferplan.api.values import Evidence
 PAGES_MAX = 8
 """Pages of one engine in a request."""
 
-SAMPLE_SECONDS = 5.0
-"""Time between the first and the last page of a host:port, where the request does not say it."""
+SAMPLE_SECONDS = 20.0
+"""Time between the first and the last page of a host:port, where the request does not say it: the least from which
+diagnosis names a cause (diagnose.bottlenecks.WINDOW_MIN_SECONDS)."""
 
 
 class InstanceQuestion(WireModel):
@@ -46,7 +47,12 @@ class AnalyzeRequest(InstanceQuestion):
     """Body of POST /api/v1/analyze. Only id and type are needed."""
 
     sample_seconds: Annotated[
-        float, Field(ge=1, le=30, description="Time between the first and the last page of a host:port.")
+        float,
+        Field(
+            ge=1,
+            le=30,
+            description="Time between the first and the last page of a host:port. Below 20 s no cause is named.",
+        ),
     ] = SAMPLE_SECONDS
     metrics_text: Annotated[
         tuple[str, ...],

@@ -38,6 +38,9 @@ class MeasuredMetrics(WireModel):
     failed_requests_share: Annotated[
         float | None, Field(ge=0, le=1, description="Share of finished requests that ended by error or abort.")
     ] = None
+    rejected_requests_per_second: Annotated[
+        float | None, Field(ge=0, description="Requests that were not admitted, per second.")
+    ] = None
     prompt_tokens_per_second: Annotated[float | None, Field(ge=0, description="Prompt tokens per second.")] = None
     generation_tokens_per_second: Annotated[float | None, Field(ge=0, description="Generated tokens per second.")] = (
         None

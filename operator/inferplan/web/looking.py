@@ -6,7 +6,7 @@ administrator allows it, and namespace/name is what the operator saw last. Any o
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from inferplan.api.exchange import AnalyzeRequest, AnalyzeResponse
@@ -16,7 +16,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.seen import SeenInstance
 from inferplan.observe.endpoint import Endpoint, EndpointError, endpoint_of, is_endpoint
 from inferplan.observe.engine_pages import NotAllowedError, PageError
-from inferplan.observe.exposition_window import Scrape, ScrapeError
+from inferplan.observe.scrape import Scrape, ScrapeError
 from inferplan.web.analyze import answer_of_operator, answer_of_sighting, sighting_of_operator
 from inferplan.web.measured import any_given, nothing_measured, stated_metrics
 from inferplan.web.memory import InstanceId, Sighting, SightingMemory
@@ -31,8 +31,6 @@ LOOKS_MAX = 4
 _PAGES_MAX = 6
 _PAGE_SECONDS = 1.0  # gauges move within a second; more pages show more of it
 _OBJECT = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)")
-
-Sleep = Callable[[float], Awaitable[object]]
 
 
 class NoSuchInstanceError(LookupError):
@@ -50,14 +48,12 @@ class Analyst:
         clock: Gives the present time, with a zone.
         parts: The service's parts.
         memory: Where looks are put for `optimize`.
-        sleep: Waits for some seconds.
     """
 
-    def __init__(self, clock: Clock, parts: Parts, memory: SightingMemory, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, clock: Clock, parts: Parts, memory: SightingMemory) -> None:
         self._clock = clock
         self._parts = parts
         self._memory = memory
-        self._sleep = sleep
         self._looks = 0
 
     async def answer(self, request: AnalyzeRequest) -> AnalyzeResponse:
@@ -129,7 +125,7 @@ class Analyst:
         pauses = min(_PAGES_MAX - 1, max(1, round(seconds / _PAGE_SECONDS)))
         pages = [await self._page(engine)]
         for _ in range(pauses):
-            await self._sleep(seconds / pauses)
+            await self._parts.sleep(seconds / pauses)
             pages.append(await self._page(engine))
         return tuple(pages)
 

@@ -27,6 +27,7 @@ _UNITS: Mapping[str, str] = {
     "kv_cache_tokens": "tokens",
     "requests_per_second": "requests/s",
     "failed_requests_share": "share",
+    "rejected_requests_per_second": "requests/s",
     "prompt_tokens_per_second": "tokens/s",
     "generation_tokens_per_second": "tokens/s",
     "prompt_tokens_mean": "tokens",

@@ -62,7 +62,7 @@ MEASURED: dict[str, JsonValue] = {
 RUNNING_ENGINE: dict[str, JsonValue] = {
     "instance_id": "localhost:8000",
     "instance_type": "vllm",
-    "sample_seconds": 5,
+    "sample_seconds": 20,
     "slo_targets": [{"metric": "ttft", "percentile": 95, "target_milliseconds": 500}],
 }
 """An engine on the service's own machine, which is asked for its pages."""

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from inferplan.api.instance import InstanceSpec
 from inferplan.observe.exposition import parse_scrape, readings_of
-from inferplan.observe.exposition_window import Scrape
 from inferplan.observe.metric_names import metric_names, spellings
 from inferplan.observe.reduce import HISTORY_MIN_SECONDS, reduce
+from inferplan.observe.scrape import Scrape
 from inferplan.web.memory import Sighting
 
 _NAME_MAX = 256  # a model's id
@@ -43,7 +43,8 @@ def sighting_of_pages(
     Raises:
         ScrapeError: The pages do not fit together.
     """
-    readings = readings_of(spec.engine, {spec.engine.value: tuple(pages)}, interval_seconds)
+    named = frozenset({spec.model.id}) if spec.model is not None and spec.model.id is not None else None
+    readings = readings_of(spec.engine, {spec.engine.value: tuple(pages)}, interval_seconds, model_names=named)
     names = metric_names(spec.engine, spec.engine_version or version)
     found = reduce(readings, names, spec.slo, history_min_seconds=0)
     taken = pages[-1].scraped_at

@@ -1,6 +1,7 @@
 """What the HTTP service stands on. `inferplan serve` has the little that works alone, the operator all of it."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -101,6 +102,7 @@ class Parts:
         seen: The operator's memory; None without a cluster.
         objects: The cluster's objects; None without a cluster.
         new_id: Gives the ids under which internal errors are logged.
+        sleep: Waits for some seconds.
     """
 
     health: Health = field(default_factory=_Alone)
@@ -109,3 +111,4 @@ class Parts:
     seen: Seen | None = None
     objects: Objects | None = None
     new_id: Callable[[], str] = random_id
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep

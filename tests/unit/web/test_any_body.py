@@ -1,13 +1,17 @@
 """Whatever the body is, the answer is 200, 400, 413 or 422: never an internal error."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.web import FakePages, Service
 
+from inferplan.api.measured_metrics import MeasuredMetrics
 from inferplan.web.app import answer_optimize
 from inferplan.web.memory import SightingMemory
 
@@ -128,6 +132,71 @@ SOUND = st.fixed_dictionaries(
         ),
     }
 )
+
+
+LOOKS = st.fixed_dictionaries(
+    {
+        "instance_id": st.text(min_size=1, max_size=20)
+        | st.sampled_from(["localhost:8000", "10.0.0.1:80", "a/b", "127.1:1", "[::1]:8000", "http://a:1/x", "::1:2"]),
+        "instance_type": ENGINES,
+    },
+    optional={
+        "engine_version": st.sampled_from(["0.33.0", "0.8.5", "x"]),
+        "current_config": mapping(max_batch_size=WHOLE, max_num_batched_tokens=WHOLE, data_parallel_size=WHOLE),
+        "model": mapping(id=st.text(max_size=5), config=CONFIG),
+        "accelerator": mapping(product=st.sampled_from(["NVIDIA-L4", "x"]), count=WHOLE),
+        "metrics": st.fixed_dictionaries({}, optional=dict.fromkeys(sorted(MeasuredMetrics.model_fields), REAL)),
+        "slo_targets": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "metric": st.sampled_from(["ttft", "itl", "tpot", "e2e"]),
+                    "percentile": st.sampled_from([50, 95, 99]),
+                    "target_milliseconds": st.sampled_from([1, 500]),
+                }
+            ),
+            max_size=2,
+        ),
+        "metrics_text": st.lists(
+            st.text(max_size=30)
+            | st.sampled_from(
+                [
+                    "vllm:num_requests_running 1\n",
+                    'vllm:num_requests_running{model_name="a"} NaN\nvllm:num_requests_waiting 1e999\n',
+                    'vllm:time_to_first_token_seconds_bucket{le="x"} 1\n',
+                    "# scraped-at: 2026-03-01T12:00:00Z\nprocess_start_time_seconds 1\nvllm:kv_cache_usage_perc 7\n",
+                ]
+            ),
+            max_size=3,
+        ),
+        "interval_seconds": REAL,
+        "sample_seconds": REAL,
+    },
+)
+
+
+def looked(body: bytes) -> int:
+    """Status of an analysis."""
+    return asyncio.run(_service().analyze(body)).status
+
+
+@cache
+def _service() -> Service:
+    """One for all examples, as making it takes longer than they do. The engine at localhost has a page of one line."""
+    return Service(FakePages({8000: ["vllm:num_requests_running 1\n"]}))
+
+
+@pytest.mark.timeout(60)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_get_an_analysis_or_a_refusal(body: bytes) -> None:
+    assert looked(body) in ALLOWED
+
+
+@pytest.mark.timeout(60)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(LOOKS)
+def test_any_look_gets_an_analysis_or_a_refusal(body: dict[str, Any]) -> None:
+    assert looked(json.dumps(body).encode()) in {*ALLOWED, 403, 404}
 
 
 def status(body: bytes) -> int:
