@@ -177,6 +177,50 @@ def test_two_pages_give_a_preemption_rate(write: Write, capsys: pytest.CaptureFi
     assert "0.5 preemptions per second" in out  # 30 in 60 s
 
 
+def test_pages_of_several_pods_carry_their_names(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    later = FULL_CACHE.replace('total{engine="0"} 0.0', 'total{engine="0"} 30.0')
+    pages = {"a-1": FULL_CACHE, "a-2": later, "b-1": FULL_CACHE, "b-2": later.replace(" 30.0", " 90.0")}
+    named = (f"pod-{name[0]}={write(page, name=f'{name}.txt')}" for name, page in pages.items())
+    files = [word for file in named for word in ("--metrics", file)]
+    code, out, err = run(capsys, "-f", write(INSTANCE, DEPLOYMENT, CONFIG_MAP), *files, "--interval", "60")
+    assert (code, err) == (0, "")
+    assert "1 preemptions per second" in out  # 0.5 and 1.5 of two pods
+
+
+def test_pages_with_and_without_a_pods_name_are_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    plain, other = write(CAPPED, name="plain.txt"), write(CAPPED, name="other.txt")
+    (line,) = bad(capsys, "-f", write(SPEC_ONLY), "--metrics", plain, "--metrics", f"pod-a={other}")
+    assert line == f"--metrics {plain}: other pages are named (NAME=FILE), so each needs its pod's name"
+
+
+def test_a_file_whose_name_looks_like_a_pods_is_a_file(
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(CAPPED, name="run=1.txt")
+    code, out, _ = run(capsys, "-f", write(INSTANCE, DEPLOYMENT, CONFIG_MAP), "--metrics", "run=1.txt")
+    assert code == 0
+    assert "max_batch_size: 32 → 64" in out
+    assert bad(capsys, "-f", write(SPEC_ONLY), "--metrics", "run=2.txt") == ["2.txt: No such file or directory"]
+
+
+def test_pages_of_too_short_a_time_measure_nothing(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = write(CAPPED, name="first.txt"), write(CAPPED, name="second.txt")
+    objects = write(INSTANCE, DEPLOYMENT, CONFIG_MAP)
+    _, out, _ = run(capsys, "-f", objects, "--metrics", first, "--metrics", second, "--interval", "9")
+    assert "only 9 s of data, at least 10 s are needed" in out
+
+
+def test_a_page_of_several_models_is_read_for_the_one_that_is_served(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served = CAPPED.replace("{", '{model_name="meta-llama/Llama-3.1-8B-Instruct",')
+    page = write(served + FULL_CACHE.replace("{", '{model_name="b",'), name="scrape.txt")
+    code, out, _ = run(capsys, "-f", write(INSTANCE, DEPLOYMENT, CONFIG_MAP), "--metrics", page)
+    assert code == 0
+    assert "max_batch_size: 32 → 64" in out
+
+
 def test_a_live_instance_without_measurements_gets_no_proposal(
     write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -356,7 +400,9 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, capsys: pytest.CaptureF
     [
         (["<html>"], [], "Prometheus text format"),
         ([CAPPED, CAPPED], [], "give --interval"),
-        ([CAPPED, CAPPED, CAPPED], [], "one or two files of the same pod, not 3"),
+        ([CAPPED] * 513, [], "at most 512 files, not 513"),
+        ([CAPPED[:-1]], [], "its last line has no end"),
+        ([CAPPED + CAPPED.replace("{", '{model_name="a",') + CAPPED.replace("{", '{model_name="b",')], [], '"a", "b"'),
         ([CAPPED, CAPPED], ["--interval", "-5"], "at least 1 s younger"),
     ],
 )
