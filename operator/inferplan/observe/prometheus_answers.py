@@ -8,6 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import pairwise
 from typing import Any, Generic, NoReturn, TypeVar
@@ -36,10 +37,16 @@ def read_answer(status: int, body: bytes) -> Answer:
     Raises:
         PrometheusError: It is anything else.
     """
-    read, warnings = _result(status, body, "vector", "instant vector", _sample)
-    _no_duplicates([sample.labels for sample, _ in read])
-    evaluated_at = max((at for _, at in read), default=None)
-    return Answer(tuple(sample for sample, _ in read), evaluated_at, warnings)
+    times: set[float] = set()  # one, unless the answer is odd
+
+    def read(entry: Mapping[str, Any]) -> Sample:
+        sample, at = _sample(entry)
+        times.add(at)
+        return sample
+
+    samples, warnings = _result(status, body, _Wanted("vector", "instant vector", Sample), read)
+    _no_duplicates([sample.labels for sample in samples])
+    return Answer(tuple(samples), max(times, default=None), warnings)
 
 
 def read_range(status: int, body: bytes) -> RangeAnswer:
@@ -48,54 +55,57 @@ def read_range(status: int, body: bytes) -> RangeAnswer:
     Raises:
         PrometheusError: It is anything else.
     """
-    series, warnings = _result(status, body, "matrix", "range of series", _series)
+    series, warnings = _result(status, body, _Wanted("matrix", "range of series", Series), _series)
     _no_duplicates([entry.labels for entry in series])
     return RangeAnswer(tuple(series), warnings)
 
 
 _T = TypeVar("_T")
-_Read = Callable[[Mapping[str, Any]], _T]
 
 _ODD = (KeyError, AttributeError, TypeError, ValueError, OverflowError)
 """What reading JSON of another shape raises."""
 
 
-def _result(status: int, body: bytes, kind: str, told: str, read: _Read[_T]) -> tuple[list[_T], int]:
+@dataclass(frozen=True)
+class _Wanted(Generic[_T]):
+    """The resultType, what it is called in an error, and what its series become."""
+
+    kind: str
+    told: str
+    becomes: type[_T]
+
+
+def _result(
+    status: int, body: bytes, wanted: _Wanted[_T], read: Callable[[Mapping[str, Any]], _T]
+) -> tuple[list[_T], int]:
     """The series in a successful answer of this kind, and the number of warnings."""
     _refuse_status(status, body)
     document = _document(status, body, _hook(read))
     if document.get("status") != "success":
         raise PrometheusError(f"it refuses the query ({_error_type(document) or 'unknown error'})")
     data = document.get("data")
-    if not isinstance(data, dict) or data.get("resultType") != kind or not isinstance(data.get("result"), list):
-        raise PrometheusError(f"its answer is no {told}")
-    if not all(type(entry) is _Converted for entry in data["result"]):
+    if not isinstance(data, dict) or data.get("resultType") != wanted.kind or not isinstance(data.get("result"), list):
+        raise PrometheusError(f"its answer is no {wanted.told}")
+    result = data["result"]
+    if not all(isinstance(entry, wanted.becomes) for entry in result):  # no JSON makes one, only the hook does
         raise PrometheusError("a series in its answer has no labels, no time or no number")
     warnings = document.get("warnings")
-    return [entry.value for entry in data["result"]], len(warnings) if isinstance(warnings, list) else 0
+    return result, len(warnings) if isinstance(warnings, list) else 0
 
 
-class _Converted(Generic[_T]):
-    """A series that was read. No JSON makes one, so nothing foreign is taken for it."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: _T) -> None:
-        self.value = value
-
-
-def _hook(read: _Read[_T]) -> Callable[[dict[str, Any]], dict[str, Any] | _Converted[_T]]:
+def _hook(read: Callable[[Mapping[str, Any]], _T]) -> Callable[[dict[str, Any]], dict[str, Any] | _T]:
     """Reads each series as soon as it is parsed, so that a large answer's JSON is never in memory as a whole.
 
-    The parser is C code and holds the interpreter's lock, in another thread too; this hook, called for each object, is
-    where the lock can go to somebody else.
+    That leaves one object a series to the garbage collector, whose pauses grow with their number. The parser itself is
+    C code and holds the interpreter's lock, in another thread too; this hook, called for each object, is where the
+    lock can go to somebody else.
     """
 
-    def hook(members: dict[str, Any]) -> dict[str, Any] | _Converted[_T]:
+    def hook(members: dict[str, Any]) -> dict[str, Any] | _T:
         if not isinstance(members.get("metric"), dict):  # a label of that name is text
             return members
         try:
-            return _Converted(read(members))
+            return read(members)
         except _ODD:
             return members
 
