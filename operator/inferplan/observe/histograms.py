@@ -15,7 +15,11 @@ Buckets = Sequence[tuple[float, float]]
 _MAXIMUM = 1e15  # no count comes near; guards the arithmetic
 
 _FIT = 0.01
-"""Relative error that sums, counts and buckets may have against each other: rates are extrapolated one by one."""
+"""Relative difference that count and last bucket may have: they are the same number, read twice."""
+
+_MEAN_FIT = 2.0
+"""Factor by which the mean may lie outside of the buckets: Prometheus extrapolates each series to the window's start,
+but none below 0, so that soon after a start sums and buckets rise by up to half a scrape interval more or less."""
 
 _ROUNDING = 1e-9
 """Relative fall from one bucket to the next that is rounding: rates are divided and summed as floats."""
@@ -70,7 +74,7 @@ def _mean_contradiction(histogram: Histogram) -> str | None:
         return None
     lowest = percentile_of(histogram.buckets, 0.0)
     highest = percentile_of(histogram.buckets, 1.0)
-    if lowest is None or highest is None or lowest.low * (1 - _FIT) <= mean <= highest.high * (1 + _FIT):
+    if lowest is None or highest is None or lowest.low / _MEAN_FIT <= mean <= highest.high * _MEAN_FIT:
         return None
     return f"its mean of {mean:g} lies outside of its buckets"
 
