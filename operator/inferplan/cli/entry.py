@@ -23,6 +23,7 @@ class Command:
 
 COMMANDS = {
     "plan": Command("plan", "plan from files: what limits an instance and what to change"),
+    "analyze": Command("analyze", "from files: what limits an instance, whether its targets hold, how healthy it is"),
     "estimate": Command("estimate", "memory per GPU and speed of configurations, one or thousands"),
     "show": Command("show", "print an OptimizationPlan, or a file of one, for people"),
     "config": Command("config", "what manifests really run, setting by setting; edit them with --set"),

@@ -4,26 +4,20 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import partial
 
 import yaml
 
 from inferplan.api.plan import Decision
 from inferplan.api.values import ImpactLevel
-from inferplan.cli.clock import now, timestamp
-from inferplan.cli.documents import read_documents
 from inferplan.cli.errors import BadInputError
-from inferplan.cli.inputs import Inputs, read_inputs
-from inferplan.cli.measure import from_files, from_prometheus, nothing
+from inferplan.cli.observe import add_sources, observe, target_of
 from inferplan.cli.output import note
 from inferplan.cli.parsers import command_parser
 from inferplan.cli.plan_document import Planned, patch_of, plan_document
 from inferplan.cli.render import heading_of, render
 from inferplan.engine.planner import Outcome
 from inferplan.engine.planner import plan as decide
-from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble, policy_of
-from inferplan.observe.reduce import Measurements
+from inferplan.observe.assemble import policy_of
 
 _DESCRIPTION = """\
 Plans from files, without a cluster: what limits an instance, and what to change in it.
@@ -40,44 +34,12 @@ _GRAVE = frozenset({ImpactLevel.HIGH, ImpactLevel.CRITICAL})
 def run(words: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     options = _parser().parse_args(words)
-    inputs = read_inputs(read_documents(options.filename), partial(note, "plan"))
-    measured, observed_at = _measured(inputs, options)
-    assembled = _assembled(inputs, measured)
-    for problem in assembled.unreadable:
-        note("plan", f"{problem.where}: {problem.reason}")
-    for remark in (*assembled.notes, *measured.notes):
-        note("plan", remark)
-    policy = policy_of(inputs.spec, rules_of_thumb=inputs.spec.target_ref is None)
-    outcome = decide(assembled.observation, policy)
-    planned = Planned(inputs, assembled.observation, outcome.decision, timestamp(observed_at))
+    seen = observe("plan", options)
+    policy = policy_of(seen.inputs.spec, rules_of_thumb=seen.inputs.spec.target_ref is None)
+    outcome = decide(seen.observation, policy)
+    planned = Planned(seen.inputs, seen.observation, outcome.decision, seen.observed_at)
     _print(planned, outcome, options.output)
     return 1 if _is_finding(outcome.decision, options.fail_on) else 0
-
-
-def _measured(inputs: Inputs, options: argparse.Namespace) -> tuple[Measurements, datetime]:
-    if options.prometheus is not None:
-        return from_prometheus(inputs, options.prometheus), now()
-    if not options.metrics:
-        return nothing(inputs), now()
-    measured, seconds = from_files(inputs, options.metrics, options.interval)
-    return measured, now() if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _assembled(inputs: Inputs, measured: Measurements) -> Assembled:
-    workload = inputs.workload
-    try:
-        return assemble(
-            Sources(
-                spec=inputs.spec,
-                container=workload.container if workload is not None else None,
-                node_labels=inputs.node_labels,
-                model_config=inputs.model_config,
-                metrics=measured.metrics,
-                replica_metrics=measured.replica_metrics,
-            )
-        )
-    except SpecError as error:
-        raise BadInputError(str(error)) from None
 
 
 def _print(planned: Planned, outcome: Outcome, output: str) -> None:
@@ -94,9 +56,7 @@ def _print(planned: Planned, outcome: Outcome, output: str) -> None:
 
 def _table(planned: Planned, outcome: Outcome) -> str:
     inputs = planned.inputs
-    workload = inputs.workload
-    target = f"{workload.kind} {workload.name}, container {workload.container.name}" if workload is not None else None
-    heading = heading_of(f"{inputs.namespace}/{inputs.name}", planned.observation, outcome.diagnosis, target)
+    heading = heading_of(f"{inputs.namespace}/{inputs.name}", planned.observation, outcome.diagnosis, target_of(inputs))
     return render(outcome.decision, heading)
 
 
@@ -125,26 +85,7 @@ def _is_finding(decision: Decision, level: str | None) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_parser("plan", _DESCRIPTION, f"{_EXAMPLE}\n\n{_EXIT_CODES}")
-    parser.add_argument(
-        "-f",
-        "--filename",
-        metavar="FILE",
-        action="append",
-        required=True,
-        help="file with objects, - is standard input",
-    )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--metrics",
-        metavar="[POD=]FILE",
-        action="append",
-        default=[],
-        help="the engine's /metrics page; again for later pages, which give rates; POD= tells several pods apart",
-    )
-    source.add_argument("--prometheus", metavar="URL", help="Prometheus that has the series of spec.metrics.selector")
-    parser.add_argument(
-        "--interval", metavar="SECONDS", type=float, help="time between pages that do not say when they were taken"
-    )
+    add_sources(parser)
     parser.add_argument(
         "-o", "--output", choices=("table", "yaml", "json", "diff"), default="table", help="default: %(default)s"
     )

@@ -1,20 +1,15 @@
 """A decision as text for people. Pure: the same decision gives the same text, on a terminal or in a file."""
 
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inferplan.api.plan import Decision, MemoryBudget, PlanSpec
 from inferplan.api.values import ConfigChange, Effect, Evidence, Optimization
+from inferplan.cli.layout import DEEP_INDENT, INDENT, labelled, number, pairs, section, wrapped
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import MIB, in_gib
-
-_WIDTH = 110
-_LABEL = 12
-_INDENT = "   "
-_LIMIT_INDENT = "  "
 
 _CAUSES = {
     Cause.IDLE: "Nothing: no request runs or waits.",
@@ -39,14 +34,18 @@ class Heading:
 
 def heading_of(instance: str, observation: Observation, diagnosis: Diagnosis, target: str | None) -> Heading:
     """Heading of a plan that was just made."""
+    return Heading(instance, facts_of(observation, target), tuple(_limits(diagnosis)))
+
+
+def facts_of(observation: Observation, target: str | None) -> tuple[tuple[str, str], ...]:
+    """What was looked at: engine, model, GPU, target."""
     config = observation.config
-    facts = (
+    return (
         ("engine", f"{config.engine} {config.version or '(version not known)'}"),
         ("model", config.model or "not known"),
         ("GPU", _gpu(observation.accelerator)),
         *((("target", target),) if target is not None else ()),
     )
-    return Heading(instance, facts, tuple(_limits(diagnosis)))
 
 
 def heading_of_plan(instance: str, spec: PlanSpec, phase: str | None) -> Heading:
@@ -65,18 +64,19 @@ def heading_of_plan(instance: str, spec: PlanSpec, phase: str | None) -> Heading
 def render(decision: Decision, heading: Heading) -> str:
     """The whole summary, ending with a newline."""
     sections = (
-        [f"InferenceInstance {heading.instance}", *(f"  {label:<9} {text}" for label, text in heading.facts)],
-        _section("What limits it", [line for text in heading.limits for line in _wrapped(text, _LIMIT_INDENT)]),
+        head(heading),
+        section("What limits it", [line for text in heading.limits for line in wrapped(text, INDENT)]),
         _changes(decision),
-        _section("Memory per GPU", _memory(decision.memory_budget)),
-        _section("Left out", _pairs((entry.option, entry.code, entry.reason) for entry in decision.rejected)),
-        _section("No change by", _pairs((note.optimizer, note.code, note.reason) for note in decision.abstentions)),
+        section("Memory per GPU", _memory(decision.memory_budget)),
+        section("Left out", pairs((entry.option, entry.code, entry.reason) for entry in decision.rejected)),
+        section("No change by", pairs((note.optimizer, note.code, note.reason) for note in decision.abstentions)),
     )
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
-def _section(title: str, lines: Sequence[str]) -> list[str]:
-    return [title, *lines] if lines else []
+def head(heading: Heading) -> list[str]:
+    """The instance and its facts."""
+    return [f"InferenceInstance {heading.instance}", *(f"  {label:<9} {text}" for label, text in heading.facts)]
 
 
 def _limits(diagnosis: Diagnosis) -> Iterator[str]:
@@ -106,25 +106,25 @@ def _changes(decision: Decision) -> list[str]:
     for rank, optimization in enumerate(decision.optimizations, 1):
         lines += _optimization(rank, optimization)
     if len(decision.optimizations) > 1:
-        lines += ["", *_wrapped(f"In all: {decision.estimated_total_improvement}", _LIMIT_INDENT)]
+        lines += ["", *wrapped(f"In all: {decision.estimated_total_improvement}", INDENT)]
     return lines
 
 
 def _optimization(rank: int, entry: Optimization) -> Iterator[str]:
     yield f"{rank}. {entry.title}  [{entry.id}]"
     for change in entry.config_changes:
-        yield f"{_INDENT}{_arrow(change)}"
-    yield from _labelled("why", [change.reason for change in entry.config_changes])
-    yield from _labelled("seen", [_evidence(fact) for change in entry.config_changes for fact in change.evidence])
-    yield from _labelled("gain", [entry.estimated_improvement])
-    yield from _labelled("effect", map(_effect, entry.effects))
-    yield from _labelled("confidence", [f"{entry.confidence} ({entry.source}); impact {entry.expected_impact}"])
-    yield from _labelled("effort", [f"{entry.implementation_effort}; {_restart(entry)}"])
-    yield from _labelled("accuracy", [entry.accuracy_risk] if entry.accuracy_risk is not None else ())
-    yield from _labelled("loses", [entry.capability_loss] if entry.capability_loss is not None else ())
-    yield from _labelled("risk", entry.risks)
-    yield from _labelled("first", entry.prerequisites)
-    yield from _labelled("surer with", entry.raises_confidence)
+        yield f"{DEEP_INDENT}{_arrow(change)}"
+    yield from labelled("why", [change.reason for change in entry.config_changes])
+    yield from labelled("seen", [_evidence(fact) for change in entry.config_changes for fact in change.evidence])
+    yield from labelled("gain", [entry.estimated_improvement])
+    yield from labelled("effect", map(_effect, entry.effects))
+    yield from labelled("confidence", [f"{entry.confidence} ({entry.source}); impact {entry.expected_impact}"])
+    yield from labelled("effort", [f"{entry.implementation_effort}; {_restart(entry)}"])
+    yield from labelled("accuracy", [entry.accuracy_risk] if entry.accuracy_risk is not None else ())
+    yield from labelled("loses", [entry.capability_loss] if entry.capability_loss is not None else ())
+    yield from labelled("risk", entry.risks)
+    yield from labelled("first", entry.prerequisites)
+    yield from labelled("surer with", entry.raises_confidence)
 
 
 def _restart(entry: Optimization) -> str:
@@ -141,7 +141,7 @@ def _arrow(change: ConfigChange) -> str:
 def _evidence(fact: Evidence) -> str:
     unit = f" {fact.unit}" if fact.unit else ""
     window = f", over {fact.window_seconds} s" if fact.window_seconds is not None else ""
-    return f"{fact.query or fact.formula} = {_number(_as_number(fact.value))}{unit}{window}"
+    return f"{fact.query or fact.formula} = {number(_as_number(fact.value))}{unit}{window}"
 
 
 def _as_number(value: bool | float | str | None) -> bool | float | str | None:
@@ -153,17 +153,10 @@ def _as_number(value: bool | float | str | None) -> bool | float | str | None:
 
 
 def _effect(effect: Effect) -> str:
-    current = f"{_number(effect.current)} → " if effect.current is not None else ""
-    likely = f", most likely {_number(effect.expected)}" if effect.expected is not None else ""
-    interval = f"{_number(effect.low)} to {_number(effect.high)} {effect.unit}"
+    current = f"{number(effect.current)} → " if effect.current is not None else ""
+    likely = f", most likely {number(effect.expected)}" if effect.expected is not None else ""
+    interval = f"{number(effect.low)} to {number(effect.high)} {effect.unit}"
     return f"{effect.metric}: {current}{interval}{likely} ({effect.source})"
-
-
-def _number(value: bool | float | str | None) -> str:
-    """At most six digits, thousands apart: 400000 → "400,000", 0.6041 → "0.6041"."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004  from four digits on
 
 
 def _memory(budget: MemoryBudget | None) -> list[str]:
@@ -186,19 +179,3 @@ def _gib(size_bytes: int) -> str:
 
 def _tokens(count: int | None) -> str:
     return "not known" if count is None else f"{count:,}"
-
-
-def _pairs(entries: Iterable[tuple[str, str, str]]) -> list[str]:
-    return [line for name, code, reason in entries for line in _wrapped(f"{name}: {reason} ({code})", _LIMIT_INDENT)]
-
-
-def _labelled(label: str, texts: Iterable[str]) -> Iterator[str]:
-    for number, text in enumerate(texts):
-        head = f"{_INDENT}{label if number == 0 else '':<{_LABEL}}"
-        yield from textwrap.wrap(
-            text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_long_words=False
-        )
-
-
-def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False)

@@ -1,0 +1,136 @@
+"""An analysis as text for people. Pure: the same analysis gives the same text."""
+
+from collections.abc import Iterator
+
+from inferplan.api.analysis import Analysis, Bottleneck, HealthScore, SLOStatus, Unknown
+from inferplan.api.values import Evidence
+from inferplan.cli.layout import DEEP_INDENT, INDENT, labelled, number, section, wrapped
+from inferplan.cli.render import Heading, head
+from inferplan.diagnose.finding import Cause
+from inferplan.diagnose.slo import slo_name
+from inferplan.domain.measurement import Measured
+from inferplan.domain.observation import Metrics
+
+_CAUSES: dict[str, str] = {
+    Cause.KV_BOUND: "the KV cache is full, and requests wait for it",
+    Cause.SCHEDULER_CAPPED: "as many requests run as the scheduler may run at once, and others wait",
+    Cause.PREFILL_BOUND: "prompts take the steps' tokens, and answers wait for them",
+    Cause.OVERLOAD: "more arrives than the hardware can serve",
+    Cause.COLD_START: "the engine has just started",
+    Cause.IDLE: "nothing: no request runs or waits",
+    Cause.NONE: "nothing that was measured",
+    Cause.UNKNOWN: "the data cannot tell",
+}
+
+
+def analysis_table(analysis: Analysis, heading: Heading, metrics: Metrics) -> str:
+    """The whole text, ending with a newline."""
+    cause = _CAUSES.get(analysis.cause)
+    sections = (
+        head(heading),
+        section("What limits it", wrapped(f"{analysis.cause}: {cause}" if cause is not None else analysis.cause)),
+        _health(analysis.health),
+        section("Targets", [line for status in analysis.slo_statuses for line in _target(status)]),
+        _findings(analysis.bottlenecks),
+        section("What to do", [line for entry in _numbered(analysis) for line in wrapped(entry)]),
+        section("Cannot be told", [line for entry in _grouped(analysis.unknowns) for line in wrapped(entry)]),
+        section("Measured", list(_measured(metrics))),
+    )
+    return "\n\n".join("\n".join(part) for part in sections if part) + "\n"
+
+
+def _health(health: HealthScore) -> list[str]:
+    if health.score is None:
+        return section("Health", wrapped(f"not judged: {health.reason or 'nothing to judge by'}"))
+    lines = [f"{INDENT}100 at first"] if health.deductions else []
+    lines += (
+        line for entry in health.deductions for line in wrapped(f"-{entry.points:g} {entry.code}: {entry.reason}")
+    )
+    lines += wrapped(health.reason) if health.reason is not None else ()
+    return [f"Health {health.score:g} of 100", *lines]
+
+
+def _target(status: SLOStatus) -> Iterator[str]:
+    target = status.target
+    yield from wrapped(f"{slo_name(target)}: {_compared(status)}{_budget(status)}")
+    if status.reason is not None:
+        yield from wrapped(status.reason, INDENT * 2)
+
+
+def _compared(status: SLOStatus) -> str:
+    target = f"target {status.target.target_milliseconds} {status.unit}"
+    verdict = {True: "holds", False: "is missed", None: "is not known to hold"}[status.is_compliant]
+    if status.current_value is not None:
+        deviation = f" ({status.deviation_percent:+.0f} %)" if status.deviation_percent is not None else ""
+        return f"{number(status.current_value)} {status.unit}, {target} {verdict}{deviation}"
+    if status.at_least is not None:
+        return f"above {number(status.at_least)} {status.unit}, {target} {verdict}"
+    return f"not measured, {target} {verdict}"
+
+
+def _budget(status: SLOStatus) -> str:
+    if status.missed_share is None or status.error_budget_used_percent is None:
+        return ""
+    used, allowed = status.error_budget_used_percent, status.allowed_share
+    return f"; {status.missed_share:.1%} miss it of {allowed:.0%} allowed ({number(used)} % of the error budget)"
+
+
+def _findings(found: tuple[Bottleneck, ...]) -> list[str]:
+    lines: list[str] = []
+    for rank, entry in enumerate(found, 1):
+        lines += wrapped(f"{rank}. {entry.type} ({entry.severity}): {entry.description}", "")
+        lines += labelled("seen", [*_shown(entry), *map(_evidence, entry.evidence)])
+    return section("Findings, worst first", lines)
+
+
+def _shown(entry: Bottleneck) -> Iterator[str]:
+    if entry.metric is None:
+        return
+    unit = f" {entry.unit}" if entry.unit else ""
+    if entry.value is not None:
+        value = f"{number(entry.value)}{unit}"
+    elif entry.at_least is not None:
+        value = f"above {number(entry.at_least)}{unit}"
+    else:
+        return
+    counts = f", counts from {number(entry.threshold)}" if entry.threshold is not None else ""
+    query = f": {entry.query}" if entry.query is not None else ""
+    yield f"{entry.metric} = {value}{counts}{_window(entry.window_seconds)}{query}"
+
+
+def _evidence(fact: Evidence) -> str:
+    unit = f" {fact.unit}" if fact.unit else ""
+    return f"{fact.query or fact.formula} = {number(fact.value)}{unit}{_window(fact.window_seconds)}"
+
+
+def _window(seconds: int | None) -> str:
+    return f", over {seconds} s" if seconds is not None else ""
+
+
+def _numbered(analysis: Analysis) -> Iterator[str]:
+    for rank, entry in enumerate(analysis.recommendations, 1):
+        yield f"{rank}. {entry.text} ({entry.code})"
+
+
+def _grouped(unknowns: tuple[Unknown, ...]) -> Iterator[str]:
+    """What the same thing would make known stands together."""
+    by_needs: dict[str, list[str]] = {}
+    for entry in unknowns:
+        by_needs.setdefault(entry.needs, []).append(f"{entry.reason} ({entry.code})")
+    for needs, reasons in by_needs.items():
+        yield from reasons
+        yield f"{DEEP_INDENT}needs: {needs}"
+
+
+def _measured(metrics: Metrics) -> Iterator[str]:
+    values = metrics.measured()
+    width = max(map(len, values), default=0)
+    for name, entry in values.items():
+        value = f"{number(entry.value)} {entry.unit}{_range(entry)}{_window(entry.window_seconds)}"
+        yield f"{INDENT}{name:<{width}}  {value}"
+
+
+def _range(entry: Measured) -> str:
+    if entry.low is None or entry.high is None:
+        return ""
+    return f" ({number(entry.low)} to {number(entry.high)})"
