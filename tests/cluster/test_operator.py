@@ -1,6 +1,7 @@
 """The operator as a process on a real API server, with the rights that deploy/rbac.yaml grants and no others."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,11 +236,35 @@ def test_what_is_granted_is_used_and_what_is_used_is_granted(stage: Stage) -> No
     stage.serve("plain")
     stage.apply(inference_instance("plain"))
     stage.until_reason("PlanCurrent", "PlanWritten", "plain")
+    plan = stage.plans()[0]["metadata"]["name"]
+    assert stage.operator.status(f"/api/v1/plans/{stage.namespace}/{plan}") == 200
     calls = used(stage.cluster.kubeconfig.parent / "audit.log", stage.operator.user, stage.namespace)
     assert {call for call in calls if call[2] in {401, 403}} == set()
     api = {(verb, resource) for verb, resource, _ in calls}
     assert granted() - api == set()
     assert api - granted() == set()
+
+
+def test_its_http_service_shows_what_the_cluster_holds_and_what_was_seen_last(stage: Stage) -> None:
+    stage.serve()
+    stage.apply(inference_instance(slo=[{"metric": "ttft", "percentile": 95, "targetMilliseconds": 500}]))
+    stage.until_reason("PlanCurrent", "PlanWritten")
+    (plan,) = stage.plans()
+    own = [entry for entry in stage.operator.get("/api/v1/instances")["items"] if entry["namespace"] == stage.namespace]
+    assert [(entry["name"], entry["engine"], entry["ready"]) for entry in own] == [("llama", "vllm", "True")]
+    rows = [entry for entry in stage.operator.get("/api/v1/plans")["items"] if entry["namespace"] == stage.namespace]
+    assert [(row["name"], row["instance"], row["changes"]) for row in rows] == [
+        (plan["metadata"]["name"], "llama", "max_batch_size 32→64")
+    ]
+    whole = stage.operator.get(f"/api/v1/plans/{stage.namespace}/{plan['metadata']['name']}")
+    assert whole["spec"]["plan_hash"] == plan["spec"]["planHash"]
+    question = {"instance_id": f"{stage.namespace}/llama", "instance_type": "vllm"}
+    analysis = stage.operator.post("/api/v1/analyze", question)
+    assert analysis["cause"] == "SchedulerCapped"
+    assert analysis["observed"]["source"] == "the operator's last look at the instance"
+    assert stage.operator.post("/api/v1/optimize", question)["observed"]["engine_version"] == "0.33.0"
+    assert stage.operator.status("/docs") == 200
+    assert 'inferplan_http_requests_total{code="200",method="POST",path="/api/v1/analyze"}' in stage.operator.metrics()
 
 
 def test_a_signal_ends_it_before_kubernetes_would_kill_it(
@@ -250,8 +275,11 @@ def test_a_signal_ends_it_before_kubernetes_would_kill_it(
         serving(prometheus) as url,
         operator_process.running(tmp_path, credentials, url) as operator,
     ):
+        assert operator.status("/healthz") == 200  # and the connection stays open, as a probe's does
+        started = time.monotonic()
         operator.process.stop(grace_seconds=30)  # a pod's own grace period, after which it is killed: exit code -9
         assert operator.process.exit_code == 0
+        assert time.monotonic() - started < 10
 
 
 def test_only_the_named_namespaces_are_looked_at(

@@ -52,6 +52,17 @@ class Operator:
         except OSError:
             return None
 
+    def get(self, path: str) -> Any:
+        """What it answers to a GET, read as JSON."""
+        with urllib.request.urlopen(self.url + path, timeout=10) as response:
+            return json.load(response)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What it answers to a POST, read as JSON."""
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
     def metrics(self) -> str:
         """Its own metrics, as Prometheus would read them."""
         with urllib.request.urlopen(f"{self.url}/metrics", timeout=5) as response:
