@@ -82,8 +82,10 @@ def _recommendations(case: Case, found: Iterable[Bottleneck], states: Iterable[S
         if entry.recommendation is not None
     ]
     advice += [(SEVERITY_RANK[Severity.HIGH], _mend(case, state)) for state in states if state.met is False]
-    ordered = [entry for _, entry in sorted(advice, key=lambda pair: pair[0])]
-    return tuple({entry.text: entry for entry in ordered}.values())
+    by_text: dict[str, Recommendation] = {}
+    for _, entry in sorted(advice, key=lambda pair: pair[0]):
+        by_text.setdefault(entry.text, entry)
+    return tuple(by_text.values())
 
 
 _OF_A_STEP = frozenset({SLOMetric.ITL, SLOMetric.TPOT})

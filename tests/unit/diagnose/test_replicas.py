@@ -1,0 +1,101 @@
+"""Replicas side by side."""
+
+import pytest
+from tests.support.build import an
+
+from inferplan.api.analysis import Bottleneck
+from inferplan.diagnose.analyze import analyze
+from inferplan.domain.observation import ReplicaMetrics
+
+
+def replica(name: str, **numbers: float | None) -> ReplicaMetrics:
+    """2 requests per second, 8 run, a token each 20 ms, the first after 100 ms."""
+    base: dict[str, float | None] = {
+        "num_requests_running": 8.0,
+        "num_requests_waiting": 0.0,
+        "requests_per_second": 2.0,
+        "ttft_mean_milliseconds": 100.0,
+        "itl_mean_milliseconds": 20.0,
+    }
+    return ReplicaMetrics(name, **{**base, **numbers})
+
+
+def found(*replicas: ReplicaMetrics) -> list[Bottleneck]:
+    return list(analyze(an.serving(replica_metrics=replicas), ()).bottlenecks)
+
+
+@pytest.mark.parametrize(
+    ("odd", "is_bad"),
+    [
+        ({"itl_mean_milliseconds": 40.0}, True),
+        ({"itl_mean_milliseconds": 39.9}, False),
+        ({"ttft_mean_milliseconds": 300.0}, True),
+        ({"ttft_mean_milliseconds": 299.0}, False),
+        ({"itl_mean_milliseconds": 40.0, "requests_per_second": 2.5}, True),  # 1.25 x the others'
+        ({"itl_mean_milliseconds": 40.0, "requests_per_second": 2.6}, False),  # more load, hence slower
+        ({"itl_mean_milliseconds": 40.0, "requests_per_second": None}, False),
+        ({"itl_mean_milliseconds": None}, False),
+    ],
+)
+@pytest.mark.parametrize("others", [1, 2, 4])
+def test_a_replica_that_is_slow_at_the_same_load_is_bad(
+    odd: dict[str, float | None], is_bad: bool, others: int
+) -> None:
+    rest = [replica(f"good-{number}") for number in range(others)]
+    assert [entry.type for entry in found(*rest, replica("odd", **odd))] == (["BadReplica"] if is_bad else [])
+
+
+def test_a_bad_replica_is_named_with_its_number_and_the_others() -> None:
+    (bad,) = found(replica("a"), replica("b", itl_mean_milliseconds=100.0), replica("c"))
+    assert bad.description.startswith(
+        "Replica b is slow: its time between tokens is 100 ms on average, the others' is 20"
+    )
+    assert (bad.metric, bad.value, bad.threshold, bad.unit) == ("itl_mean_milliseconds", 100.0, 40.0, "ms")
+    assert (bad.evidence[0].formula, bad.evidence[0].value) == (
+        "median of the other replicas' itl_mean_milliseconds",
+        20.0,
+    )
+
+
+def test_milliseconds_and_the_others_spread_must_be_passed_too() -> None:
+    quick = [replica(name, itl_mean_milliseconds=4.0) for name in "ab"]
+    assert found(*quick, replica("c", itl_mean_milliseconds=8.9)) == []  # 4.9 ms more
+    assert len(found(*quick, replica("c", itl_mean_milliseconds=9.0))) == 1
+    # 10, 20, 30, 40 ms: median 25, absolute deviations 5 5 15 15, robust deviation 1.4826 x 10; 3.5 of them are 51.9 ms
+    spread = [
+        replica(name, itl_mean_milliseconds=value) for name, value in zip("abcd", (10.0, 20.0, 30.0, 40.0), strict=True)
+    ]
+    assert found(*spread, replica("e", itl_mean_milliseconds=76.0)) == []
+    assert len(found(*spread, replica("e", itl_mean_milliseconds=77.0))) == 1
+
+
+@pytest.mark.parametrize(
+    ("odd", "is_unbalanced"),
+    [
+        ({"num_requests_running": 16.0, "requests_per_second": 3.0}, True),
+        ({"num_requests_running": 15.9, "requests_per_second": 3.0}, False),  # below twice
+        ({"num_requests_waiting": 8.0, "requests_per_second": 3.0}, True),
+        ({"num_requests_running": 16.0, "requests_per_second": 2.9}, False),  # not half as much again
+        ({"num_requests_running": 16.0, "requests_per_second": None}, False),
+        ({"num_requests_running": None, "requests_per_second": 3.0}, False),
+    ],
+)
+def test_a_replica_that_gets_more_requests_is_a_matter_of_balance(
+    odd: dict[str, float | None], is_unbalanced: bool
+) -> None:
+    seen = found(replica("a"), replica("b", **odd))
+    assert [entry.type for entry in seen] == (["UnbalancedLoad"] if is_unbalanced else [])
+
+
+def test_a_few_requests_more_are_chance() -> None:
+    few = replica("a", num_requests_running=1.0)
+    assert found(few, replica("b", num_requests_running=4.9, requests_per_second=4.0)) == []
+    (more,) = found(few, replica("b", num_requests_running=5.0, requests_per_second=4.0))
+    assert (more.value, more.threshold, more.unit) == (5.0, 2.0, "requests")
+
+
+def test_one_replica_or_one_that_has_just_started_is_not_compared() -> None:
+    assert found(replica("a", itl_mean_milliseconds=900.0)) == []
+    young = replica("b", itl_mean_milliseconds=100.0, uptime_seconds=5.0)
+    seen = analyze(an.serving(replica_metrics=(replica("a", uptime_seconds=5.0), young)), ())
+    assert [entry.type for entry in seen.bottlenecks] == ["ColdStart"]
