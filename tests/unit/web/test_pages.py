@@ -1,5 +1,6 @@
 """Everything but the optimize endpoint: probes, metrics, documentation, errors."""
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +10,9 @@ from fastapi import FastAPI
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it comes without types
 from starlette.types import Receive, Scope, Send
 from tests.support.asgi import call
+from tests.support.web import Service
 
 from inferplan.web.app import create_app
-from inferplan.web.openapi import MEASURED, NOTHING_KNOWN
 from inferplan.web.outermost import HttpMetrics, Outermost
 
 
@@ -66,19 +67,43 @@ async def test_every_field_is_described() -> None:
     assert bare == []
 
 
-async def test_requests_and_answers_are_valid_by_the_description() -> None:
+async def test_examples_are_valid_by_the_description_and_are_answered_by_it() -> None:
     described = await document()
-    for name, body in (("OptimizeRequest", NOTHING_KNOWN), ("OptimizeRequest", MEASURED)):
-        schema = {"$ref": f"#/components/schemas/{name}", "components": described["components"]}
-        assert list(Draft202012Validator(schema).iter_errors(body)) == []
-    answer = await call(app(), "POST", "/api/v1/optimize", b'{"instance_id": "a", "instance_type": "vllm"}')
-    schema = {"$ref": "#/components/schemas/OptimizeResponse", "components": described["components"]}
-    assert list(Draft202012Validator(schema).iter_errors(answer.json)) == []
+
+    def problems(model: str, body: Any) -> list[Any]:
+        schema = {"$ref": f"#/components/schemas/{model}", "components": described["components"]}
+        return list(Draft202012Validator(schema).iter_errors(body))
+
+    for name in ("optimize", "analyze"):
+        operation = described["paths"][f"/api/v1/{name}"]["post"]
+        examples = operation["requestBody"]["content"]["application/json"]["examples"]
+        assert len(examples) == 2
+        for example in examples.values():
+            assert problems(f"{name.capitalize()}Request", example["value"]) == []
+            answer = await Service().post(name, example["value"])
+            assert answer.status == 200
+            expected = {"optimize": "OptimizeResponse", "analyze": "AnalyzeResponse"}[name]
+            assert problems(expected, answer.json) == []
 
 
-async def test_every_status_of_optimize_is_described() -> None:
-    responses = (await document())["paths"]["/api/v1/optimize"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "422", "500"}
+@pytest.mark.parametrize(
+    ("path", "method", "statuses"),
+    [
+        ("/api/v1/optimize", "post", {"200", "400", "413", "422", "500"}),
+        ("/api/v1/analyze", "post", {"200", "400", "403", "404", "413", "422", "500", "503"}),
+        ("/api/v1/instances", "get", {"200", "404", "503"}),
+        ("/api/v1/plans", "get", {"200", "404", "503"}),
+    ],
+)
+async def test_every_status_is_described(path: str, method: str, statuses: set[str]) -> None:
+    assert set((await document())["paths"][path][method]["responses"]) == statuses
+
+
+async def test_whatever_is_referred_to_is_there() -> None:
+    described = await document()
+    names = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(described)))
+    assert {"AnalyzeRequest", "AnalyzeResponse", "PlanResource", "InstanceList"} <= names
+    assert names <= set(described["components"]["schemas"])
 
 
 async def test_requests_are_counted_and_made_up_names_share_a_label() -> None:
