@@ -218,7 +218,8 @@ class Gatherer:
         readings = await meter.readings(wanted)
         if isinstance(readings, Missing):
             return nothing(readings, spec.slo), readings
-        return reduce(readings, wanted.names, spec.slo), await meter.history(wanted)
+        measured = reduce(readings, wanted.names, spec.slo, history_min_seconds=meter.least_seconds)
+        return measured, await meter.history(wanted)
 
     def _meter(self, spec: InstanceSpec, workload: Workload | None) -> Meter | Missing:
         """The source that the spec names; the pods themselves where the administrator has named none at all."""

@@ -48,6 +48,11 @@ class Wanted:
 class Meter(Protocol):
     """A source of metrics. Neither method raises: what cannot be read is Missing with its reason."""
 
+    @property
+    def least_seconds(self) -> float:
+        """Time that counters must cover before their rates say something."""
+        ...
+
     async def readings(self, wanted: Wanted) -> Readings | Missing:
         """What was read of each replica over the window."""
         ...

@@ -13,7 +13,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import History
 from inferplan.domain.readings import Readings
 from inferplan.observe.engine_pages import PageError
-from inferplan.observe.exposition import parse_scrape, readings_of
+from inferplan.observe.exposition import PAGES_MIN_SECONDS, parse_scrape, readings_of
 from inferplan.observe.meter import WINDOWS, Wanted
 from inferplan.observe.scrape import Scrape, ScrapeError
 from inferplan.observe.target import Pod
@@ -50,6 +50,11 @@ class ScrapeMeter:
         self._pages = pages
         self._kept: dict[str, tuple[Scrape, ...]] = {}
 
+    @property
+    def least_seconds(self) -> float:
+        """Counters on pages are exact."""
+        return PAGES_MIN_SECONDS
+
     async def readings(self, wanted: Wanted) -> Readings | Missing:
         """What the pods' pages say, those of earlier looks within the window included."""
         asked = wanted.pods[:PODS_MAX]
@@ -58,7 +63,10 @@ class ScrapeMeter:
         pages = {pod.name: kept for pod, kept in zip(asked, found, strict=True) if not isinstance(kept, str)}
         self._forget(wanted)
         if not pages:
-            return Missing(Reason.METRICS_MISSING, f"no pod gives its /metrics page: {failed[0] if failed else 'there is no ready one'}")
+            return Missing(
+                Reason.METRICS_MISSING,
+                f"no pod gives its /metrics page: {failed[0] if failed else 'there is no ready one'}",
+            )
         try:
             read = readings_of(wanted.engine, pages, model_names=wanted.model_names, since_start=False)
         except ScrapeError as error:
