@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,74 +11,13 @@ from tests.support import operator_process
 from tests.support.build import LLAMA_CONFIG
 from tests.support.lab import Cluster, install_crds, random_namespace
 from tests.support.operator_process import EndedError, Operator, granted, used
-from tests.support.prometheus import FakePrometheus, serving, vllm_series
+from tests.support.prometheus import FakePrometheus, serving
 from tests.support.serving_objects import gpu_node, inference_instance, ready_pod, workload
+from tests.support.stage import Stage
 
 from inferplan_lab.control_plane import ControlPlane
-from inferplan_lab.processes import wait_until
 
 RESYNC_SECONDS = 2
-PATIENCE_SECONDS = 45
-
-
-@dataclass
-class Stage:
-    """One namespace, with an operator that watches all of them and a Prometheus to fill."""
-
-    cluster: Cluster
-    namespace: str
-    prometheus: FakePrometheus
-    operator: Operator
-
-    def apply(self, *documents: dict[str, Any]) -> None:
-        self.cluster.apply(*documents, namespace=self.namespace)
-
-    def serve(self, name: str = "llama", *args: str, kind: str = "Deployment") -> str:
-        """A workload with one ready pod that Prometheus knows, capped at 32."""
-        self.apply(workload(name, *args, kind=kind))
-        pod = ready_pod(self.cluster, self.namespace, name, args=args)
-        self.measure(pod)
-        return pod
-
-    def measure(self, pod: str) -> None:
-        """Series of a pod with a queue behind a cap of 32."""
-        for metric, series in vllm_series([pod], self.namespace).items():
-            self.prometheus.series.setdefault(metric, []).extend(series)
-
-    def status(self, name: str = "llama") -> dict[str, Any]:
-        status: dict[str, Any] = self.cluster.get("ii", name, self.namespace).get("status", {})
-        return status
-
-    def condition(self, kind: str, name: str = "llama") -> tuple[str, str, str]:
-        """Status, reason and message; of none, empty ones."""
-        for entry in self.status(name).get("conditions", ()):
-            if entry["type"] == kind:
-                return entry["status"], entry["reason"], entry["message"]
-        return "", "", ""
-
-    def plans(self) -> list[dict[str, Any]]:
-        text = self.cluster.kubectl("get", "oplan", f"--namespace={self.namespace}", "--output=json")
-        items: list[dict[str, Any]] = json.loads(text)["items"]
-        return items
-
-    def phases(self) -> list[str]:
-        return sorted(plan.get("status", {}).get("phase", "") for plan in self.plans())
-
-    def looks(self) -> float:
-        """Looks at instances so far."""
-        lines = self.operator.metrics().splitlines()
-        return sum(float(line.split()[-1]) for line in lines if line.startswith("inferplan_reconciles_total"))
-
-    def until(self, condition: Callable[[], bool], what: str) -> None:
-        try:
-            wait_until(condition, PATIENCE_SECONDS, what)
-        except TimeoutError as error:
-            pytest.fail(f"{error}; the operator's log:\n{self.operator.log()[-4000:]}")
-
-    def until_reason(self, kind: str, reason: str, name: str = "llama") -> str:
-        """Waits for a condition's reason; its message."""
-        self.until(lambda: self.condition(kind, name)[1] == reason, f"{name}: {kind} {reason}, {self.status(name)}")
-        return self.condition(kind, name)[2]
 
 
 @pytest.fixture(scope="module")

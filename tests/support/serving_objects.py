@@ -11,6 +11,8 @@ from inferplan_lab.processes import wait_until
 
 PATIENCE_SECONDS = 30
 NODE = "inferplan-test-gpu"
+POD_ADDRESS = "127.0.0.9"
+"""Of every pod: a loopback address on which nothing listens, unless a test does."""
 
 
 def gpu_node(cluster: Cluster) -> None:
@@ -60,7 +62,7 @@ def ready_pod(cluster: Cluster, namespace: str, name: str = "llama", *, args: tu
         "target": {"apiVersion": "v1", "kind": "Node", "name": NODE},
     }
     cluster.send("create", f"/api/v1/namespaces/{namespace}/pods/{pod}/binding", binding)
-    status = {"podIP": "127.0.0.9", "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    status = {"podIP": POD_ADDRESS, "phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
     patch = json.dumps({"status": status})
     cluster.kubectl(
         "patch", "pod", pod, f"--namespace={namespace}", "--subresource=status", "--type=merge", f"--patch={patch}"
