@@ -13,10 +13,16 @@ from inferplan.kube.client import HttpCluster
 from inferplan.kube.connection import Connection
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import INSTANCES
-from inferplan.observe.engine_endpoint import EngineEndpoint
+from inferplan.observe.engine_pages import EnginePages, new_session
+from inferplan.observe.fleet import FleetReader
+from inferplan.observe.fleet_meter import FleetMeter
 from inferplan.observe.gather import Gatherer
+from inferplan.observe.history import HistoryClock, HistoryReader
+from inferplan.observe.history_queries import SeriesLabels
+from inferplan.observe.measuring import Measurer
 from inferplan.observe.prometheus import Prometheus, Watch
-from inferplan.observe.prometheus_session import foreign_session, open_prometheus
+from inferplan.observe.prometheus_session import open_prometheus
+from inferplan.observe.scraping import ScrapeMeter
 from inferplan.reconcile.controller import Controller, Result
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
@@ -25,8 +31,6 @@ from inferplan.reconcile.schedule import Pace
 from inferplan.reconcile.seen import LastLooks
 from inferplan.settings import Settings
 from inferplan.telemetry import Telemetry
-
-ENGINE_CONNECTIONS = 32
 
 
 def utc_now() -> datetime:
@@ -77,8 +81,8 @@ async def operator_context(
             name: await open_prometheus(stack, name, source, _watch(name, telemetry, clocks))
             for name, source in settings.prometheus_sources.items()
         }
-        engines = EngineEndpoint(await stack.enter_async_context(foreign_session(ENGINE_CONNECTIONS)))
-        yield build(settings, telemetry, cluster, sources, engines, clocks)
+        pages = EnginePages(await stack.enter_async_context(new_session()))
+        yield build(settings, telemetry, cluster, sources, pages, clocks)
 
 
 def build(
@@ -86,7 +90,7 @@ def build(
     telemetry: Telemetry,
     cluster: Cluster,
     sources: Mapping[str, Prometheus],
-    engines: EngineEndpoint,
+    pages: EnginePages,
     clocks: Clocks,
 ) -> Context:
     """Puts the parts together."""
@@ -100,7 +104,8 @@ def build(
 
     controller = Controller(reconcile, list_keys, pace, telemetry, clocks.monotonic)
     feed = Feed(controller.add)
-    gatherer = Gatherer(cluster, sources, engines, clocks.now)
+    meters = {name: _meter(name, prometheus, settings, controller, clocks) for name, prometheus in sources.items()}
+    gatherer = Gatherer(cluster, Measurer(meters, clocks.now, ScrapeMeter(pages)), pages)
     looks = LastLooks(cluster, settings.namespaces)
     planner = Planner(cluster, gatherer, feed, looks, telemetry, clocks.now)
     return Context(settings, telemetry, controller, feed, cluster, clocks, looks)
@@ -113,6 +118,17 @@ async def _list_keys(cluster: Cluster, namespaces: tuple[str, ...]) -> tuple[Key
         documents = await cluster.list_metadata(INSTANCES, namespace)
         keys += (Key(document["metadata"]["namespace"], document["metadata"]["name"]) for document in documents)
     return tuple(keys)
+
+
+def _meter(name: str, prometheus: Prometheus, settings: Settings, controller: Controller, clocks: Clocks) -> FleetMeter:
+    """A source with its fleet's present and its past hours."""
+    source = settings.prometheus_sources[name]
+    labels = SeriesLabels(source.namespace_label, source.pod_label)
+    timing = HistoryClock(lambda: clocks.now().timestamp(), clocks.monotonic, clocks.uniform)
+    reader = FleetReader(
+        prometheus, labels, clocks.now, clocks.monotonic, settings.metrics_seconds, lambda: controller.namespaces
+    )
+    return FleetMeter(name, reader, HistoryReader(prometheus, name, timing, labels, source.history_hours))
 
 
 def _watch(name: str, telemetry: Telemetry, clocks: Clocks) -> Watch:

@@ -22,6 +22,10 @@ class Answer:
     def content(self) -> "Answer":
         return self
 
+    @property
+    def content_length(self) -> int:
+        return len(self.body)
+
     async def text(self) -> str:
         return self.body.decode()
 

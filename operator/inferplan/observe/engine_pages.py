@@ -5,7 +5,9 @@ be connected to, is decided before: the operator knows its pods' addresses, a re
 """
 
 import asyncio
+import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from socket import SOCK_STREAM, AddressFamily, gaierror
@@ -16,7 +18,6 @@ from typing_extensions import override
 
 from inferplan.observe.allow_list import AllowList, unmapped
 from inferplan.observe.endpoint import Address, Endpoint, address_of
-from inferplan.observe.engine_endpoint import read_version
 
 PAGE_MAX_BYTES = 16 * 1024 * 1024
 """A large vLLM page has 1 MiB; beyond this it is something else, or an attack on our memory."""
@@ -26,6 +27,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
 RESOLVE_SECONDS = 2.0
 CONNECTIONS = 32
 _CHUNK_BYTES = 64 * 1024
+_VERSION = re.compile(r"^[0-9]+\.[0-9]+(\.[0-9]+)?([.+-][0-9A-Za-z.+-]{1,20})?$")
 _OK = 200
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -197,6 +199,19 @@ class _NoNames(AbstractResolver):
     @override
     async def close(self) -> None:
         return
+
+
+def read_version(body: bytes) -> str | None:
+    """The version in an answer such as {"version": "0.33.0"}; None when there is none."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    version = document.get("version") if isinstance(document, dict) else None
+    if not isinstance(version, str):
+        return None
+    plain = version.removeprefix("v")
+    return plain if _VERSION.match(plain) else None
 
 
 def _authority(address: str, port: int) -> str:

@@ -2,26 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any, Protocol
 
 from inferplan.api.instance import InstanceSpec, TargetRef
 from inferplan.api.reasons import Reason
-from inferplan.domain.measurement import Missing
-from inferplan.domain.observation import History
 from inferplan.kube.errors import ForbiddenError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import CONFIG_MAPS, NODES, PODS, WORKLOADS
 from inferplan.observe.assemble import Assembled, Sources, assemble
 from inferplan.observe.config_maps import read_config_maps
-from inferplan.observe.meter import Meter, Wanted, served_names, whole_window
-from inferplan.observe.metric_names import metric_names
-from inferplan.observe.reduce import Measurements, nothing, reduce
+from inferplan.observe.measuring import Measurer, port_of
+from inferplan.observe.reduce import Measurements
 from inferplan.observe.target import Pod, TargetError, Workload, config_maps_of, read_workload, ready_pods
 
-DEFAULT_PORT = 8000  # vLLM's own default (vllm/entrypoints/openai/cli_args.py)
 NODES_READ = 16
 """Nodes whose labels are read: pods of one workload on more different ones are taken to be alike."""
 
@@ -65,25 +60,19 @@ class Gatherer:
 
     Args:
         cluster: The API server.
-        meters: Sources of metrics by the name that the administrator gave them.
+        measurer: Asks the source of metrics.
         engines: How to ask an engine for its version.
-        clock: Present time.
-        pods_meter: Reads the pods themselves, where the administrator has named no source; None to read nothing then.
     """
 
     def __init__(
         self,
         cluster: Cluster,
-        meters: Mapping[str, Meter],
+        measurer: Measurer,
         engines: VersionProbe,
-        clock: Callable[[], datetime],
-        pods_meter: Meter | None = None,
     ) -> None:
         self._cluster = cluster
-        self._meters = meters
+        self._measurer = measurer
         self._engines = engines
-        self._clock = clock
-        self._pods_meter = pods_meter
         self._versions: dict[str, str] = {}
 
     async def gather(self, namespace: str, spec: InstanceSpec) -> Gathered:
@@ -107,7 +96,7 @@ class Gatherer:
             notes = (*unread, *unlabelled)
             sources = replace(sources, container=workload.container, node_labels=labels)
             sources = replace(sources, running_version=await self._version(sources, workload, pods))
-        measured, history = await self._measure(namespace, spec, assemble(sources), workload, pods)
+        measured, history = await self._measurer.measure(namespace, spec, assemble(sources), workload, pods)
         seen = replace(
             sources,
             metrics=measured.metrics,
@@ -189,56 +178,6 @@ class Gatherer:
             self._versions.clear()
         self._versions[uid] = version
 
-    async def _measure(
-        self, namespace: str, spec: InstanceSpec, read: Assembled, workload: Workload | None, pods: tuple[Pod, ...]
-    ) -> tuple[Measurements, History | Missing]:
-        """What the source of metrics says, and the hours before."""
-        problem = _nothing_to_ask(spec, workload, pods)
-        if problem is not None:
-            return nothing(problem, spec.slo), problem
-        window = whole_window(spec.metrics.window_seconds, self._youngest_seconds(workload, pods))
-        if isinstance(window, Missing):
-            return nothing(window, spec.slo), window
-        meter = self._meter(spec, workload)
-        if isinstance(meter, Missing):
-            return nothing(meter, spec.slo), meter
-        config = read.observation.config
-        wanted = Wanted(
-            namespace=namespace,
-            selector=spec.metrics.selector,
-            workload=workload,
-            pods=pods,
-            engine=spec.engine,
-            names=metric_names(spec.engine, config.version),
-            model_names=served_names(config),
-            window_seconds=window,
-            port=port_of(read, workload),
-            now=self._clock(),
-        )
-        readings = await meter.readings(wanted)
-        if isinstance(readings, Missing):
-            return nothing(readings, spec.slo), readings
-        measured = reduce(readings, wanted.names, spec.slo, history_min_seconds=meter.least_seconds)
-        return measured, await meter.history(wanted)
-
-    def _meter(self, spec: InstanceSpec, workload: Workload | None) -> Meter | Missing:
-        """The source that the spec names; the pods themselves where the administrator has named none at all."""
-        name = spec.metrics.prometheus_ref
-        if name in self._meters:
-            return self._meters[name]
-        if not self._meters and self._pods_meter is not None and workload is not None:
-            return self._pods_meter
-        known = ", ".join(sorted(self._meters)) or "none"
-        why = f'spec.metrics.prometheusRef "{name}" is not set up; the administrator has set up: {known}'
-        return Missing(Reason.PROMETHEUS_ERROR, why)
-
-    def _youngest_seconds(self, workload: Workload | None, pods: tuple[Pod, ...]) -> float | None:
-        """Age of a StatefulSet's youngest pod: its pods keep their names, so what ran before them must stay out."""
-        starts = [pod.started for pod in pods if pod.started is not None]
-        if workload is None or workload.kind != "StatefulSet" or not starts:
-            return None
-        return (self._clock() - max(starts)).total_seconds()
-
 
 def _all_have(labels: list[dict[str, str]], key: str, value: str) -> bool:
     return all(entry.get(key) == value for entry in labels)
@@ -250,22 +189,3 @@ def _parsed(text: str, place: str) -> tuple[Mapping[str, Any] | None, str | None
     except (ValueError, RecursionError):
         return None, f"{place} is no JSON"
     return (config, None) if isinstance(config, dict) else (None, f"{place} is no JSON object")
-
-
-def port_of(read: Assembled, workload: Workload | None) -> int:
-    """--port, else the container's own port, else vLLM's default."""
-    stated = read.observation.config.integer("port")
-    if stated is not None:
-        return stated
-    ports = workload.container.ports if workload is not None else ()
-    named = dict(ports)
-    return named.get("http") or next((port for _, port in ports), DEFAULT_PORT)
-
-
-def _nothing_to_ask(spec: InstanceSpec, workload: Workload | None, pods: tuple[Pod, ...]) -> Missing | None:
-    if workload is not None and not pods:
-        why = f'no ready pod of {workload.kind} "{workload.name}" runs its present template'
-        return Missing(Reason.METRICS_MISSING, why)
-    if workload is None and not spec.metrics.selector:
-        return Missing(Reason.METRICS_MISSING, "neither spec.targetRef nor spec.metrics.selector says which series")
-    return None

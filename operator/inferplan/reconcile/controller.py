@@ -65,6 +65,11 @@ class Controller:
         """Time since the longest due key became due."""
         return self._schedule.oldest_age(self._clock())
 
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """Namespaces of all instances that are known."""
+        return self._schedule.namespaces
+
     def add(self, key: Key) -> None:
         """The instance is to be looked at now."""
         self._schedule.add(key, self._clock())

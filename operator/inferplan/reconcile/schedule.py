@@ -112,6 +112,11 @@ class Schedule:
         due = [*self._due.values(), *self._running.values()]
         return max(0.0, now - min(due)) if due else 0.0
 
+    @property
+    def namespaces(self) -> frozenset[str]:
+        """Namespaces of the keys that are known."""
+        return frozenset(key.namespace for key in (*self._due, *self._running))
+
     def __len__(self) -> int:
         """Keys that are known."""
         return len(self._due) + len(self._running)

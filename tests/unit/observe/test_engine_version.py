@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 from tests.support.sessions import Answer, FakeSession
 
-from inferplan.observe.engine_endpoint import RESPONSE_MAX_BYTES, EngineEndpoint
+from inferplan.observe.engine_pages import VERSION_MAX_BYTES, EnginePages
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from inferplan.observe.engine_endpoint import RESPONSE_MAX_BYTES, EngineEndpoint
 )
 async def test_only_a_version_is_taken(body: bytes, version: str | None) -> None:
     session = FakeSession(Answer(200, body))
-    assert await EngineEndpoint(session).version("10.0.0.1", 8000) == version  # type: ignore[arg-type]
+    assert await EnginePages(session).version("10.0.0.1", 8000) == version  # type: ignore[arg-type]
     assert session.asked[0]["url"] == "http://10.0.0.1:8000/version"
     assert session.asked[0]["allow_redirects"] is False
 
@@ -33,7 +33,7 @@ async def test_only_a_version_is_taken(body: bytes, version: str | None) -> None
     "trouble",
     [
         Answer(404, b'{"version": "0.33.0"}'),
-        Answer(200, b'{"version": "0.33.0"}' + b" " * RESPONSE_MAX_BYTES),
+        Answer(200, b'{"version": "0.33.0"}' + b" " * VERSION_MAX_BYTES),
         aiohttp.ClientConnectionError("refused"),
         TimeoutError(),
         ValueError("bad URL"),
@@ -41,10 +41,10 @@ async def test_only_a_version_is_taken(body: bytes, version: str | None) -> None
 )
 async def test_trouble_is_no_version(trouble: Answer | Exception) -> None:
     session = FakeSession(trouble)
-    assert await EngineEndpoint(session).version("10.0.0.1", 8000) is None  # type: ignore[arg-type]
+    assert await EnginePages(session).version("10.0.0.1", 8000) is None  # type: ignore[arg-type]
 
 
 async def test_an_ipv6_address_is_bracketed() -> None:
     session = FakeSession(Answer(200, b'{"version": "0.33.0"}'))
-    await EngineEndpoint(session).version("fd00::1", 8000)  # type: ignore[arg-type]
+    await EnginePages(session).version("fd00::1", 8000)  # type: ignore[arg-type]
     assert session.asked[0]["url"] == "http://[fd00::1]:8000/version"
