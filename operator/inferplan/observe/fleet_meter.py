@@ -17,12 +17,12 @@ class FleetMeter:
     """Measures instances by one Prometheus. Implements `Meter`.
 
     Args:
+        name: The administrator's name of the source.
         reader: Present readings.
         hours: Past hours.
-        name: The administrator's name of the source.
     """
 
-    def __init__(self, reader: FleetReader, hours: HistoryReader, name: str) -> None:
+    def __init__(self, name: str, reader: FleetReader, hours: HistoryReader) -> None:
         self._reader = reader
         self._hours = hours
         self._name = name

@@ -1,0 +1,325 @@
+"""The queries that read a whole fleet: a dozen for all instances of a source, whatever engines they run. Pure.
+
+Each query is a union of tagged expressions: the label `inferplan_key` says what a series is. Results are grouped by
+pod, target and model; counters and histograms of a pod's schedulers (data-parallel ranks) are added up by Prometheus
+itself, and a series that two monitors scrape counts once. No text of a user becomes PromQL but quoted label values.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from inferplan.observe.history_queries import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels
+from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
+from inferplan.observe.metric_names import spellings
+
+BUCKETED = ("ttft", "itl", "tpot", "e2e", "prompt_tokens", "generation_tokens", "step_tokens")
+"""Histograms of which percentiles are told, so that their buckets are read; of the others a mean is enough."""
+
+GPU_SHARES: Mapping[str, str] = {
+    "gpu_memory_busy": "DCGM_FI_PROF_DRAM_ACTIVE",
+    "gpu_tensor_busy": "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
+}
+"""The DCGM exporter's gauges, 0 to 1 (dcgm-exporter, etc/default-counters.csv)."""
+
+GPU_LABELS = ("namespace", "pod", "exported_namespace", "exported_pod")
+"""Whose a GPU is. Unless the scrape honors labels, `pod` is the exporter's own and `exported_pod` the workload's."""
+
+CACHE_SOURCE = "cache_source"
+"""Splits SGLang's counter of prompt tokens that a cache held."""
+
+_COUNTER_SPLITS: Mapping[str, str] = {
+    "requests": SPLITS["requests"],
+    "rejected": "reason",
+    "prefix_hits": CACHE_SOURCE,
+}
+"""Labels that split counters: parts are told apart before copies are dropped, or only the largest part would count."""
+
+PART_LABELS = frozenset({"le", *SPLITS.values(), CACHE_SOURCE, *CACHE_LABELS})
+"""Labels that name a part of a metric; no instance is told from another by one."""
+
+BASE_LABELS = ("instance", "model_name")
+
+LABELS_MAX = 16
+"""Further labels that a source's series are grouped by, for the selectors of all of its instances together."""
+
+NAMESPACES_LENGTH = 300
+"""Longest list of namespaces that is asked for; beyond it all are, and what is nobody's is dropped. No query may
+exceed 16 KiB, VictoriaMetrics' limit (-search.maxQueryLen), and the list is in each of up to twenty parts of one."""
+
+STEPS = 60
+"""Steps in which the start of a series within the window is looked for."""
+
+_PODS_LENGTH = 1500
+"""Longest list of pod names in a query for people; beyond it their common prefix."""
+
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which series are read, over which time, and what tells them apart.
+
+    Attributes:
+        window_seconds: Time that means and rates cover.
+        labels: What the source calls the labels of namespace and pod.
+        extra: Further labels to group by, valid names.
+        namespaces: Namespaces to ask for; empty for all.
+    """
+
+    window_seconds: int
+    labels: SeriesLabels = KUBERNETES_LABELS
+    extra: tuple[str, ...] = ()
+    namespaces: frozenset[str] = frozenset()
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Labels of a pod's target and model."""
+        return tuple(dict.fromkeys((self.labels.namespace, self.labels.pod, *BASE_LABELS, *self.extra)))
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Labels of a scheduler."""
+        return tuple(dict.fromkeys((*self.group, *RANK_LABELS)))
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """Labels of a process, which its metrics share that are not the engine's."""
+        return (self.labels.namespace, self.labels.pod, "instance")
+
+    @property
+    def asked_namespaces(self) -> frozenset[str]:
+        """Namespaces that are asked for by name; empty where all are asked for."""
+        return self.namespaces if len(_pattern(sorted(self.namespaces))) <= NAMESPACES_LENGTH else frozenset()
+
+    @property
+    def matchers(self) -> str:
+        """What every series of an engine is asked for by."""
+        asked = sorted(self.asked_namespaces)
+        return f"{self.labels.namespace}=~{_quoted(_pattern(asked))}" if asked else f'{self.labels.namespace}!=""'
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric within a scope, ready for PromQL.
+
+    Attributes:
+        name: Its name.
+        matchers: Label matchers without braces.
+        window_seconds: Length of ranges.
+    """
+
+    name: str
+    matchers: str
+    window_seconds: int
+
+    def now(self, suffix: str = "") -> str:
+        """The instant vector."""
+        return f"{self.name}{suffix}{{{self.matchers}}}"
+
+    def range(self, suffix: str = "") -> str:
+        """The range over the window."""
+        return f"{self.now(suffix)}[{self.window_seconds}s]"
+
+    @property
+    def steps(self) -> str:
+        """The window as a subquery's range and step."""
+        return f"[{self.window_seconds}s:{step_seconds(self.window_seconds)}s]"
+
+
+def step_seconds(window_seconds: int) -> int:
+    """How exactly the start of a series within the window is known."""
+    return max(1, -(-window_seconds // STEPS))
+
+
+def fleet_queries(scope: Scope) -> tuple[str, ...]:
+    """Every query that one look at a fleet needs: 13, of which each bucketed histogram is one."""
+    unions = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), _rates(scope), _means(scope))
+    buckets = (_buckets(scope, key) for key in BUCKETED)
+    return tuple("\nor\n".join(union) for union in (*unions, *buckets))
+
+
+def _gauges(scope: Scope) -> Iterator[str]:
+    return chain.from_iterable(_parts(scope, "mean", key) for key in (*GAUGES, "waiting_by_reason"))
+
+
+def _peaks(scope: Scope) -> Iterator[str]:
+    yield from chain.from_iterable(_parts(scope, "peak", key) for key in GAUGES)
+    yield from _parts(scope, "p99", "kv_usage")
+
+
+def _state(scope: Scope) -> Iterator[str]:
+    kinds = (("age", "running"), ("first", "running"), ("resets", "requests"), ("info", "cache_info"))
+    return chain.from_iterable(_parts(scope, kind, key) for kind, key in (*kinds, ("now", "kv_tokens")))
+
+
+def _others(scope: Scope) -> Iterator[str]:
+    """What has no label of the engine: start times of its processes, of all that a cluster runs, and shares of GPUs."""
+    target = ", ".join(scope.target)
+    engines = f'{{__name__=~"{"|".join(spellings("running"))}", {scope.matchers}}}'
+    start = Metric("process_start_time_seconds", scope.matchers, scope.window_seconds)
+    for kind, made in (("now", start.now()), ("changes", f"changes({start.range()})")):
+        yield _tagged(f"max by ({target}) ({made}) and on ({target}) {engines}", f"{kind}:process_start:0")
+    for key, name in GPU_SHARES.items():
+        mean = f"avg by ({', '.join(GPU_LABELS)}) (avg_over_time({name}[{scope.window_seconds}s]))"
+        yield _tagged(mean, f"gpu:{key}:0")
+
+
+def _rates(scope: Scope) -> Iterator[str]:
+    return chain.from_iterable(_parts(scope, "rate", key) for key in COUNTERS)
+
+
+def _means(scope: Scope) -> Iterator[str]:
+    """Histograms of which no percentile is told."""
+    for key in HISTOGRAMS:
+        if key not in BUCKETED:
+            yield from chain.from_iterable(_parts(scope, kind, key) for kind in ("sum", "count", "native"))
+
+
+def _buckets(scope: Scope, key: str) -> Iterator[str]:
+    """One histogram, classic or native."""
+    return chain.from_iterable(_parts(scope, kind, key) for kind in ("sum", "count", "bucket", "native"))
+
+
+def _parts(scope: Scope, kind: str, key: str) -> Iterator[str]:
+    """One quantity under each name of a key. The tag has the name's index, so that the newest can be preferred."""
+    for index, name in enumerate(spellings(key)):
+        metric = Metric(name, scope.matchers, scope.window_seconds)
+        yield _tagged(_expression(kind, key, metric, scope), f"{kind}:{key}:{index}")
+
+
+def _tagged(expression: str, tag: str) -> str:
+    return f'label_replace({expression}, "{KEY_LABEL}", "{tag}", "", "")'
+
+
+def _expression(kind: str, key: str, metric: Metric, scope: Scope) -> str:
+    """One quantity by scheduler, or of all schedulers of a target together where they add up."""
+    inner = _by_rank(kind, key, metric, scope.ranks)
+    if kind not in _ADDED:
+        return inner
+    kept = {"bucket": ("le",), "rate": (SPLITS[key],) if key in SPLITS else ()}.get(kind, ())
+    return f"sum by ({', '.join((*scope.group, *kept))}) ({inner})"
+
+
+_ADDED = frozenset({"rate", "sum", "count", "bucket", "native"})
+_SUFFIXES: Mapping[str, str] = {"sum": "_sum", "count": "_count", "bucket": "_bucket"}
+
+
+def _parts_label(kind: str, key: str) -> tuple[str, ...]:
+    """Labels of a metric's parts."""
+    match kind:
+        case "bucket":
+            return ("le",)
+        case "info":
+            return CACHE_LABELS
+        case "rate" | "resets" if key in _COUNTER_SPLITS:
+            return (_COUNTER_SPLITS[key],)
+        case "mean" if key in SPLITS:
+            return (SPLITS[key],)
+        case _:
+            return ()
+
+
+def _by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
+    """One quantity by scheduler: of the same series scraped twice the highest, of means the mean.
+
+    Native histograms have no highest; two copies of one have itself as their mean. Age is by Prometheus' own clock.
+    """
+    by = f"by ({', '.join((*group, *_parts_label(kind, key)))})"
+    forms = {
+        "mean": f"avg {by} (avg_over_time({metric.range()}))",
+        "peak": f"max {by} (max_over_time({metric.range()}))",
+        "p99": f"max {by} (quantile_over_time(0.99, {metric.range()}))",
+        "age": f"time() - max {by} (timestamp({metric.now()}))",
+        "first": f"time() - min {by} (min_over_time(timestamp({metric.now()}){metric.steps}))",
+        "resets": f"max {by} (resets({metric.range()}))",
+        "native": f"avg {by} (rate({metric.range()}))",
+        "now": f"max {by} ({metric.now()})",
+        "info": f"max {by} ({metric.now()})",
+    }
+    return forms.get(kind) or f"max {by} (rate({metric.range(_SUFFIXES.get(kind, ''))}))"
+
+
+_SHOWN = ("instance", *RANK_LABELS)
+"""Labels of a query for people, beside the pod's."""
+
+
+@dataclass(frozen=True)
+class Own:
+    """One instance's series, as a person asks for them.
+
+    Attributes:
+        window_seconds: Length of ranges.
+        matchers: Label matchers without braces.
+        pod_label: What the source calls the pod's label.
+    """
+
+    window_seconds: int
+    matchers: str
+    pod_label: str = KUBERNETES_LABELS.pod
+
+    def query(self, kind: str, key: str, name: str) -> str:
+        """What gives a quantity of this instance."""
+        group = (self.pod_label, *_SHOWN)
+        inner = _by_rank(kind, key, Metric(name, self.matchers, self.window_seconds), group)
+        return f"sum by ({', '.join(group)}) ({inner})" if kind == "rate" and key in _COUNTER_SPLITS else inner
+
+    def gpu_query(self, name: str, pods: Iterable[str], *, exported: bool) -> str:
+        """A share of time of these pods' GPUs."""
+        label = "exported_pod" if exported else "pod"
+        return f"avg by ({label}) (avg_over_time({name}{{{_one_of(label, sorted(pods))}}}[{self.window_seconds}s]))"
+
+
+def own_matchers(
+    labels: SeriesLabels,
+    namespace: str,
+    selector: Mapping[str, str],
+    pods: Iterable[str] = (),
+    instances: Iterable[str] = (),
+) -> str:
+    """Matchers of one instance's series: its namespace, its owner's labels, its pods or targets where it has some."""
+    parts = [_equals(labels.namespace, namespace), *(_equals(name, selector[name]) for name in sorted(selector))]
+    for label, names in ((labels.pod, sorted(pods)), ("instance", sorted(instances))):
+        parts += [_one_of(label, names)] if names else []
+    return ", ".join(parts)
+
+
+def label_problem(name: str, labels: SeriesLabels = KUBERNETES_LABELS) -> str | None:
+    """Why a selector cannot use a label; None where it can."""
+    reserved = {"__name__", labels.namespace, KEY_LABEL, *PART_LABELS}
+    if _LABEL_NAME.fullmatch(name) is not None and name not in reserved:
+        return None
+    allowed = "letters, digits and _ (Prometheus writes other characters as _)"
+    return f'"{name}" cannot be used; label names are {allowed}, but not {", ".join(sorted(reserved))}'
+
+
+def _equals(label: str, value: str) -> str:
+    return f"{label}={_quoted(value)}"
+
+
+def _one_of(label: str, names: Sequence[str]) -> str:
+    """Exactly these names, as RE2; of very many their common prefix."""
+    exact = _pattern(names)
+    many = len(exact) > _PODS_LENGTH
+    return f"{label}=~{_quoted(_literal(_common_prefix(names[0], names[-1])) + '.*' if many else exact)}"
+
+
+def _pattern(names: Sequence[str]) -> str:
+    return "|".join(map(_literal, names))
+
+
+def _quoted(text: str) -> str:
+    """A PromQL string: backslash, quote and newline escaped, so that it can never end early."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _literal(text: str) -> str:
+    """The text as RE2 that matches only itself; a dash outside of brackets needs no escape and reads better."""
+    return re.escape(text).replace("\\-", "-")
+
+
+def _common_prefix(first: str, last: str) -> str:
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:same]
