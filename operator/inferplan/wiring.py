@@ -126,9 +126,14 @@ def _meter(name: str, prometheus: Prometheus, settings: Settings, controller: Co
     labels = SeriesLabels(source.namespace_label, source.pod_label)
     timing = HistoryClock(lambda: clocks.now().timestamp(), clocks.monotonic, clocks.uniform)
     reader = FleetReader(
-        prometheus, labels, clocks.now, clocks.monotonic, settings.metrics_seconds, lambda: controller.namespaces
+        prometheus,
+        labels,
+        clock=clocks.now,
+        monotonic=clocks.monotonic,
+        cycle_seconds=settings.metrics_seconds,
+        namespaces=lambda: controller.namespaces,
     )
-    return FleetMeter(name, reader, HistoryReader(prometheus, name, timing, labels, source.history_hours))
+    return FleetMeter(reader, HistoryReader(prometheus, name, timing, labels, source.history_hours), name)
 
 
 def _watch(name: str, telemetry: Telemetry, clocks: Clocks) -> Watch:

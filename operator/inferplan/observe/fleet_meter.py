@@ -11,6 +11,7 @@ from inferplan.observe.fleet_part import Asked, PodIdentity
 from inferplan.observe.history import HistoryReader
 from inferplan.observe.meter import Wanted
 from inferplan.observe.prometheus_types import PrometheusError
+from inferplan.observe.reduce import HISTORY_MIN_SECONDS
 
 
 class FleetMeter:
@@ -26,6 +27,11 @@ class FleetMeter:
         self._reader = reader
         self._hours = hours
         self._name = name
+
+    @property
+    def least_seconds(self) -> float:
+        """Rates of a Prometheus rest on one sample for each scrape."""
+        return HISTORY_MIN_SECONDS
 
     async def readings(self, wanted: Wanted) -> Readings | Missing:
         """The instance's part of what was read within the last minute."""
