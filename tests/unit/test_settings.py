@@ -147,3 +147,20 @@ def test_a_log_line_is_one_json_object() -> None:
     assert "\n" not in line
     assert (entry["level"], entry["message"], entry["instance"]) == ("error", "it broke", "llama")
     assert "ValueError" in entry["exception"]
+
+
+@pytest.mark.parametrize(
+    ("value", "entries"),
+    [
+        (None, ("127.0.0.0/8", "::1")),
+        ("", ()),
+        ("10.0.0.0/8:8000, engine.lab", ("10.0.0.0/8:8000", "engine.lab")),
+        ('["[fd00::1]:8000"]', ("[fd00::1]:8000",)),
+    ],
+)
+def test_engines_that_a_request_may_name_are_a_list(
+    value: str | None, entries: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("INFERPLAN_SCRAPE_ALLOW", value)
+    assert load_settings().scrape_allow == entries

@@ -29,6 +29,7 @@ LOOKS_MAX = 4
 """Engines whose pages are read at once: pages take memory while they are."""
 
 _PAGES_MAX = 6
+_LINE_MAX = 500  # a page can put text of any length into what is wrong with it
 _PAGE_SECONDS = 1.0  # gauges move within a second; more pages show more of it
 _OBJECT = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)")
 
@@ -117,7 +118,7 @@ class Analyst:
             source = f"{len(pages)} pages of http://{endpoint}/metrics"
             return await asyncio.to_thread(sighting_of_pages, spec, pages, None, source, version)
         except (PageError, ScrapeError) as error:
-            why = Missing(Reason.METRICS_MISSING, f"http://{endpoint}: {error}")
+            why = Missing(Reason.METRICS_MISSING, f"http://{endpoint}: {error}"[:_LINE_MAX])
             return Sighting(f"http://{endpoint}/metrics", nothing_measured(why, spec.slo), self._clock())
 
     async def _sampled(self, engine: OpenEngine, seconds: float) -> tuple[Scrape, ...]:
@@ -179,4 +180,4 @@ def _sighting_of_text(request: AnalyzeRequest, spec: InstanceSpec) -> Sighting:
         pages = tuple(read_page(text, None) for text in request.metrics_text)
         return sighting_of_pages(spec, pages, request.interval_seconds, "metrics_text of the request", None)
     except ScrapeError as error:
-        raise InvalidRequestError(Problem("metrics_text", str(error))) from None
+        raise InvalidRequestError(Problem("metrics_text", str(error)[:_LINE_MAX])) from None
