@@ -33,7 +33,7 @@ SLOS = (
 
 @st.composite
 def metrics(draw: st.DrawFn) -> Metrics:
-    """Half of all fields measured, with any numbers."""
+    """Any field measured or missing, with any numbers."""
     values: dict[str, Measurement] = {name: draw(MEASURED | MISSING) for name in METRIC_FIELDS}
     targets = tuple((name, draw(MEASURED | MISSING)) for name in ("ttft p95", "itl p99"))
     missed = tuple((name, draw(MEASURED | MISSING)) for name in ("ttft p95", "itl p99"))
@@ -46,14 +46,19 @@ def plausible(draw: st.DrawFn) -> Metrics:
     changed = draw(
         st.dictionaries(st.sampled_from(METRIC_FIELDS), st.floats(0, 40) | st.floats(0, 1) | st.none(), max_size=8)
     )
-    return an.serving(load=changed).metrics
+    measured = st.builds(Measured, st.floats(0, 900), st.just("ms"), st.just("q"), st.just(900), MAYBE, MAYBE)
+    targets = tuple((name, draw(measured)) for name in ("ttft p95", "itl p99"))
+    return replace(an.serving(load=changed).metrics, slo_milliseconds=targets)
 
 
 REPLICAS = st.lists(
     st.builds(
         ReplicaMetrics,
         st.text(max_size=5),
-        **{entry.name: MAYBE for entry in fields(ReplicaMetrics) if entry.name != "name"},
+        **{
+            **{entry.name: MAYBE for entry in fields(ReplicaMetrics) if entry.name != "name"},
+            "uptime_seconds": st.sampled_from((None, None, 1e5, 1.0)),
+        },
     ),
     max_size=5,
 ).map(tuple)

@@ -41,13 +41,12 @@ def files(folder: Path, pages: Any) -> Iterator[str]:
 
 def analysis(label: str, pages: Any) -> Analysis:
     folder = SCRAPES / label
-    names = [str(folder / "instance.yaml"), str(folder / "deployment.yaml")]
-    inputs = read_inputs(read_documents(names), lambda _text: None)
+    names = [folder / name for name in ("instance.yaml", "deployment.yaml")]
+    inputs = read_inputs(read_documents([str(name) for name in names if name.exists()]), lambda _text: None)
     measured, _ = from_files(inputs, list(files(folder, pages)), None)
-    assert inputs.workload is not None
     sources = Sources(
         spec=inputs.spec,
-        container=inputs.workload.container,
+        container=inputs.workload.container if inputs.workload is not None else None,
         model_config=inputs.model_config,
         metrics=measured.metrics,
         replica_metrics=measured.replica_metrics,

@@ -7,11 +7,12 @@ going on, has the engine just started, is the window long enough. Then the limit
 from collections.abc import Callable, Iterator
 
 from inferplan.api.reasons import Reason
+from inferplan.diagnose.busiest import busiest
 from inferplan.diagnose.finding import Cause, Diagnosis
 from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit
 from inferplan.diagnose.signals import Signals, value_of
 from inferplan.diagnose.start import cold_start
-from inferplan.domain.measurement import Missing
+from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 
 __all__ = ["Cause", "Diagnosis", "diagnose"]
@@ -32,7 +33,7 @@ def diagnose(observation: Observation) -> Diagnosis:
     signals = Signals(observation)
     answers = (question(signals) for question in _QUESTIONS)
     early = next((answer for answer in answers if answer is not None), None)
-    return early if early is not None else _of_queue(signals)
+    return early if early is not None else _of_replicas(signals)
 
 
 def _unknown(*missing: Missing) -> Diagnosis:
@@ -64,7 +65,8 @@ def contradictions(signals: Signals) -> Iterator[str]:
             yield f"{name} is {number:g}, below nothing"
     if running is not None and cap is not None and running > OVER_CAP * cap:
         yield f"{running:.0f} requests run, and the configuration that was read allows {cap}: something else runs"
-    if running == 0 and not signals.running_peak and (signals.ran or 0) >= 1:
+    many_samples = isinstance(metrics.kv_cache_usage_p99, Measured)  # two pages may both miss a light load
+    if running == 0 and not signals.running_peak and (signals.ran or 0) >= 1 and many_samples:
         yield f"no request runs, by the gauge, and {signals.ran:.1f} ran at once by the time that requests spent"
 
 
@@ -94,6 +96,20 @@ def _too_short(signals: Signals) -> Diagnosis | None:
 
 
 _QUESTIONS: tuple[Callable[[Signals], Diagnosis | None], ...] = (_not_measured, _cannot_be, _idle, _cold, _too_short)
+
+
+def _of_replicas(signals: Signals) -> Diagnosis:
+    """By the numbers of all replicas; where these fit nothing, by those of the one with the longest queue."""
+    together, one = _of_queue(signals), busiest(signals)
+    if together.cause is not Cause.UNKNOWN or one is None:
+        return together
+    name, own = one
+    alone = _of_queue(own)
+    if not alone.bottlenecks:
+        return together
+    found = alone.bottlenecks
+    named = (entry.model_copy(update={"description": f"Replica {name}: {entry.description}"}) for entry in found)
+    return Diagnosis(alone.cause, tuple(named))
 
 
 def _of_queue(signals: Signals) -> Diagnosis:

@@ -81,7 +81,7 @@ def _drafted(config: ServingConfig) -> int | None:
     """Tokens that are speculated per step; None where the configuration does not say."""
     try:
         document = json.loads(config.text("speculative_config") or "null")
-    except ValueError:
+    except (ValueError, RecursionError):  # the second: thousands of brackets
         return None
     count = document.get(DRAFT_TOKENS) if isinstance(document, dict) else None
     return count if type(count) is int and count > 0 else None

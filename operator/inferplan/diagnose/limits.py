@@ -80,8 +80,13 @@ def _at_cap(signals: Signals) -> bool | None:
     cap, running = signals.cap, signals.running
     if cap is None or running is None:
         return None
-    by_time = _at_cap_at_times(signals) and (signals.ran or 0.0) >= AT_CAP_BY_TIME * cap
+    by_time = _touches_cap(signals, cap) and (signals.ran or 0.0) >= AT_CAP_BY_TIME * cap
     return running >= AT_CAP_SHARE * cap or by_time
+
+
+def _touches_cap(signals: Signals, cap: int) -> bool:
+    """The gauge is taken at a step's end: one request at least may be gone, and its successor not yet there."""
+    return max(signals.running or 0.0, signals.running_peak or 0.0) >= min(AT_CAP_SHARE * cap, cap - 1)
 
 
 def _at_cap_at_times(signals: Signals) -> bool:

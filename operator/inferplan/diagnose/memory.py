@@ -30,7 +30,7 @@ def memory_waste(case: Case) -> Iterator[Bottleneck]:
     tokens, longest = value_of(metrics.kv_cache_tokens), case.config.integer("max_model_len")
     if case.diagnosis.cause is not Cause.NONE or not isinstance(usage, Measured) or tokens is None or longest is None:
         return
-    if usage.value >= WASTE_SHARE or tokens < POOL_MIN_REQUESTS * longest:
+    if usage.value >= WASTE_SHARE or tokens < POOL_MIN_REQUESTS * longest or not case.enough_requests():
         return
     idle = tokens * (1 - usage.value)
     yield finding(

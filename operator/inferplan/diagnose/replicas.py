@@ -14,8 +14,8 @@ from inferplan.domain.units import significant
 SIMILAR_LOAD = 1.25
 """Up to this many times the others' request rate a replica's load is like theirs: what round robin leaves to chance."""
 
-MORE_LOAD = 1.5
-"""From this many times the others' request rate on, a replica gets more than its share."""
+FULLER = 2.0
+"""So many times the others' requests in flight are no chance of arrivals, which even out over a window."""
 
 SPREADS = 3.5
 """A value counts as far from the others only beyond this many robust deviations of theirs (1.4826 x the median absolute
@@ -29,43 +29,63 @@ QUEUE_MORE = 4.0
 
 @dataclass(frozen=True)
 class _Slow:
-    """A latency by which a bad replica is told: how many times the others', and how much more at least."""
+    """A latency by which a bad replica is told.
+
+    Attributes:
+        metric: Field of ReplicaMetrics.
+        name: For people.
+        value: Reads it.
+        factor: How many times the others' it must be.
+        milliseconds: How much more it must be at least.
+        holds_queues: Whether a queue lengthens it: then it says nothing of a replica that has one.
+    """
 
     metric: str
     name: str
     value: Callable[[ReplicaMetrics], float | None]
     factor: float
     milliseconds: float
+    holds_queues: bool = False
 
 
 _LATENCIES = (
     # Same weights, same GPU: half the speed is no chance. 5 ms are half of a usual step.
     _Slow("itl_mean_milliseconds", "time between tokens", lambda replica: replica.itl_mean_milliseconds, 2.0, 5.0),
     # Depends on prompts and queues too, hence further off. 100 ms are what a person notices.
-    _Slow("ttft_mean_milliseconds", "time to first token", lambda replica: replica.ttft_mean_milliseconds, 3.0, 100.0),
+    _Slow(
+        "ttft_mean_milliseconds",
+        "time to first token",
+        lambda replica: replica.ttft_mean_milliseconds,
+        3.0,
+        100.0,
+        holds_queues=True,
+    ),
 )
 
 
 def bad_replica(case: Case) -> Iterator[Bottleneck]:
-    """Slower than the others with no more requests than they have."""
-    if case.diagnosis.cause is Cause.COLD_START:
-        return
+    """Slower than the others with no more requests than they have; the first of them, by the surer latency."""
+    if case.diagnosis.cause is not Cause.COLD_START:
+        yield from list(_all_bad(case.observation.replica_metrics))[:1]
+
+
+def _all_bad(replicas: tuple[ReplicaMetrics, ...]) -> Iterator[Bottleneck]:
     for slow in _LATENCIES:
-        found = next(_slower(case.observation.replica_metrics, slow), None)
-        if found is not None:
-            yield found
-            return
+        for replica in replicas:
+            found = _slower(replica, _others(replicas, replica), slow)
+            if found is not None:
+                yield found
 
 
-def _slower(replicas: tuple[ReplicaMetrics, ...], slow: _Slow) -> Iterator[Bottleneck]:
-    for replica in replicas:
-        rest = [other for other in replicas if other is not replica]
-        mine, others = slow.value(replica), _values(rest, slow.value)
-        if mine is None or not others or not _similar_load(replica, rest):
-            continue
-        usual = median(others)
-        if mine >= slow.factor * usual and mine - usual >= max(slow.milliseconds, SPREADS * _deviation(others)):
-            yield _bad(replica.name, slow, mine, usual)
+def _slower(replica: ReplicaMetrics, rest: list[ReplicaMetrics], slow: _Slow) -> Bottleneck | None:
+    mine, others = slow.value(replica), _values(rest, slow.value)
+    if mine is None or not others or not _similar_load(replica, rest):
+        return None
+    if slow.holds_queues and _is_fuller(replica, rest):
+        return None
+    usual = median(others)
+    far = mine >= slow.factor * usual and mine - usual >= max(slow.milliseconds, SPREADS * _deviation(others))
+    return _bad(replica.name, slow, mine, usual) if far else None
 
 
 def _bad(name: str, slow: _Slow, mine: float, usual: float) -> Bottleneck:
@@ -96,27 +116,38 @@ def _shown(plain: Bottleneck, metric: str, unit: str, numbers: tuple[float, floa
 
 
 def unbalanced_load(case: Case) -> Iterator[Bottleneck]:
-    """One replica has several times the others' requests in flight because more are sent to it."""
+    """One replica has several times the others' requests in flight, and not because it is slow.
+
+    Its request rate need not be higher: where requests queue, it finishes what it can, and not what is sent.
+    """
     replicas = case.observation.replica_metrics
-    for replica in replicas if len(replicas) > 1 else ():
-        rest = [other for other in replicas if other is not replica]
-        mine, others = _in_flight(replica), _values(rest, _in_flight)
-        if mine is None or not others or _similar_load(replica, rest) is not False:
-            continue
-        usual = median(others)
-        if mine >= 2 * usual and mine - usual >= max(QUEUE_MORE, SPREADS * _deviation(others)):
-            yield _unbalanced(replica, mine, usual)
-            return
+    found = (_fuller(replica, _others(replicas, replica)) for replica in replicas)
+    yield from [entry for entry in found if entry is not None][:1]
+
+
+def _fuller(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> Bottleneck | None:
+    slow = any(_slower(replica, rest, latency) is not None for latency in _LATENCIES)
+    if slow or _similar_load(replica, rest) is None or not _is_fuller(replica, rest):
+        return None
+    return _unbalanced(replica, _in_flight(replica) or 0.0, median(_values(rest, _in_flight)))
+
+
+def _is_fuller(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> bool:
+    mine, others = _in_flight(replica), _values(rest, _in_flight)
+    if mine is None or not others:
+        return False
+    usual = median(others)
+    return mine >= FULLER * usual and mine - usual >= max(QUEUE_MORE, SPREADS * _deviation(others))
 
 
 def _unbalanced(replica: ReplicaMetrics, mine: float, usual: float) -> Bottleneck:
     plain = finding(
         Code.UNBALANCED_LOAD,
         Severity.MEDIUM,
-        f"Replica {replica.name} has {mine:.0f} requests in flight, the others {usual:.0f}: more are sent to it.",
+        f"Replica {replica.name} has {mine:.0f} requests in flight, the others {usual:.0f}: load is not evenly shared.",
         recommendation="Balance by requests in flight or by queue, not by connection; sticky sessions pile up.",
     )
-    return _shown(plain, "num_requests_in_flight", "requests", (mine, usual), 2 * usual)
+    return _shown(plain, "num_requests_in_flight", "requests", (mine, usual), FULLER * usual)
 
 
 def _in_flight(replica: ReplicaMetrics) -> float | None:
@@ -125,14 +156,13 @@ def _in_flight(replica: ReplicaMetrics) -> float | None:
 
 
 def _similar_load(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> bool | None:
-    """Whether a replica's request rate is at most like the others'; False where clearly more, None where neither."""
+    """Whether a replica's request rate is at most like the others'; None where that is not known."""
     mine, others = replica.requests_per_second, _values(rest, lambda other: other.requests_per_second)
-    if mine is None or not others:
-        return None
-    usual = median(others)
-    if mine <= SIMILAR_LOAD * usual:
-        return True
-    return False if mine >= MORE_LOAD * usual else None
+    return None if mine is None or not others else mine <= SIMILAR_LOAD * median(others)
+
+
+def _others(replicas: tuple[ReplicaMetrics, ...], replica: ReplicaMetrics) -> list[ReplicaMetrics]:
+    return [other for other in replicas if other is not replica]
 
 
 def _values(replicas: list[ReplicaMetrics], value: Callable[[ReplicaMetrics], float | None]) -> list[float]:

@@ -77,6 +77,7 @@ QUEUE = {"num_requests_waiting": 12.0, "queue_time_mean_milliseconds": 6000.0}  
         ({"num_requests_running_peak": 32.0, "e2e_mean_milliseconds": 20_500.0}, Cause.SCHEDULER_CAPPED),
         ({"num_requests_running_peak": 32.0}, Cause.SCHEDULER_CAPPED),  # at times, and nothing else explains it
         ({"num_requests_running_peak": 30.3}, Cause.UNKNOWN),
+        ({"num_requests_running_peak": 30.3, "e2e_mean_milliseconds": 20_500.0}, Cause.UNKNOWN),
         ({"num_requests_running_peak": 32.0, "tokens_per_step": None}, Cause.UNKNOWN),  # it could be the steps
         ({"kv_cache_usage": 0.96, "tokens_per_step": None}, Cause.KV_BOUND),
     ],
@@ -104,6 +105,19 @@ def test_a_queue_is_explained_by_what_is_full(load: dict[str, float | None], cau
 )
 def test_a_queue_is_one_by_gauge_and_by_time(load: dict[str, float | None], cause: Cause) -> None:
     assert diagnose(an.serving(load={"num_requests_running": 32.0, **load})).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("gauge", "e2e", "cause"),
+    [
+        (7.0, 9700.0, Cause.SCHEDULER_CAPPED),  # one below the cap of 8; 2/s x (9.7 - 6) s = 7.4 of 8
+        (7.0, 9500.0, Cause.UNKNOWN),  # 7.0, below 0.9 x 8
+        (6.0, 9700.0, Cause.UNKNOWN),
+    ],
+)
+def test_a_gauge_may_miss_a_small_cap_by_one(gauge: float, e2e: float, cause: Cause) -> None:
+    load = {"num_requests_running": gauge, "num_requests_running_peak": gauge, "e2e_mean_milliseconds": e2e}
+    assert diagnose(an.serving(load={**QUEUE, **load}, settings={"max_batch_size": 8})).cause is cause
 
 
 def test_a_queue_that_nothing_explains_is_told_with_its_numbers() -> None:
@@ -193,6 +207,8 @@ def test_numbers_that_cannot_be_true_are_not_judged(load: dict[str, float | None
 def test_a_light_load_that_no_sample_met_is_no_contradiction_and_not_idle() -> None:
     few = {"num_requests_running": 0.0, "num_requests_running_peak": 0.0, "requests_per_second": 0.1}
     assert diagnose(an.serving(load=few)).cause is Cause.NONE  # 0.1/s x 7 s = 0.7 at once
+    two_pages = {**few, "requests_per_second": 2.0, "kv_cache_usage_p99": None}
+    assert diagnose(an.serving(load=two_pages)).cause is Cause.NONE
     assert diagnose(an.serving(load={"num_requests_running": 33.0})).cause is Cause.NONE  # within what gauges are off
 
 

@@ -46,6 +46,7 @@ WASTED = {"kv_cache_usage": 0.05, "kv_cache_usage_mean": 0.03, "kv_cache_usage_p
         ({**WASTED, "kv_cache_tokens": 32_768.0}, {}, True),  # 4 x 8192
         ({**WASTED, "kv_cache_tokens": 32_767.0}, {}, False),
         ({**WASTED, "kv_cache_tokens": None}, {}, False),
+        ({**WASTED, "requests_per_second": 0.02}, {}, False),  # 18 requests
         (WASTED, {"drop": ("max_model_len",)}, False),
         ({**WASTED, "kv_cache_usage": None, "kv_cache_usage_p99": None}, {}, False),
         ({**WASTED, "num_requests_waiting": 5.0, "queue_time_mean_milliseconds": None}, {}, False),  # a queue
@@ -129,6 +130,8 @@ ONE = '{"method": "mtp", "num_speculative_tokens": 1}'
         (0.099, "[1]", True),
         (0.10, '{"num_speculative_tokens": 0}', False),
         (0.10, "null", False),
+        (0.10, "{broken", False),
+        (0.10, "[" * 100_000, False),
     ],
 )
 def test_speculation_that_hardly_holds_is_found(share: float, config: str, is_found: bool) -> None:

@@ -75,7 +75,9 @@ def test_milliseconds_and_the_others_spread_must_be_passed_too() -> None:
         ({"num_requests_running": 16.0, "requests_per_second": 3.0}, True),
         ({"num_requests_running": 15.9, "requests_per_second": 3.0}, False),  # below twice
         ({"num_requests_waiting": 8.0, "requests_per_second": 3.0}, True),
-        ({"num_requests_running": 16.0, "requests_per_second": 2.9}, False),  # not half as much again
+        ({"num_requests_running": 16.0}, True),  # it finishes what it can
+        ({"num_requests_waiting": 8.0, "ttft_mean_milliseconds": 900.0}, True),  # its requests wait
+        ({"num_requests_running": 16.0, "itl_mean_milliseconds": 39.0}, True),
         ({"num_requests_running": 16.0, "requests_per_second": None}, False),
         ({"num_requests_running": None, "requests_per_second": 3.0}, False),
     ],
@@ -85,6 +87,11 @@ def test_a_replica_that_gets_more_requests_is_a_matter_of_balance(
 ) -> None:
     seen = found(replica("a"), replica("b", **odd))
     assert [entry.type for entry in seen] == (["UnbalancedLoad"] if is_unbalanced else [])
+
+
+def test_a_slow_replica_is_fuller_because_it_is_slow() -> None:
+    slow = replica("b", itl_mean_milliseconds=60.0, num_requests_running=24.0)
+    assert [entry.type for entry in found(replica("a"), slow)] == ["BadReplica"]
 
 
 def test_a_few_requests_more_are_chance() -> None:
@@ -99,3 +106,29 @@ def test_one_replica_or_one_that_has_just_started_is_not_compared() -> None:
     young = replica("b", itl_mean_milliseconds=100.0, uptime_seconds=5.0)
     seen = analyze(an.serving(replica_metrics=(replica("a", uptime_seconds=5.0), young)), ())
     assert [entry.type for entry in seen.bottlenecks] == ["ColdStart"]
+
+
+UNEVEN = {"num_requests_running": 20.0, "num_requests_waiting": 8.0}  # means of a busy and a quiet one
+
+
+@pytest.mark.parametrize(
+    ("busy", "cause"),
+    [
+        ({"num_requests_running": 32.0, "num_requests_waiting": 16.0}, "SchedulerCapped"),
+        ({"num_requests_running": 16.0, "num_requests_waiting": 16.0, "kv_cache_usage": 0.97}, "KvBound"),
+        ({"num_requests_running": 32.0, "num_requests_waiting": 16.0, "kv_cache_usage": 0.97}, "Overload"),
+        ({"num_requests_running": 16.0, "num_requests_waiting": 16.0}, "Unknown"),
+        ({"num_requests_running": None, "num_requests_waiting": 16.0}, "Unknown"),
+        ({"num_requests_running": 32.0, "num_requests_waiting": None}, "Unknown"),
+    ],
+)
+def test_where_means_fit_nothing_the_longest_queue_is_looked_at_alone(
+    busy: dict[str, float | None], cause: str
+) -> None:
+    both = (replica("quiet", kv_cache_usage=0.2), replica("busy", **{"kv_cache_usage": 0.3, **busy}))
+    load = {**UNEVEN, "queue_time_mean_milliseconds": None, "kv_cache_usage": 0.94}
+    seen = analyze(an.serving(load=load, replica_metrics=both), ())
+    assert seen.cause == cause
+    limits = [entry.description for entry in seen.bottlenecks if entry.type in {"SchedulerCapped", "KvBound"}]
+    assert all(text.startswith("Replica busy: ") for text in limits)
+    assert bool(limits) is (cause != "Unknown")
