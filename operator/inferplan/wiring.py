@@ -133,7 +133,7 @@ def _meter(name: str, prometheus: Prometheus, settings: Settings, controller: Co
         cycle_seconds=settings.metrics_seconds,
         namespaces=lambda: controller.namespaces,
     )
-    return FleetMeter(reader, HistoryReader(prometheus, name, timing, labels, source.history_hours), name)
+    return FleetMeter(name, reader, HistoryReader(prometheus, name, timing, labels, source.history_hours))
 
 
 def _watch(name: str, telemetry: Telemetry, clocks: Clocks) -> Watch:
