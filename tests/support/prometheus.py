@@ -1,14 +1,16 @@
 """A Prometheus that answers from literals: in memory for unit tests, over HTTP on loopback for the others.
 
-It knows the queries of observe/queries.py: which metric, which label matchers, which grouping. A series is
-(labels, value); the value is what any function of it gives. Ages and histories are the same for all series.
+It knows the queries of observe/fleet_queries.py: unions of tagged parts, and of each part its metric, its label
+matchers and its groupings. A series is (labels, value); the value is what any function of it gives. Ages and histories
+are the same for all series. Processes have never started anew.
 """
 
 import json
 import re
 import threading
+import time
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,13 +18,14 @@ from typing import Any
 
 from typing_extensions import override
 
-from inferplan.observe.prometheus import Answer, PrometheusError, Sample
+from inferplan.observe.prometheus import Answer, PrometheusError, RangeAnswer, Sample
 
 Series = tuple[Mapping[str, str], float]
 
+_PART = re.compile(r'label_replace\((.*), "(\w+)", "([\w:]+)", "", ""\)', re.DOTALL)
 _METRIC = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)\{(.*?)\}(?=[\[)]|$)", re.DOTALL)
-_MATCHER = re.compile(r'([a-zA-Z_]\w*)(=~|=)"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_GROUPING = re.compile(r"by \(([^)]*)\)")
+_MATCHER = re.compile(r'([a-zA-Z_]\w*)(=~|!=|=)"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_GROUPING = re.compile(r"(sum|max|avg|min) by \(([^)]*)\)")
 _ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
 
 
@@ -48,32 +51,49 @@ class FakePrometheus:
         """As `observe.prometheus.Prometheus`."""
         return Answer(self.answer(promql))
 
+    async def query_range(self, promql: str, start: float, end: float, step_seconds: float) -> RangeAnswer:
+        """Nothing is held of the past."""
+        del promql, start, end, step_seconds
+        if self.fails is not None:
+            raise PrometheusError(self.fails)
+        return RangeAnswer()
+
     def answer(self, promql: str) -> tuple[Sample, ...]:
         self.asked.append(promql)
         if self.fails is not None:
             raise PrometheusError(self.fails)
-        found = _METRIC.search(promql)
-        assert found is not None, f"no metric in {promql}"
+        return tuple(sample for part in promql.split("\nor\n") for sample in self._part(part))
+
+    def _part(self, text: str) -> Iterator[Sample]:
+        part = _PART.fullmatch(text)
+        assert part is not None, f"no tagged part: {text}"
+        expression, label, tag = part.groups()
+        found = _METRIC.search(expression)
+        if found is None or tag.startswith(_UNKNOWN):
+            return
         name, matchers = found.groups()
-        kept = {label.strip() for label in _grouping(promql).split(",")}
-        samples = [
-            Sample({label: value for label, value in labels.items() if label in kept}, self._value(promql, value))
-            for labels, value in self.series.get(name, ())
-            if _matches(matchers, labels)
-        ]
-        no_present = "timestamp(" in promql and "_over_time" not in promql and self.age_seconds is None
-        return () if no_present else tuple(samples)
+        series = ((labels, self._value(tag, value)) for labels, value in self.series.get(name, ()))
+        answer = [(labels, value) for labels, value in series if value is not None and _matches(matchers, labels)]
+        for join, by in reversed(_GROUPING.findall(expression)):  # the inner one of two first: copies, then schedulers
+            answer = _grouped(answer, by.split(", "), sum if join == "sum" else max)
+        yield from (Sample({**labels, label: tag}, value) for labels, value in answer)
 
-    def _value(self, promql: str, value: float) -> float:
-        if "timestamp(" not in promql:
-            return value
-        return self.history_seconds if "_over_time" in promql else self.age_seconds or 0.0
+    def _value(self, tag: str, value: float) -> float | None:
+        """None where nothing is answered: without a present sample."""
+        if tag.startswith("first:"):
+            return self.history_seconds
+        return self.age_seconds if tag.startswith("age:") else value
 
 
-def _grouping(promql: str) -> str:
-    """The widest `by`: the inner one of a query that groups twice."""
-    groupings: list[str] = _GROUPING.findall(promql)
-    return max(groupings, key=len)
+_UNKNOWN = ("resets:", "changes:", "native:", "gpu:")
+"""What never is: restarts, native histograms, GPUs' series."""
+
+
+def _grouped(series: list[Series], by: Sequence[str], join: Callable[[list[float]], float]) -> list[Series]:
+    values: dict[tuple[tuple[str, str], ...], list[float]] = {}
+    for labels, value in series:
+        values.setdefault(tuple((name, labels[name]) for name in by if name in labels), []).append(value)
+    return [(dict(own), join(found)) for own, found in values.items()]
 
 
 def _matches(matchers: str, labels: Mapping[str, str]) -> bool:
@@ -84,7 +104,9 @@ def _matches(matchers: str, labels: Mapping[str, str]) -> bool:
 
 
 def _match(operator: str, wanted: str, value: str) -> bool:
-    return re.fullmatch(wanted, value) is not None if operator == "=~" else wanted == value
+    if operator == "=~":
+        return re.fullmatch(wanted, value) is not None
+    return (wanted == value) is (operator == "=")
 
 
 def _unescaped(text: str) -> str:
@@ -148,7 +170,7 @@ def serving(fake: FakePrometheus) -> Iterator[str]:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))
             form = urllib.parse.parse_qs(self.rfile.read(length).decode())
-            status, document = _http_answer(fake, form["query"][0])
+            status, document = _http_answer(fake, form["query"][0], past=self.path.endswith("/query_range"))
             body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -171,10 +193,13 @@ def serving(fake: FakePrometheus) -> Iterator[str]:
         thread.join()
 
 
-def _http_answer(fake: FakePrometheus, promql: str) -> tuple[int, dict[str, Any]]:
+def _http_answer(fake: FakePrometheus, promql: str, *, past: bool) -> tuple[int, dict[str, Any]]:
+    if past and fake.fails is None:
+        return 200, {"status": "success", "data": {"resultType": "matrix", "result": []}}
     try:
         samples = fake.answer(promql)
     except PrometheusError as error:
         return 503, {"status": "error", "errorType": "unavailable", "error": str(error)}
-    result = [{"metric": dict(sample.labels), "value": [0, str(sample.value)]} for sample in samples]
+    now = time.time()
+    result = [{"metric": dict(sample.labels), "value": [now, str(sample.value)]} for sample in samples]
     return 200, {"status": "success", "data": {"resultType": "vector", "result": result}}

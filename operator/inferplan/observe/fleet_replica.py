@@ -76,7 +76,7 @@ class ReplicaGroups:
         """The newest of a key's names that this pod has."""
         for index in range(len(spellings(key))):
             tag = f"{kind}:{key}:{index}"
-            if any(tag in group.values or tag in group.splits or tag in group.counts for group in self.groups):
+            if any(group.has(tag) for group in self.groups):
                 return index
         return None
 

@@ -38,6 +38,10 @@ class Group:
     counts: dict[str, "array[float]"] = field(default_factory=dict)
     caches: list[Mapping[str, str]] = field(default_factory=list)
 
+    def has(self, tag: str) -> bool:
+        """Whether anything was told under this tag."""
+        return tag in self.values or tag in self.splits or tag in self.counts
+
     def buckets(self, tag: str) -> Buckets:
         """Buckets of a histogram; empty without any."""
         return tuple(zip(self.bounds.get(tag, ()), self.counts.get(tag, ()), strict=True))
@@ -98,6 +102,7 @@ class FleetTable:
         if sample.histogram is not None:
             self._enter_native(group, tag, sample.histogram)
         elif kind == "info":
+            group.values[tag] = sample.value
             group.caches.append({name: sample.labels[name] for name in CACHE_LABELS if name in sample.labels})
         elif kind == "resets":
             group.values[tag] = max(sample.value, group.values.get(tag, 0.0))

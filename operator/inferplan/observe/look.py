@@ -67,14 +67,14 @@ class Look:
 
     def gauge_peak(self, key: str, unit: str) -> Measurement:
         """Highest of any replica at any time."""
-        return self._gauge(key, unit, lambda gauge: gauge.peak, max)
+        return self._gauge(key, unit, lambda gauge: gauge.peak, max, "_peak")
 
     def gauge_p99(self, key: str, unit: str) -> Measurement:
         """99th percentile over time, of the highest replica."""
         gauges = self._gauges(key)
         if gauges and all(gauge.p99 is None for gauge in gauges):
             return _missing("too few samples for a percentile over time")
-        return self._gauge(key, unit, lambda gauge: gauge.p99, max)
+        return self._gauge(key, unit, lambda gauge: gauge.p99, max, "_p99")
 
     def part_mean(self, key: str, part: str, unit: str) -> Measurement:
         """Mean over replicas of one part of a split gauge; a part that a replica does not show is 0 there."""
@@ -116,7 +116,7 @@ class Look:
         histogram = self._merged(key)
         if isinstance(histogram, Missing):
             return histogram
-        source = f"mean of {self._source(key)}"
+        source = self.readings.sources.get(f"{key}_mean") or f"mean of {self._source(key)}"
         if histogram.total == 0 and unit is MILLISECONDS:
             return _contradictory(f"{source}: {histogram.count:g} were counted, and all took no time")
         return self._number(histogram.total / histogram.count * unit.per_own, unit.name, source, self._window)
@@ -186,14 +186,15 @@ class Look:
         unit: str,
         pick: Callable[[Gauge], float | None],
         join: Callable[[Iterable[float]], float],
+        suffix: str = "",
     ) -> Measurement:
         found = [value for gauge in self._gauges(key) if (value := pick(gauge)) is not None]
         if not found:
             return self._absent(key)
-        value = _all_good(found, join)
+        value, source = _all_good(found, join), self.readings.sources.get(key + suffix) or self._source(key)
         if unit == _SHARE and value > 1 + _SLACK:
-            return _contradictory(f"{self._source(key)} is {value:g}, which is no share")
-        return self._number(min(value, 1.0) if unit == _SHARE else value, unit, self._source(key), self._gauge_window)
+            return _contradictory(f"{source} is {value:g}, which is no share")
+        return self._number(min(value, 1.0) if unit == _SHARE else value, unit, source, self._gauge_window)
 
     def _gauges(self, key: str) -> list[Gauge]:
         return [replica.gauges[key] for replica in self.replicas if key in replica.gauges]
