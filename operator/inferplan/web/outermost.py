@@ -1,5 +1,6 @@
 """What every request passes: it is counted and timed, and an unforeseen error becomes a 500 without a trace."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from time import perf_counter
@@ -8,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inferplan.web.answers import InternalError
+from inferplan.web.answers import InternalError, refusal
 
 _LOGGER = logging.getLogger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -70,6 +71,9 @@ class Outermost:
 
         try:
             await self._app(scope, receive, watch)
+        except asyncio.CancelledError:  # the server stops, and what it answers takes longer than it waits
+            if not status:
+                await refusal(503, "the service is being stopped; ask again later")(scope, receive, watch)
         except Exception:
             error_id = self._new_id()
             _LOGGER.exception("internal error %s: %s %s", error_id, scope["method"], scope["path"])
