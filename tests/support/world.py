@@ -11,11 +11,17 @@ from tests.support.cluster import FakeCluster
 from tests.support.prometheus import FakePrometheus, vllm_series
 
 from inferplan.kube.resources import INSTANCES, PLANS, Document
+from inferplan.observe.fleet import FleetReader
+from inferplan.observe.fleet_meter import FleetMeter
 from inferplan.observe.gather import Gatherer
+from inferplan.observe.history import HistoryClock, HistoryReader
+from inferplan.observe.history_queries import KUBERNETES_LABELS
+from inferplan.observe.measuring import Measurer
 from inferplan.reconcile.controller import Result
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
 from inferplan.reconcile.planning import Planner
+from inferplan.reconcile.seen import LastLooks
 from inferplan.telemetry import Telemetry
 
 NAMESPACE = "serving"
@@ -133,8 +139,18 @@ class World:
 
     def planner(self) -> Planner:
         """A fresh planner on the same cluster, as after a restart."""
-        gatherer = Gatherer(self.cluster, {"default": self.prometheus}, self.engines, lambda: self.now)
-        return Planner(self.cluster, gatherer, self.feed, self.telemetry, lambda: self.now)
+        gatherer = Gatherer(self.cluster, Measurer({"default": self._meter()}, lambda: self.now), self.engines)
+        looks = LastLooks(self.cluster, ())
+        return Planner(self.cluster, gatherer, self.feed, looks, self.telemetry, lambda: self.now)
+
+    def _meter(self) -> FleetMeter:
+        """The fake Prometheus, asked anew at each look; it has no past hours."""
+        reader = FleetReader(self.prometheus, KUBERNETES_LABELS, lambda: self.now, self._seconds, cycle_seconds=30)
+        hours = HistoryClock(self._seconds, self._seconds, lambda low, _: low)
+        return FleetMeter("default", reader, HistoryReader(self.prometheus, "default", hours))
+
+    def _seconds(self) -> float:
+        return self.now.timestamp()
 
     async def look(self) -> Result:
         self.now += timedelta(minutes=1)
