@@ -192,14 +192,15 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             await self.process.wait()
 
-    def engine(self) -> int | None:
-        """Process id of its engine core, which runs the model; None when it has none."""
+    def engine(self) -> list[int]:
+        """Process ids of its engine core and workers, which run the model."""
+        found = []
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 name, rest = stat.read_text("utf-8").rsplit(")", 1)
-                if "EngineCor" in name and self.process and int(rest.split()[2]) == self.process.pid:
-                    return int(stat.parent.name)
-        return None
+                if "VLLM::" in name and self.process and int(rest.split()[2]) == self.process.pid:
+                    found.append(int(stat.parent.name))
+        return found
 
 
 @dataclass
@@ -270,9 +271,11 @@ class Taking:
 
         async def arrivals() -> None:
             async with asyncio.TaskGroup() as open_requests:
+                second = load.start
                 while True:
                     open_requests.create_task(self.request(load, *drawn()))
-                    await asyncio.sleep(random.exponential(1 / load.rate))
+                    second += random.exponential(1 / load.rate)
+                    await self.until(second)
 
         await self.until(load.start)
         streams = [client() for _ in range(load.clients)] or [arrivals()]
@@ -318,16 +321,21 @@ class Taking:
     async def slow(self, replica: str, share: float) -> None:
         """Stops that replica's engine for a share of each tenth of a second, as a throttled device would."""
         engine = self.servers[replica].engine()
-        if engine is None:
+        if not engine:
             raise RuntimeError(f"replica {replica} has no engine process")
+
+        def signal_all(number: signal.Signals) -> None:
+            for process in engine:
+                os.kill(process, number)
+
         try:
             while True:
-                os.kill(engine, signal.SIGSTOP)
+                signal_all(signal.SIGSTOP)
                 await asyncio.sleep(share * _SLICE_SECONDS)
-                os.kill(engine, signal.SIGCONT)
+                signal_all(signal.SIGCONT)
                 await asyncio.sleep((1 - share) * _SLICE_SECONDS)
         finally:
-            os.kill(engine, signal.SIGCONT)
+            signal_all(signal.SIGCONT)
 
     async def run(self) -> None:
         """Everything from second 0 to the last page."""
