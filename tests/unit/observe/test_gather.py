@@ -104,14 +104,16 @@ async def test_a_pod_counts_when_its_engine_is_that_of_the_template(changes: dic
     assert f"{ready} ready pod" in world.condition("TargetResolved")[2]
 
 
-async def test_a_selector_asks_for_its_labels_and_still_counts_only_own_pods() -> None:
+async def test_a_selector_picks_series_and_still_only_those_of_own_pods_count() -> None:
     world = World(instance(metrics={"selector": {"engine": "0"}}))
     foreign = vllm_series(["other-1"], running=500.0)
     for name, series in foreign.items():
         world.prometheus.series[name] += series
     await world.look()
-    assert 'engine="0"' in world.prometheus.asked[0]
     assert world.status["traffic"]["num_requests_running"]["value"] == 32
+    other = World(instance(metrics={"selector": {"engine": "1"}}))
+    await other.look()
+    assert other.condition("MetricsAvailable")[1] == "MetricsMissing"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.support.prometheus import vllm_series
 from tests.support.world import ARGS, KEY, NAMESPACE, World, container, deployment, instance, node, pod
 
 from inferplan.api.plan import PlanSpec
@@ -75,15 +76,15 @@ async def test_only_the_changed_part_of_the_status_is_sent() -> None:
     world.prometheus.series["vllm:num_requests_waiting"] = [(labels, 20.0)]
     await world.look()
     (patch,) = world.cluster.patches
-    assert set(patch) == {"traffic", "observedAt", "bottlenecks"}
-    assert set(patch["traffic"]) == {"num_requests_waiting"}
+    assert set(patch) == {"traffic", "observedAt", "measuredAt", "bottlenecks"}
+    assert set(patch["traffic"]) == {"num_requests_waiting", "num_requests_waiting_peak"}
 
 
 async def test_other_arguments_give_another_plan_and_supersede_the_first() -> None:
     world = World()
     await world.look()
     first = only_plan(world)
-    changed = deployment(container(*ARGS[:1], "--max-num-seqs=30"))
+    changed = deployment(container(*ARGS[:1], "--max-num-seqs=31"))
     world.cluster.put(changed, pod("llama-abc-1", changed))
     await world.look()
     second = only_plan(world)
@@ -97,7 +98,7 @@ async def test_a_superseded_plan_is_revived_when_it_follows_again() -> None:
     world = World()
     await world.look()
     first = only_plan(world)
-    changed = deployment(container(*ARGS[:1], "--max-num-seqs=30"))
+    changed = deployment(container(*ARGS[:1], "--max-num-seqs=31"))
     world.cluster.put(changed, pod("llama-abc-1", changed))
     await world.look()
     world.cluster.put(deployment(), pod("llama-abc-1", deployment()))
@@ -112,6 +113,7 @@ async def test_at_most_five_plans_of_an_instance_stay() -> None:
     for cap in range(24, 33):
         changed = deployment(container(*ARGS[:1], f"--max-num-seqs={cap}"))
         world.cluster.put(changed, pod("llama-abc-1", changed))
+        world.prometheus.series = vllm_series(["llama-abc-1"], running=cap)
         await world.look()
     phases = sorted(world.plans().values())
     assert phases == ["Proposed", *["Superseded"] * 4]
@@ -149,9 +151,7 @@ def break_it(world: World, trouble: str) -> None:
         case "stale":
             world.prometheus.age_seconds = 900.0
         case "idle":
-            labels = world.prometheus.series["vllm:num_requests_running"][0][0]
-            world.prometheus.series["vllm:num_requests_running"] = [(labels, 0.0)]
-            world.prometheus.series["vllm:num_requests_waiting"] = [(labels, 0.0)]
+            world.prometheus.series = vllm_series(["llama-abc-1"], running=0, waiting=0, requests=0)
         case "target":
             world.cluster.remove(DEPLOYMENTS, NAMESPACE, "llama")
         case _:
