@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from aiohttp import ClientTimeout, web
+from aiohttp import ClientConnectorDNSError, ClientTimeout, web
 
 from inferplan.observe import engine_pages
 from inferplan.observe.allow_list import DEFAULT, allow_list
@@ -186,3 +186,27 @@ async def test_a_closed_port_and_a_server_that_speaks_no_http_are_told_in_one_li
 
 async def test_the_machines_own_resolver_gives_addresses() -> None:
     assert set(await system_resolver("localhost", 80)) <= {"127.0.0.1", "::1"}
+
+
+async def test_a_name_that_is_rebound_between_two_pages_is_still_the_checked_address() -> None:
+    answers = [("127.0.0.1",), ("169.254.169.254",), ("10.0.0.1",)]
+    asked: list[str] = []
+
+    async def rebinding(host: str, port: int) -> tuple[str, ...]:
+        asked.append(f"{host}:{port}")
+        return answers[len(asked) - 1]
+
+    async with engine(ok) as server, new_session() as session:
+        door = EngineAccess(allow_list(["engine.lab", "127.0.0.1"]), EnginePages(session), rebinding)
+        opened = await door.open(endpoint_of(f"engine.lab:{server.port}"))
+        for _ in range(3):
+            assert await opened.page() == PAGE
+        assert await opened.version() == "0.33.0"
+        assert asked == [f"engine.lab:{server.port}"]
+        assert {request.headers["Host"] for request in server.requests} == {f"engine.lab:{server.port}"}
+
+
+async def test_a_session_for_pages_looks_no_name_up() -> None:
+    async with new_session() as session:
+        with pytest.raises(ClientConnectorDNSError, match="names are not looked up here"):
+            await session.get("http://localhost:1/metrics")
