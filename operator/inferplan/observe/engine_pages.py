@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from socket import SOCK_STREAM, AddressFamily, gaierror
+from socket import EAI_NONAME, SOCK_STREAM, AddressFamily, gaierror
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -194,7 +194,7 @@ class _NoNames(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AddressFamily.AF_INET
     ) -> list[ResolveResult]:
-        raise gaierror(f"{host} is no address, and names are not looked up here")
+        raise gaierror(EAI_NONAME, f"{host} is no address, and names are not looked up here")
 
     @override
     async def close(self) -> None:
