@@ -11,8 +11,10 @@ from inferplan.diagnose.finding import Cause, Code, finding
 from inferplan.domain.observation import ReplicaMetrics
 from inferplan.domain.units import significant
 
-SIMILAR_LOAD = 1.25
-"""Up to this many times the others' request rate a replica's load is like theirs: what round robin leaves to chance."""
+COMPARABLE_LOAD = 2.0
+"""Up to this many times the others' request rate a replica can be compared with them; its latency must then exceed
+theirs by that ratio too, as a step grows at most in proportion to its batch. Random arrivals alone give 1.5: of two
+replicas with a request a second, over 45 s (real scrapes)."""
 
 FULLER = 2.0
 """So many times the others' requests in flight are no chance of arrivals, which even out over a window."""
@@ -64,7 +66,7 @@ _LATENCIES = (
 
 
 def bad_replica(case: Case) -> Iterator[Bottleneck]:
-    """Slower than the others with no more requests than they have; the first of them, by the surer latency."""
+    """Slower than the others by more than its load explains; the first of them, by the surer latency."""
     if case.diagnosis.cause is not Cause.COLD_START:
         yield from list(_all_bad(case.observation.replica_metrics))[:1]
 
@@ -79,25 +81,27 @@ def _all_bad(replicas: tuple[ReplicaMetrics, ...]) -> Iterator[Bottleneck]:
 
 def _slower(replica: ReplicaMetrics, rest: list[ReplicaMetrics], slow: _Slow) -> Bottleneck | None:
     mine, others = slow.value(replica), _values(rest, slow.value)
-    if mine is None or not others or not _similar_load(replica, rest):
+    load = _load_ratio(replica, rest)
+    if mine is None or not others or load is None or load > COMPARABLE_LOAD:
         return None
     if slow.holds_queues and _is_fuller(replica, rest):
         return None
-    usual = median(others)
-    far = mine >= slow.factor * usual and mine - usual >= max(slow.milliseconds, SPREADS * _deviation(others))
-    return _bad(replica.name, slow, mine, usual) if far else None
+    usual, least = median(others), slow.factor * max(1.0, load) * median(others)
+    far = mine >= least and mine - usual >= max(slow.milliseconds, SPREADS * _deviation(others))
+    return _bad(replica.name, slow, (mine, usual), least) if far else None
 
 
-def _bad(name: str, slow: _Slow, mine: float, usual: float) -> Bottleneck:
+def _bad(name: str, slow: _Slow, numbers: tuple[float, float], least: float) -> Bottleneck:
+    mine, usual = numbers
     plain = finding(
         Code.BAD_REPLICA,
         Severity.HIGH,
-        f"Replica {name} is slow: its {slow.name} is {mine:.0f} ms on average, the others' is {usual:.0f} ms, with no"
-        " more requests than they have.",
+        f"Replica {name} is slow: its {slow.name} is {mine:.0f} ms on average, the others' is {usual:.0f} ms; its"
+        " load does not explain that.",
         recommendation=f"Look at {name}'s node: another process on its GPU, clocks, temperature, a slower card; then"
         " delete the pod.",
     )
-    return _shown(plain, slow.metric, "ms", (mine, usual), slow.factor * usual)
+    return _shown(plain, slow.metric, "ms", numbers, least)
 
 
 def _shown(plain: Bottleneck, metric: str, unit: str, numbers: tuple[float, float], threshold: float) -> Bottleneck:
@@ -127,7 +131,7 @@ def unbalanced_load(case: Case) -> Iterator[Bottleneck]:
 
 def _fuller(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> Bottleneck | None:
     slow = any(_slower(replica, rest, latency) is not None for latency in _LATENCIES)
-    if slow or _similar_load(replica, rest) is None or not _is_fuller(replica, rest):
+    if slow or _load_ratio(replica, rest) is None or not _is_fuller(replica, rest):
         return None
     return _unbalanced(replica, _in_flight(replica) or 0.0, median(_values(rest, _in_flight)))
 
@@ -155,10 +159,11 @@ def _in_flight(replica: ReplicaMetrics) -> float | None:
     return None if running is None or waiting is None else running + waiting
 
 
-def _similar_load(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> bool | None:
-    """Whether a replica's request rate is at most like the others'; None where that is not known."""
+def _load_ratio(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> float | None:
+    """How many times the others' request rate a replica has; None where that is not known."""
     mine, others = replica.requests_per_second, _values(rest, lambda other: other.requests_per_second)
-    return None if mine is None or not others else mine <= SIMILAR_LOAD * median(others)
+    usual = median(others) if others else 0.0
+    return mine / usual if mine is not None and usual > 0 else None
 
 
 def _others(replicas: tuple[ReplicaMetrics, ...], replica: ReplicaMetrics) -> list[ReplicaMetrics]:

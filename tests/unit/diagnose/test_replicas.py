@@ -31,8 +31,11 @@ def found(*replicas: ReplicaMetrics) -> list[Bottleneck]:
         ({"itl_mean_milliseconds": 39.9}, False),
         ({"ttft_mean_milliseconds": 300.0}, True),
         ({"ttft_mean_milliseconds": 299.0}, False),
-        ({"itl_mean_milliseconds": 40.0, "requests_per_second": 2.5}, True),  # 1.25 x the others'
-        ({"itl_mean_milliseconds": 40.0, "requests_per_second": 2.6}, False),  # more load, hence slower
+        ({"itl_mean_milliseconds": 40.0, "requests_per_second": 1.0}, True),  # less load explains nothing
+        ({"itl_mean_milliseconds": 60.0, "requests_per_second": 3.0}, True),  # 1.5 x the others': 2 x 1.5 x 20 ms
+        ({"itl_mean_milliseconds": 59.9, "requests_per_second": 3.0}, False),
+        ({"itl_mean_milliseconds": 80.0, "requests_per_second": 4.0}, True),
+        ({"itl_mean_milliseconds": 900.0, "requests_per_second": 4.1}, False),  # too much more to compare
         ({"itl_mean_milliseconds": 40.0, "requests_per_second": None}, False),
         ({"itl_mean_milliseconds": None}, False),
     ],
