@@ -44,6 +44,8 @@ class MeasuredStatus(WireModel):
 
     value: Annotated[float, Field(description="The number.")]
     unit: Annotated[ShortText, Field(description="Its unit.")]
+    low: Annotated[float | None, Field(description="What it is at least, by the bounds of a histogram.")] = None
+    high: Annotated[float | None, Field(description="What it is at most.")] = None
     window_seconds: Annotated[int | None, Field(description="Time that it covers.")] = None
     source: Annotated[Sentence, Field(description="Query, metric or formula.")]
 

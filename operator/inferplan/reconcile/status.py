@@ -48,6 +48,9 @@ _PASSING = frozenset({Reason.PROMETHEUS_ERROR, Reason.METRICS_STALE})
 
 _CAPACITY = frozenset({"kv_cache_tokens"})
 
+_NO_TRAFFIC = _CAPACITY | {"uptime_seconds"}
+"""An age grows with every look; an instance on which nothing happens is not written anew for it."""
+
 
 def instance_status(look: Look, held: Held | None, conditions: tuple[Condition, ...], now: str) -> InstanceStatus:
     """The whole status."""
@@ -73,7 +76,7 @@ def _measured(gathered: Gathered, stored: Mapping[str, Any], now: str) -> dict[s
         values = observation.metrics.measured()
         return {
             "measured_at": now,
-            "traffic": {key: _rounded(value) for key, value in values.items() if key not in _CAPACITY},
+            "traffic": {key: _rounded(value) for key, value in values.items() if key not in _NO_TRAFFIC},
             "replicas": _replicas(observation),
         }
     if problem.code not in _PASSING:
@@ -149,7 +152,9 @@ def _number(value: Measured) -> MeasuredStatus:
 
 
 def _rounded(value: Measured) -> MeasuredStatus:
-    return _number(value).model_copy(update={"value": float(f"{value.value:.{_DIGITS}g}")})
+    bounds = {"low": value.low, "high": value.high}
+    rounded = {name: significant(bound, _DIGITS) for name, bound in bounds.items() if bound is not None}
+    return _number(value).model_copy(update={"value": significant(value.value, _DIGITS), **rounded})
 
 
 def status_patch(stored: Mapping[str, Any], wanted: InstanceStatus) -> dict[str, Any]:
