@@ -111,7 +111,7 @@ def observations(draw: st.DrawFn) -> Observation:
     gpu = draw(st.sampled_from(GPUS))
     config = draw(_configs(gpu))
     seen = Metrics() if draw(st.integers(0, 9)) == 7 else draw(loads(config.integer("max_batch_size")))
-    return Observation(config, gpu, draw(st.sampled_from(MODELS)), seen, draw(_maybe(st.integers(1, 8))))
+    return Observation(config, gpu, draw(st.sampled_from(MODELS)), seen, replicas=draw(_maybe(st.integers(1, 8))))
 
 
 @st.composite
