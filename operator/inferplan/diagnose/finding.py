@@ -9,8 +9,10 @@ from inferplan.api.values import Evidence
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.units import significant
 
-_TEXT_MAX, _METRIC_MAX = 4000, 256
-"""What api.base.Sentence and ShortText hold, the first with room to spare."""
+TEXT_MAX = 4000
+"""What api.base.Sentence holds, with room to spare."""
+
+_METRIC_MAX = 256  # api.base.ShortText
 
 
 class Cause(StrEnum):
@@ -106,14 +108,14 @@ def finding(
     return Bottleneck(
         type=code,
         severity=severity,
-        description=text[:_TEXT_MAX],
+        description=text[:TEXT_MAX],
         metric=shown.metric[:_METRIC_MAX] if shown is not None else None,
         value=significant(float(value.value)) if value is not None else None,
         at_least=missing.at_least if missing is not None else None,
         threshold=significant(float(shown.threshold)) if shown is not None and shown.threshold is not None else None,
         unit=value.unit[:_METRIC_MAX] if value is not None else None,
         window_seconds=value.window_seconds or None if value is not None else None,
-        query=value.source[:_TEXT_MAX] if value is not None else None,
+        query=value.source[:TEXT_MAX] if value is not None else None,
         evidence=tuple(_evidence(entry) for entry in measured[:EVIDENCE_MAX]),
         recommendation=recommendation,
     )
@@ -123,7 +125,7 @@ def _evidence(measured: Measured) -> Evidence:
     return replace(
         measured,
         value=significant(float(measured.value)),
-        source=measured.source[:_TEXT_MAX],
+        source=measured.source[:TEXT_MAX],
         unit=measured.unit[:_METRIC_MAX],
         window_seconds=measured.window_seconds or None,
     ).as_evidence()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from inferplan.api.analysis import Bottleneck, Deduction, HealthScore, Severity
-from inferplan.diagnose.finding import Cause, Code, Diagnosis
+from inferplan.diagnose.finding import TEXT_MAX, Cause, Code, Diagnosis
 from inferplan.diagnose.slo import SLOState, slo_name
 
 POINTS = {Severity.CRITICAL: 40, Severity.HIGH: 25, Severity.MEDIUM: 10, Severity.LOW: 0}
@@ -37,10 +37,10 @@ def health_score(diagnosis: Diagnosis, found: Sequence[Bottleneck], states: Sequ
 
 def _no_score(diagnosis: Diagnosis, states: Iterable[SLOState]) -> str | None:
     if diagnosis.cause is Cause.UNKNOWN:
-        return f"what limits the instance is not known: {diagnosis.missing[0].reason}"[:4000]
+        return f"what limits the instance is not known: {diagnosis.missing[0].reason}"[:TEXT_MAX]
     unmeasured = next((state for state in states if not state.is_measured), None)
     if diagnosis.cause not in _NO_SCORE and unmeasured is not None:
-        return f"a target is not measured: {unmeasured.sentence}"[:4000]
+        return f"a target is not measured: {unmeasured.sentence}"[:TEXT_MAX]
     return _NO_SCORE.get(diagnosis.cause)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from inferplan.api.analysis import Bottleneck, Severity, Unknown
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.case import Case
-from inferplan.diagnose.finding import Cause, Code, Shown, finding
+from inferplan.diagnose.finding import TEXT_MAX, Cause, Code, Shown, finding
 from inferplan.domain.measurement import Missing
 
 _FINDINGS = {
@@ -37,7 +37,7 @@ def needs(code: Reason) -> str:
 def unknown(missing: Missing, subject: str = "") -> Unknown:
     """A missing thing as the analysis lists it."""
     prefix = f"{subject}: " if subject else ""
-    return Unknown(code=missing.code, reason=f"{prefix}{missing.reason}"[:4000], needs=needs(missing.code))
+    return Unknown(code=missing.code, reason=f"{prefix}{missing.reason}"[:TEXT_MAX], needs=needs(missing.code))
 
 
 def cause_unknown(case: Case) -> Iterator[Bottleneck | Unknown]:
@@ -80,16 +80,18 @@ _PREFIXES = "prefix cache"
 
 
 def not_measured(case: Case) -> Iterator[Unknown]:
-    """What was looked for besides the cause and is not there, each reason once."""
+    """What was looked for besides the cause and is not there, each reason once, and not that of the cause again."""
     named = {
         "preemptions": case.metrics.preemptions_per_second,
         "tokens per step": case.metrics.tokens_per_step,
         "failed requests": case.metrics.failed_requests_share,
         _PREFIXES: case.metrics.prefix_cache_hit_share,
     }
+    if case.config.flag("enable_prefix_caching") is False:  # said elsewhere
+        del named[_PREFIXES]
     if case.diagnosis.cause is Cause.IDLE:
         return
-    for subject, value in named.items():
-        off = subject == _PREFIXES and case.config.flag("enable_prefix_caching") is False  # said elsewhere
-        if isinstance(value, Missing) and not off:
-            yield unknown(value, subject)
+    missing = {subject: value for subject, value in named.items() if isinstance(value, Missing)}
+    for reason in dict.fromkeys(missing.values()):
+        if reason not in case.diagnosis.missing:
+            yield unknown(reason, ", ".join(subject for subject, value in missing.items() if value == reason))

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 from inferplan.api.analysis import SLOStatus
 from inferplan.api.instance import SLO
+from inferplan.diagnose.finding import TEXT_MAX
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.observation import NOT_MEASURED, Metrics
 from inferplan.domain.units import significant
-
-_TEXT_MAX = 4000
 
 
 @dataclass(frozen=True)
@@ -132,13 +131,13 @@ def _numbers(value: Measurement) -> dict[str, object]:
         "low": _short(value.low),
         "high": _short(value.high),
         "window_seconds": value.window_seconds or None,
-        "query": value.source[:_TEXT_MAX],
+        "query": value.source[:TEXT_MAX],
     }
 
 
 def _reason(state: SLOState) -> str | None:
     if isinstance(state.measured, Missing):
-        return state.measured.reason[:_TEXT_MAX]
+        return state.measured.reason[:TEXT_MAX]
     return state.undecided if state.met is None else None
 
 

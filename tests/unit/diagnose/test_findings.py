@@ -250,10 +250,13 @@ def test_metrics_that_are_not_there_are_a_finding(code: Reason, finding: str | N
 
 def test_what_was_looked_for_and_is_not_there_is_listed() -> None:
     seen = found({"tokens_per_step": None, "failed_requests_share": None})
-    assert [entry.reason for entry in seen.unknowns] == [
-        "tokens per step: not measured",
-        "failed requests: not measured",
-    ]
+    assert [entry.reason for entry in seen.unknowns] == ["tokens per step, failed requests: not measured"]
+    other = Missing(Reason.NOT_EXPOSED_BY_VERSION, "no such series")
+    mixed = an.serving(load={"failed_requests_share": None})
+    mixed = replace(mixed, metrics=replace(mixed.metrics, tokens_per_step=other))
+    assert [entry.code for entry in analyze(mixed, ()).unknowns] == ["NotExposedByVersion", "MetricsMissing"]
+    gone = found({"num_requests_running": None, "tokens_per_step": None})
+    assert [entry.reason for entry in gone.unknowns] == ["what limits the instance: not measured"]
     idle = found(
         {"tokens_per_step": None, "num_requests_running": 0.0, "num_requests_running_peak": 0.0}
         | {"requests_per_second": 0.0, "generation_tokens_per_second": 0.0}
