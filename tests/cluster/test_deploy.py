@@ -26,6 +26,7 @@ ALLOWED = (
     "list inferenceinstances.inferplan.dev",
     "watch inferenceinstances.inferplan.dev",
     "patch inferenceinstances.inferplan.dev/status",
+    "get optimizationplans.inferplan.dev",
     "list optimizationplans.inferplan.dev",
     "watch optimizationplans.inferplan.dev",
     "create optimizationplans.inferplan.dev",
