@@ -1,9 +1,9 @@
 """Asks a Prometheus for one instance, the way the operator does."""
 
-import asyncio
 import random
 import time
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
@@ -11,33 +11,49 @@ from inferplan.api.reasons import Reason
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.inputs import Inputs
 from inferplan.domain.measurement import Missing
-from inferplan.domain.observation import Metrics
-from inferplan.observe.assemble import SpecError
+from inferplan.domain.serving import ServingConfig
+from inferplan.observe.fleet import FleetReader
+from inferplan.observe.fleet_part import Asked
+from inferplan.observe.fleet_queries import label_problem
+from inferplan.observe.history_queries import KUBERNETES_LABELS
+from inferplan.observe.meter import served_names
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus import PrometheusError, Watch
 from inferplan.observe.prometheus_session import open_prometheus
-from inferplan.observe.queries import all_queries, scope
-from inferplan.observe.reduce import Asked, measurements
+from inferplan.observe.reduce import Measurements, reduce
 from inferplan.settings import PrometheusSource
 
 
-async def ask(inputs: Inputs, url: str) -> Metrics | Missing:
+async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements | Missing:
     """What this Prometheus measured of the instance, or why it says nothing.
 
     Raises:
         BadInputError: spec.metrics.selector or the URL cannot be used.
     """
-    asked = _asked(inputs)
-    source = _source(url)
+    source, spec = _source(url), inputs.spec
+    for label in spec.metrics.selector:
+        problem = label_problem(label)
+        if problem is not None:
+            raise BadInputError(f"spec.metrics.selector: {problem}")
+    asked = Asked(inputs.namespace, spec.metrics.selector, None, served_names(config))
     async with AsyncExitStack() as stack:
-        watch = Watch(time.monotonic, random.uniform)
-        prometheus = await open_prometheus(stack, "default", source, watch)
+        prometheus = await open_prometheus(stack, "default", source, Watch(time.monotonic, random.uniform))
+        reader = FleetReader(
+            prometheus, KUBERNETES_LABELS, _now, time.monotonic, namespaces=lambda: frozenset({inputs.namespace})
+        )
         try:
-            answers = await asyncio.gather(*(prometheus.query(query) for query in asked.queries.values()))
+            snapshot = await reader.read(spec.metrics.window_seconds, frozenset(spec.metrics.selector))
         except PrometheusError as error:
             return Missing(Reason.PROMETHEUS_ERROR, str(error))
-    found = measurements(asked, dict(zip(asked.queries, (answer.samples for answer in answers), strict=True)))
-    return found.metrics if found.problem is None else found.problem
+    readings = snapshot.readings(asked)
+    if isinstance(readings, Missing):
+        return readings
+    found = reduce(readings, metric_names(spec.engine, config.version), spec.slo)
+    return found if found.problem is None else found.problem
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251  the command line's own clock
 
 
 def _source(url: str) -> PrometheusSource:
@@ -46,13 +62,3 @@ def _source(url: str) -> PrometheusSource:
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise BadInputError(f'--prometheus: "{url}" {why}') from None
-
-
-def _asked(inputs: Inputs) -> Asked:
-    spec = inputs.spec
-    names = metric_names(spec.engine, spec.engine_version)
-    try:
-        where = scope(inputs.namespace, spec.metrics.selector, (), spec.metrics.window_seconds)
-    except SpecError as error:
-        raise BadInputError(str(error)) from None
-    return Asked(all_queries(names, where, spec.slo), names, spec.slo, where.window_seconds, None)

@@ -69,7 +69,7 @@ def from_prometheus(inputs: Inputs, url: str) -> Measurements:
         )
     from inferplan.cli.ask_prometheus import ask  # noqa: PLC0415  its HTTP client takes 0.2 s to import
 
-    found = asyncio.run(ask(inputs, url.rstrip("/")))
+    found = asyncio.run(ask(inputs, _config(inputs), url.rstrip("/")))
     if isinstance(found, Missing):
         raise BadInputError(f"--prometheus {url}: {found.reason}")
     return found

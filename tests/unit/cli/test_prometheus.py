@@ -1,11 +1,12 @@
-"""`inferplan plan --prometheus`, with a Prometheus that answers from a table."""
+"""`inferplan plan --prometheus`, with a Prometheus that answers from literals."""
 
 from pathlib import Path
 
 import pytest
+from tests.support.prometheus import FakePrometheus, vllm_series
 
 from inferplan.cli import main
-from inferplan.observe.prometheus import Answer, HttpPrometheus, PrometheusError, Sample
+from inferplan.observe.prometheus import Answer, HttpPrometheus, PrometheusError
 
 INSTANCE = """\
 apiVersion: inferplan.dev/v1alpha1
@@ -17,7 +18,6 @@ spec:
   currentConfig: {max_batch_size: 32}
   metrics: {selector: {app: a}, windowSeconds: 600}
 """
-VALUES = {"num_requests_running": 32.0, "num_requests_waiting": 12.0, "kv_cache_usage_perc": 0.3}
 
 
 @pytest.fixture
@@ -30,22 +30,20 @@ def instance(tmp_path: Path) -> str:
 def test_the_series_of_the_selector_are_asked_for(
     instance: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[str] = []
+    series = vllm_series(["a-0", "a-1"])
+    for name, own in series.items():
+        series[name] = [({**labels, "app": labels["pod"].partition("-")[0]}, value) for labels, value in own]
+    fake = FakePrometheus(series, history_seconds=600.0)
 
     async def query(_: HttpPrometheus, promql: str) -> Answer:
-        asked.append(promql)
-        labels = {"pod": "a-0"}
-        if "min_over_time(timestamp" in promql:
-            return Answer((Sample(labels, 600.0),))  # ten minutes of data
-        if "timestamp" in promql:
-            return Answer((Sample(labels, 5.0),))  # five seconds old
-        return Answer(tuple(Sample(labels, value) for name, value in VALUES.items() if name in promql))
+        return await fake.query(promql)
 
     monkeypatch.setattr(HttpPrometheus, "query", query)
     assert main(["plan", "-f", instance, "--prometheus", "http://prometheus:9090/"]) == 0
     assert "SchedulerCapped (high): 32 requests run, which is the cap of 32, while 12 wait." in capsys.readouterr().out
-    assert all('namespace="serving", app="a"' in promql for promql in asked)
-    assert any("[600s]" in promql for promql in asked)
+    assert len(fake.asked) == 13
+    assert all('namespace=~"serving"' in promql for promql in fake.asked)
+    assert any("[600s]" in promql for promql in fake.asked)
 
 
 def test_a_prometheus_that_does_not_answer_ends_with_one_line(
