@@ -43,7 +43,7 @@ tests: setup ## All tests, those on the real API server included
 	@$(PY) -m inferplan_lab.binaries >/dev/null
 	@.venv/bin/coverage erase
 	@.venv/bin/coverage run -m pytest tests/unit tests/properties tests/scenarios tests/contract
-	@.venv/bin/coverage report --include='*/inferplan/optimizers/*,*/inferplan/engine/*' --fail-under=100
+	@.venv/bin/coverage report --include='*/inferplan/optimizers/*,*/inferplan/engine/*,*/inferplan/diagnose/*' --fail-under=100
 	@.venv/bin/pytest -n 2 --dist loadfile tests/lab tests/cluster
 
 .PHONY: crds

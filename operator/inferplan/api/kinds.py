@@ -53,7 +53,7 @@ INFERENCE_INSTANCE = Kind(
         Column("Model", ".status.model", "Model that the engine serves."),
         Column("Engine", ".spec.engine", "Serving engine."),
         Column("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the instance could be read."),
-        Column("Bottleneck", ".status.bottlenecks[0].type", "What limits the instance most."),
+        Column("Bottleneck", ".status.cause", "What limits the instance; None, Idle and Unknown are told too."),
         Column("Plan", ".status.plan.name", "The plan that holds now."),
         Column("Gain", ".status.plan.gain", "What the plan is expected to bring."),
         Column("Mode", ".spec.apply.mode", "Whether plans are applied, and how."),

@@ -17,13 +17,13 @@ _FINDINGS = {
 
 _NEEDS = {
     Reason.METRICS_MISSING: (
-        "Series of this instance over at least a minute: check spec.metrics, and that its pods are scraped."
+        "Measurements over a minute or more: series that this instance's labels or pods pick, or pages some time apart."
     ),
     Reason.METRICS_STALE: "A scrape that works: look at the target's page in Prometheus.",
-    Reason.PROMETHEUS_ERROR: "A Prometheus that answers: the operator's log has its error.",
+    Reason.PROMETHEUS_ERROR: "A Prometheus that answers, under the name that the administrator gave it.",
     Reason.METRICS_CONTRADICTORY: "Labels that pick this instance's series alone, and the settings that really run.",
     Reason.NOT_EXPOSED_BY_VERSION: "A newer engine version.",
-    Reason.SETTING_UNKNOWN: "The setting in spec.currentConfig, or an engine version whose defaults are known.",
+    Reason.SETTING_UNKNOWN: "The setting among the current ones, or version and GPU, of which defaults follow.",
     Reason.CAUSE_UNCLEAR: "A longer window at a steady load.",
     Reason.ABOVE_LAST_BUCKET: "Wider buckets in the engine (vLLM: --custom-histogram-buckets).",
 }
