@@ -1,0 +1,42 @@
+"""Names of series by engine and release."""
+
+import pytest
+
+from inferplan.api.values import Engine
+from inferplan.observe.metric_names import KEYS, metric_names, spellings
+
+
+@pytest.mark.parametrize(
+    ("version", "usage", "itl", "tpot"),
+    [
+        ("0.8.5", "gpu_cache_usage_perc", "time_per_output_token_seconds", None),
+        ("0.9.2", "kv_cache_usage_perc", "time_per_output_token_seconds", None),
+        ("0.10.2", "kv_cache_usage_perc", "inter_token_latency_seconds", None),
+        ("0.33.0", "kv_cache_usage_perc", "inter_token_latency_seconds", "request_time_per_output_token_seconds"),
+        (None, "kv_cache_usage_perc", "inter_token_latency_seconds", "request_time_per_output_token_seconds"),
+    ],
+)
+def test_series_have_the_names_of_the_release(version: str | None, usage: str, itl: str, tpot: str | None) -> None:
+    names = metric_names(Engine.VLLM, version)
+    expected = (f"vllm:{usage}", f"vllm:{itl}", f"vllm:{tpot}" if tpot else None)
+    assert (names.kv_usage, names.itl, names.tpot) == expected
+
+
+def test_sglang_reports_its_capacity_since_0_5_8() -> None:
+    assert metric_names(Engine.SGLANG, "0.5.23").kv_tokens == "sglang:max_total_num_tokens"
+    assert metric_names(Engine.SGLANG, "0.5.2").kv_tokens is None
+    assert metric_names(Engine.SGLANG, "0.5.2").preemptions is None
+
+
+def test_tgi_has_no_kv_cache_series() -> None:
+    names = metric_names(Engine.TGI, "3.0.0")
+    assert (names.kv_usage, names.cache_info, names.kv_tokens, names.preemptions) == (None, None, None, None)
+
+
+def test_spellings_are_those_of_all_releases_and_engines_the_newest_first() -> None:
+    assert spellings("kv_usage") == ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage")
+    assert spellings("itl")[:2] == ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")
+    for engine, version in ((Engine.VLLM, "0.33.0"), (Engine.VLLM, "0.8.5"), (Engine.SGLANG, None), (Engine.TGI, None)):
+        names = metric_names(engine, version)
+        own = {key: getattr(names, key) for key in KEYS if getattr(names, key) is not None}
+        assert all(name in spellings(key) for key, name in own.items())
