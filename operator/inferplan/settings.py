@@ -143,7 +143,7 @@ class Settings(BaseSettings):
     """Namespaces to watch; none means the whole cluster."""
     resync_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
     """Every instance is looked at once in this time, even when nothing changed."""
-    metrics_seconds: Annotated[float, Field(ge=5, le=3_600)] = 60.0
+    metrics_seconds: Annotated[float, Field(ge=1, le=3_600)] = 60.0
     """Measurements of a source serve every look for so long."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     """Instances that are looked at at once."""

@@ -24,6 +24,7 @@ INSTANCE_STATUS = {
             "lastTransitionTime": "2026-11-24T12:00:00Z",
         }
     ],
+    "cause": "SchedulerCapped",
     "bottlenecks": [
         {
             "type": "SchedulerCapped",
@@ -142,7 +143,7 @@ def test_the_spec_is_not_changed_through_the_status(control_plane: Cluster, shop
         ("ii.spec.apply", "Whether and how plans are applied."),
         ("ii.spec.apply.mode", "Off: plans are written, nothing is applied."),
         ("ii.spec.slo.metric", "ttft: to the first token."),
-        ("ii.status.bottlenecks", "What limits, worst first."),
+        ("ii.status.bottlenecks", "Findings, worst first."),
         ("oplan", "Ranked changes to one InferenceInstance"),
         ("oplan.spec.optimizations.configChanges", "Settings that change together."),
         ("oplan.status.phase", "What became of the plan."),

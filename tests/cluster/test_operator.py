@@ -18,6 +18,7 @@ from tests.support.stage import Stage
 from inferplan_lab.control_plane import ControlPlane
 
 RESYNC_SECONDS = 2
+QUICK = {"INFERPLAN_RESYNC_SECONDS": str(RESYNC_SECONDS), "INFERPLAN_METRICS_SECONDS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def operator(
     with (
         operator_process.service_account(control_plane, folder) as (credentials, user),
         serving(prometheus) as url,
-        operator_process.running(folder, credentials, url, INFERPLAN_RESYNC_SECONDS=str(RESYNC_SECONDS)) as running,
+        operator_process.running(folder, credentials, url, **QUICK) as running,
     ):
         yield Operator(running.process, running.url, user)
 
@@ -108,7 +109,7 @@ def test_a_changed_template_supersedes_the_plan_and_gives_another(stage: Stage) 
     stage.serve()
     stage.apply(inference_instance())
     stage.until_reason("PlanCurrent", "PlanWritten")
-    stage.serve("llama", "--model=meta-llama/Llama-3.1-8B", "--max-num-seqs=30", "--max-model-len=8192")
+    stage.serve("llama", "--model=meta-llama/Llama-3.1-8B", "--max-num-seqs=31", "--max-model-len=8192")
     stage.until(lambda: stage.phases() == ["Proposed", "Superseded"], "a second plan")
     stage.until_reason("PlanCurrent", "PlanWritten")
 
@@ -168,6 +169,7 @@ def test_what_is_granted_is_used_and_what_is_used_is_granted(stage: Stage) -> No
     target = {"kind": "StatefulSet", "name": "stateful"}
     spec = {"targetRef": target, "model": {"configMapRef": {"name": "model"}}}
     for cap in range(24, 30):  # six plans: one more than stay
+        stage.run_at_once(cap)
         stage.apply(inference_instance("stateful", **spec, currentConfig={"max_batch_size": cap}))
         stage.until(lambda cap=cap: f"{cap}→" in stage.condition("PlanCurrent", "stateful")[2], f"a plan for {cap}")  # type: ignore[misc]
     stage.until(lambda: stage.phases() == ["Proposed", *["Superseded"] * 4], "five plans")
@@ -252,8 +254,7 @@ def test_it_survives_a_restart_of_the_api_server(tmp_path: Path) -> None:
         cluster = Cluster(plane.kubeconfig, plane.programs, tmp_path / "cache")
         install_crds(cluster)
         gpu_node(cluster)
-        environment = {"INFERPLAN_RESYNC_SECONDS": str(RESYNC_SECONDS)}
-        with operator_process.running(tmp_path / "operator", plane.kubeconfig, url, **environment) as operator:
+        with operator_process.running(tmp_path / "operator", plane.kubeconfig, url, **QUICK) as operator:
             stage = Stage(cluster, "default", prometheus, operator)
             stage.serve("before")
             stage.apply(inference_instance("before"))

@@ -8,8 +8,12 @@ from tests.support.lab import Cluster
 from tests.support.prometheus import FakePrometheus
 from tests.support.serving_objects import POD_ADDRESS, gpu_node, inference_instance
 from tests.support.stage import Stage
+from tests.support.world import ARGS
 
 NO_SOURCES = {"INFERPLAN_PROMETHEUS_SOURCES": "{}", "INFERPLAN_RESYNC_SECONDS": "3"}
+
+PATIENCE_SECONDS = 120
+"""Pages of 45 s are needed, as of a Prometheus."""
 
 
 def test_pods_are_scraped_and_the_plan_follows_from_their_pages(
@@ -21,8 +25,8 @@ def test_pods_are_scraped_and_the_plan_follows_from_their_pages(
         engine(POD_ADDRESS) as port,
         operator_process.running(tmp_path, credentials, "", **NO_SOURCES) as operator,
     ):
-        stage = Stage(control_plane, namespace, FakePrometheus(), operator)
-        stage.serve("llama", f"--port={port}")
+        stage = Stage(control_plane, namespace, FakePrometheus(), operator, PATIENCE_SECONDS)
+        stage.serve("llama", *ARGS, f"--port={port}")
         stage.apply(inference_instance())
         stage.until_reason("PlanCurrent", "PlanWritten")
         status = stage.status()
@@ -42,7 +46,7 @@ def test_a_pod_that_does_not_answer_is_told(control_plane: Cluster, namespace: s
         operator_process.running(tmp_path, credentials, "", **NO_SOURCES) as operator,
     ):
         stage = Stage(control_plane, namespace, FakePrometheus(), operator)
-        stage.serve("llama", "--port=1")
+        stage.serve("llama", *ARGS, "--port=1")
         stage.apply(inference_instance())
         told = stage.until_reason("MetricsAvailable", "MetricsMissing")
         assert told.endswith("/metrics cannot be read: Connection refused")

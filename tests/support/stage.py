@@ -24,6 +24,7 @@ class Stage:
     namespace: str
     prometheus: FakePrometheus
     operator: Operator
+    patience_seconds: float = PATIENCE_SECONDS
 
     def apply(self, *documents: dict[str, Any]) -> None:
         self.cluster.apply(*documents, namespace=self.namespace)
@@ -39,6 +40,14 @@ class Stage:
         """Series of a pod with a queue behind a cap of 32."""
         for metric, series in vllm_series([pod], self.namespace).items():
             self.prometheus.series.setdefault(metric, []).extend(series)
+
+    def run_at_once(self, requests: int) -> None:
+        """Prometheus shows so many running requests on this namespace's pods."""
+        series = self.prometheus.series["vllm:num_requests_running"]
+        own = [
+            (labels, float(requests) if labels["namespace"] == self.namespace else value) for labels, value in series
+        ]
+        self.prometheus.series["vllm:num_requests_running"] = own
 
     def status(self, name: str = "llama") -> dict[str, Any]:
         status: dict[str, Any] = self.cluster.get("ii", name, self.namespace).get("status", {})
@@ -66,7 +75,7 @@ class Stage:
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         try:
-            wait_until(condition, PATIENCE_SECONDS, what)
+            wait_until(condition, self.patience_seconds, what)
         except TimeoutError as error:
             pytest.fail(f"{error}; the operator's log:\n{self.operator.log()[-4000:]}")
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Readings
 from inferplan.observe.fleet_part import Asked, PodIdentity, Taken, part_of
-from inferplan.observe.fleet_queries import LABELS_MAX, Scope, fleet_queries, label_problem
+from inferplan.observe.fleet_queries import LABELS_MAX, ON_DEMAND, Scope, fleet_queries, label_problem
 from inferplan.observe.fleet_table import FleetTable
 from inferplan.observe.history_queries import SeriesLabels
 from inferplan.observe.prometheus_types import Answer, Prometheus, PrometheusError
@@ -22,7 +22,7 @@ FAILURE_SECONDS = 10.0
 """A failure serves everybody for so long: 500 instances would otherwise wait for 500 timeouts, one after the other."""
 
 FORGET_SECONDS = 3_600.0
-"""A label that nobody has selected by for so long is no longer grouped by."""
+"""A label that nobody has selected by for so long is no longer grouped by; so with buckets."""
 
 CONCURRENT = 2
 """Queries at once, of all windows: while one is evaluated another is read, and memory holds two answers at most."""
@@ -60,21 +60,25 @@ class FleetReader:
         self._cycle_seconds = cycle_seconds
         self._namespaces = namespaces
         self._labels: dict[str, float] = {}
+        self._demanded: dict[str, float] = {}
         self._windows: dict[int, _Window] = {}
         self._turn = asyncio.Semaphore(CONCURRENT)
 
-    async def read(self, window_seconds: int, labels: frozenset[str] = frozenset()) -> "Snapshot":
+    async def read(
+        self, window_seconds: int, labels: frozenset[str] = frozenset(), histograms: frozenset[str] = frozenset()
+    ) -> "Snapshot":
         """All series of the source over this window, as they were less than a cycle ago; everybody shares one reading.
 
         Args:
             window_seconds: One of a few (`meter.WINDOWS`): each is a set of queries of its own.
             labels: Labels that a selector wants to pick by. Beyond `LABELS_MAX` of all selectors together, and where a
                 name cannot be used, the snapshot says so when it is asked for such an instance.
+            histograms: Histograms of which a percentile is wanted, beyond those that are always read with buckets.
 
         Raises:
             PrometheusError: A query failed, now or a moment ago, or its clock is wrong.
         """
-        self._ask_for(labels)
+        self._ask_for(labels, histograms)
         window = self._windows.setdefault(window_seconds, _Window())
         async with window.turn:
             now = self._monotonic()
@@ -85,24 +89,26 @@ class FleetReader:
                 snapshot = await self._renew(window, window_seconds)
             return snapshot
 
-    def _ask_for(self, labels: frozenset[str]) -> None:
-        """Remembers labels that selectors use, as many as may be."""
+    def _ask_for(self, labels: frozenset[str], histograms: frozenset[str]) -> None:
+        """Remembers what is wanted beyond what always is: labels, as many as may be, and buckets."""
         now = self._monotonic()
-        self._labels = {name: at for name, at in self._labels.items() if now - at < FORGET_SECONDS}
-        scope = Scope(0, self._conventions)
-        for name in sorted(labels - set(scope.group)):
+        self._labels = _recent(self._labels, now)
+        self._demanded = {**_recent(self._demanded, now), **dict.fromkeys(histograms & set(ON_DEMAND), now)}
+        for name in sorted(labels - set(Scope(0, self._conventions).ranks)):
             known = name in self._labels or len(self._labels) < LABELS_MAX
             if known and label_problem(name, self._conventions) is None:
                 self._labels[name] = now
 
     def _scope(self, window_seconds: int) -> Scope:
-        return Scope(window_seconds, self._conventions, tuple(sorted(self._labels)), self._namespaces())
+        extra, demanded = tuple(sorted(self._labels)), frozenset(self._demanded)
+        return Scope(window_seconds, self._conventions, extra, self._namespaces(), demanded)
 
     def _serves(self, snapshot: "Snapshot", now: float) -> bool:
         """Whether a snapshot is young enough and has all that is asked for by now."""
         old, new = snapshot.table.scope, self._scope(0)
         covered = not old.asked_namespaces or (bool(new.namespaces) and new.namespaces <= old.asked_namespaces)
-        return now - snapshot.read_at < self._cycle_seconds and covered and set(new.extra) <= set(old.extra)
+        enough = set(new.extra) <= set(old.extra) and new.demanded <= old.demanded
+        return now - snapshot.read_at < self._cycle_seconds and covered and enough
 
     async def _renew(self, window: "_Window", window_seconds: int) -> "Snapshot":
         for other in self._windows.values():
@@ -139,6 +145,11 @@ class FleetReader:
             told.enter(answer, before, self._clock().timestamp())
             # Thirty thousand series take a tenth of a second, in which others must go on.
             await asyncio.to_thread(table.enter, answer.samples)
+
+
+def _recent(wanted: dict[str, float], now: float) -> dict[str, float]:
+    """What somebody has wanted within the last hour, and when."""
+    return {name: at for name, at in wanted.items() if now - at < FORGET_SECONDS}
 
 
 @dataclass

@@ -14,8 +14,11 @@ from inferplan.observe.history_queries import KEY_LABEL, KUBERNETES_LABELS, Seri
 from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
 from inferplan.observe.metric_names import spellings
 
-BUCKETED = ("ttft", "itl", "tpot", "e2e", "prompt_tokens", "generation_tokens", "step_tokens")
+BUCKETED = ("ttft", "itl", "prompt_tokens", "generation_tokens", "step_tokens")
 """Histograms of which percentiles are told, so that their buckets are read; of the others a mean is enough."""
+
+ON_DEMAND = ("tpot", "e2e")
+"""Histograms whose buckets are read where an instance has a target for them. Buckets are nine tenths of all series."""
 
 GPU_SHARES: Mapping[str, str] = {
     "gpu_memory_busy": "DCGM_FI_PROF_DRAM_ACTIVE",
@@ -66,12 +69,19 @@ class Scope:
         labels: What the source calls the labels of namespace and pod.
         extra: Further labels to group by, valid names.
         namespaces: Namespaces to ask for; empty for all.
+        demanded: Those of `ON_DEMAND` whose buckets are to be read.
     """
 
     window_seconds: int
     labels: SeriesLabels = KUBERNETES_LABELS
     extra: tuple[str, ...] = ()
     namespaces: frozenset[str] = frozenset()
+    demanded: frozenset[str] = frozenset()
+
+    @property
+    def bucketed(self) -> tuple[str, ...]:
+        """Histograms whose buckets are read."""
+        return (*BUCKETED, *(key for key in ON_DEMAND if key in self.demanded))
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -134,10 +144,13 @@ def step_seconds(window_seconds: int) -> int:
 
 
 def fleet_queries(scope: Scope) -> tuple[str, ...]:
-    """Every query that one look at a fleet needs: 13, of which each bucketed histogram is one."""
+    """Every query that one look at a fleet needs: 11 to 13, of which each histogram with buckets is one.
+
+    The last part of a union is the largest: Prometheus handles what is on the left once for each further part.
+    """
     unions = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), _rates(scope), _means(scope))
-    buckets = (_buckets(scope, key) for key in BUCKETED)
-    return tuple("\nor\n".join(union) for union in (*unions, *buckets))
+    buckets = (_buckets(scope, key) for key in scope.bucketed)
+    return tuple("\nor\n".join(reversed(tuple(union))) for union in (*unions, *buckets))
 
 
 def _gauges(scope: Scope) -> Iterator[str]:
@@ -173,13 +186,13 @@ def _rates(scope: Scope) -> Iterator[str]:
 def _means(scope: Scope) -> Iterator[str]:
     """Histograms of which no percentile is told."""
     for key in HISTOGRAMS:
-        if key not in BUCKETED:
+        if key not in scope.bucketed:
             yield from chain.from_iterable(_parts(scope, kind, key) for kind in ("sum", "count", "native"))
 
 
 def _buckets(scope: Scope, key: str) -> Iterator[str]:
     """One histogram, classic or native."""
-    return chain.from_iterable(_parts(scope, kind, key) for kind in ("sum", "count", "bucket", "native"))
+    return chain.from_iterable(_parts(scope, kind, key) for kind in ("bucket", "sum", "count", "native"))
 
 
 def _parts(scope: Scope, kind: str, key: str) -> Iterator[str]:
@@ -213,7 +226,7 @@ def _parts_label(kind: str, key: str) -> tuple[str, ...]:
             return ("le",)
         case "info":
             return CACHE_LABELS
-        case "rate" | "resets" if key in _COUNTER_SPLITS:
+        case "rate" if key in _COUNTER_SPLITS:
             return (_COUNTER_SPLITS[key],)
         case "mean" if key in SPLITS:
             return (SPLITS[key],)
@@ -227,18 +240,22 @@ def _by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
     Native histograms have no highest; two copies of one have itself as their mean. Age is by Prometheus' own clock.
     """
     by = f"by ({', '.join((*group, *_parts_label(kind, key)))})"
-    forms = {
-        "mean": f"avg {by} (avg_over_time({metric.range()}))",
-        "peak": f"max {by} (max_over_time({metric.range()}))",
-        "p99": f"max {by} (quantile_over_time(0.99, {metric.range()}))",
-        "age": f"time() - max {by} (timestamp({metric.now()}))",
-        "first": f"time() - min {by} (min_over_time(timestamp({metric.now()}){metric.steps}))",
-        "resets": f"max {by} (resets({metric.range()}))",
-        "native": f"avg {by} (rate({metric.range()}))",
-        "now": f"max {by} ({metric.now()})",
-        "info": f"max {by} ({metric.now()})",
-    }
-    return forms.get(kind) or f"max {by} (rate({metric.range(_SUFFIXES.get(kind, ''))}))"
+    form = _FORMS.get(kind, _RATE)
+    return form.format(by=by, now=metric.now(), range=metric.range(_SUFFIXES.get(kind, "")), steps=metric.steps)
+
+
+_FORMS: Mapping[str, str] = {
+    "mean": "avg {by} (avg_over_time({range}))",
+    "peak": "max {by} (max_over_time({range}))",
+    "p99": "max {by} (quantile_over_time(0.99, {range}))",
+    "age": "time() - max {by} (timestamp({now}))",
+    "first": "time() - min {by} (min_over_time(timestamp({now}){steps}))",
+    "resets": "max {by} (resets({range}))",
+    "native": "avg {by} (rate({range}))",
+    "now": "max {by} ({now})",
+    "info": "max {by} ({now})",
+}
+_RATE = "max {by} (rate({range}))"
 
 
 _SHOWN = ("instance", *RANK_LABELS)

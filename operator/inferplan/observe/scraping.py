@@ -13,8 +13,9 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import History
 from inferplan.domain.readings import Readings
 from inferplan.observe.engine_pages import PageError
-from inferplan.observe.exposition import PAGES_MIN_SECONDS, parse_scrape, readings_of
+from inferplan.observe.exposition import parse_scrape, readings_of
 from inferplan.observe.meter import WINDOWS, Wanted
+from inferplan.observe.reduce import HISTORY_MIN_SECONDS
 from inferplan.observe.scrape import Scrape, ScrapeError
 from inferplan.observe.target import Pod
 
@@ -25,6 +26,12 @@ PAGES_PER_WINDOW = 8
 """Pages of a pod that are kept: with one in each eighth of the window, peaks are seen and memory stays bounded."""
 
 NO_HOURS = Missing(Reason.METRICS_MISSING, "pages that the operator fetches itself give no hours before the window")
+
+
+FIRST_PAGES = Missing(
+    Reason.METRICS_MISSING, "the pods' /metrics pages were fetched for the first time; rates follow from the next ones"
+)
+"""A single moment of a queue says nothing of the load."""
 
 
 class Pages(Protocol):
@@ -52,8 +59,8 @@ class ScrapeMeter:
 
     @property
     def least_seconds(self) -> float:
-        """Counters on pages are exact."""
-        return PAGES_MIN_SECONDS
+        """Counters on pages are exact, but gauges are moments: a plan rests on as much as with a Prometheus."""
+        return HISTORY_MIN_SECONDS
 
     async def readings(self, wanted: Wanted) -> Readings | Missing:
         """What the pods' pages say, those of earlier looks within the window included."""
@@ -71,6 +78,8 @@ class ScrapeMeter:
             read = readings_of(wanted.engine, pages, model_names=wanted.model_names, since_start=False)
         except ScrapeError as error:
             return Missing(Reason.METRICS_CONTRADICTORY, f"the pods' /metrics pages: {error}")
+        if all(replica.seconds is None for replica in read.replicas):
+            return FIRST_PAGES
         left_out = (f"{len(wanted.pods) - PODS_MAX} more pods were not asked",) if len(wanted.pods) > PODS_MAX else ()
         return replace(read, window_seconds=wanted.window_seconds, notes=(*read.notes, *failed, *left_out))
 

@@ -11,7 +11,7 @@ from inferplan.observe.engine_pages import PageError
 from inferplan.observe.meter import Wanted
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.scrape import Scrape
-from inferplan.observe.scraping import PODS_MAX, ScrapeMeter, kept_pages
+from inferplan.observe.scraping import FIRST_PAGES, PODS_MAX, ScrapeMeter, kept_pages
 from inferplan.observe.target import Pod
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -70,13 +70,9 @@ def why(found: object) -> Missing:
     return found
 
 
-async def test_the_first_page_gives_gauges_and_no_rates() -> None:
+async def test_the_first_pages_alone_say_nothing_of_a_load() -> None:
     meter = ScrapeMeter(FakePages({"10.0.0.0": page(3, 100)}))
-    (replica,) = read(await meter.readings(wanted())).replicas
-    assert replica.name == "llama-0"
-    assert replica.gauges["running"].mean == 3
-    assert replica.seconds is None
-    assert replica.rates == {}
+    assert await meter.readings(wanted()) is FIRST_PAGES
 
 
 async def test_a_second_page_gives_rates_between_the_two() -> None:
@@ -86,7 +82,9 @@ async def test_a_second_page_gives_rates_between_the_two() -> None:
     pages.texts["10.0.0.0"] = page(5, 160)
     readings = read(await meter.readings(wanted(60)))
     (replica,) = readings.replicas
+    assert replica.name == "llama-0"
     assert replica.seconds == 60
+    assert meter.least_seconds <= 60
     assert sum(replica.split("requests").values()) + replica.rates.get("requests", 0.0) > 0
     assert replica.gauges["running"].mean == 4
     assert replica.gauges["running"].peak == 5
@@ -95,7 +93,8 @@ async def test_a_second_page_gives_rates_between_the_two() -> None:
 
 async def test_a_pod_without_a_page_is_left_out_and_told() -> None:
     meter = ScrapeMeter(FakePages({"10.0.0.1": page(3, 100)}))
-    readings = read(await meter.readings(wanted(count=2)))
+    await meter.readings(wanted(count=2))
+    readings = read(await meter.readings(wanted(60, count=2)))
     assert [replica.name for replica in readings.replicas] == ["llama-1"]
     assert readings.notes == ("pod llama-0: /metrics cannot be read: Connection refused",)
 
@@ -114,16 +113,19 @@ async def test_a_page_that_is_none_is_missing_with_its_cause() -> None:
 async def test_two_models_on_a_page_are_told_apart_or_refused() -> None:
     both = page(3, 100, "m") + page(9, 100, "other")
     meter = ScrapeMeter(FakePages({"10.0.0.0": both}))
-    (replica,) = read(await meter.readings(wanted())).replicas
+    await meter.readings(wanted())
+    (replica,) = read(await meter.readings(wanted(60))).replicas
     assert replica.gauges["running"].mean == 3
-    missing = why(await meter.readings(replace(wanted(), model_names=None)))
+    missing = why(await meter.readings(replace(wanted(120), model_names=None)))
     assert missing.code is Reason.METRICS_CONTRADICTORY
 
 
 async def test_of_very_many_pods_some_are_asked_and_the_rest_is_told() -> None:
     pages = FakePages({f"10.0.0.{n}": page(3, 100) for n in range(PODS_MAX + 2)})
-    readings = read(await ScrapeMeter(pages).readings(wanted(count=PODS_MAX + 2)))
-    assert len(readings.replicas) == len(pages.asked) == PODS_MAX
+    meter = ScrapeMeter(pages)
+    await meter.readings(wanted(count=PODS_MAX + 2))
+    readings = read(await meter.readings(wanted(60, count=PODS_MAX + 2)))
+    assert len(readings.replicas) == len(pages.asked) / 2 == PODS_MAX
     assert readings.notes == ("2 more pods were not asked",)
 
 
