@@ -170,7 +170,7 @@ def serving(fake: FakePrometheus) -> Iterator[str]:
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", "0"))
             form = urllib.parse.parse_qs(self.rfile.read(length).decode())
-            status, document = _http_answer(fake, form["query"][0], past=self.path.endswith("/query_range"))
+            status, document = http_answer(fake, form["query"][0], past=self.path.endswith("/query_range"))
             body = json.dumps(document).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -193,7 +193,8 @@ def serving(fake: FakePrometheus) -> Iterator[str]:
         thread.join()
 
 
-def _http_answer(fake: FakePrometheus, promql: str, *, past: bool) -> tuple[int, dict[str, Any]]:
+def http_answer(fake: FakePrometheus, promql: str, *, past: bool) -> tuple[int, dict[str, Any]]:
+    """Status and document of an answer."""
     if past and fake.fails is None:
         return 200, {"status": "success", "data": {"resultType": "matrix", "result": []}}
     try:
