@@ -42,7 +42,8 @@ async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements |
             prometheus, KUBERNETES_LABELS, _now, time.monotonic, namespaces=lambda: frozenset({inputs.namespace})
         )
         try:
-            snapshot = await reader.read(spec.metrics.window_seconds, frozenset(spec.metrics.selector))
+            targets = frozenset(slo.metric.value for slo in spec.slo)
+            snapshot = await reader.read(spec.metrics.window_seconds, frozenset(spec.metrics.selector), targets)
         except PrometheusError as error:
             return Missing(Reason.PROMETHEUS_ERROR, str(error))
     readings = snapshot.readings(asked)

@@ -94,7 +94,7 @@ class FleetReader:
         now = self._monotonic()
         self._labels = _recent(self._labels, now)
         self._demanded = {**_recent(self._demanded, now), **dict.fromkeys(histograms & set(ON_DEMAND), now)}
-        for name in sorted(labels - set(Scope(0, self._conventions).ranks)):
+        for name in sorted(labels - set(Scope(0, self._conventions).group)):
             known = name in self._labels or len(self._labels) < LABELS_MAX
             if known and label_problem(name, self._conventions) is None:
                 self._labels[name] = now

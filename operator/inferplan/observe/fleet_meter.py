@@ -36,7 +36,7 @@ class FleetMeter:
     async def readings(self, wanted: Wanted) -> Readings | Missing:
         """The instance's part of what was read within the last minute."""
         try:
-            snapshot = await self._reader.read(wanted.window_seconds, frozenset(wanted.selector))
+            snapshot = await self._reader.read(wanted.window_seconds, frozenset(wanted.selector), wanted.targets)
         except PrometheusError as error:
             return Missing(Reason.PROMETHEUS_ERROR, f'Prometheus "{self._name}": {error}')
         found = snapshot.readings(asked_of(wanted))

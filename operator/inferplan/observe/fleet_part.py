@@ -99,7 +99,7 @@ def _selector_problem(table: FleetTable, asked: Asked) -> Missing | None:
         problem = label_problem(name, table.scope.labels)
         if problem is not None:
             return Missing(Reason.METRICS_MISSING, f"spec.metrics.selector: {problem}")
-        if name not in table.scope.ranks:
+        if name not in table.scope.group:
             why = f"selectors of all instances of this source may have {LABELS_MAX} different labels together"
             return Missing(Reason.METRICS_MISSING, f'spec.metrics.selector: "{name}" is one too many: {why}')
     if asked.pods is None and not asked.selector:

@@ -8,7 +8,7 @@ itself, and a series that two monitors scrape counts once. No text of a user bec
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 
 from inferplan.observe.history_queries import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels
 from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
@@ -79,9 +79,9 @@ class Scope:
     demanded: frozenset[str] = frozenset()
 
     @property
-    def bucketed(self) -> tuple[str, ...]:
+    def bucketed(self) -> frozenset[str]:
         """Histograms whose buckets are read."""
-        return (*BUCKETED, *(key for key in ON_DEMAND if key in self.demanded))
+        return self.demanded | frozenset(BUCKETED)
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -144,13 +144,15 @@ def step_seconds(window_seconds: int) -> int:
 
 
 def fleet_queries(scope: Scope) -> tuple[str, ...]:
-    """Every query that one look at a fleet needs: 11 to 13, of which each histogram with buckets is one.
+    """Every query that one look at a fleet needs: 13, of which each histogram that may have buckets is one.
 
-    The last part of a union is the largest: Prometheus handles what is on the left once for each further part.
+    Large and small answers take turns, so that two at once are not the largest two. The last part of a union is the
+    largest: Prometheus handles what is on the left once for each further part.
     """
-    unions = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), _rates(scope), _means(scope))
-    buckets = (_buckets(scope, key) for key in scope.bucketed)
-    return tuple("\nor\n".join(reversed(tuple(union))) for union in (*unions, *buckets))
+    small = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), _rates(scope), _means(scope))
+    large = (_histogram(scope, key) for key in (*BUCKETED, *ON_DEMAND))
+    unions = (union for pair in zip_longest(small, large) for union in pair if union is not None)
+    return tuple("\nor\n".join(reversed(tuple(union))) for union in unions)
 
 
 def _gauges(scope: Scope) -> Iterator[str]:
@@ -184,15 +186,15 @@ def _rates(scope: Scope) -> Iterator[str]:
 
 
 def _means(scope: Scope) -> Iterator[str]:
-    """Histograms of which no percentile is told."""
-    for key in HISTOGRAMS:
-        if key not in scope.bucketed:
-            yield from chain.from_iterable(_parts(scope, kind, key) for kind in ("sum", "count", "native"))
+    """Histograms of which no percentile is ever told."""
+    every = (key for key in HISTOGRAMS if key not in (*BUCKETED, *ON_DEMAND))
+    return chain.from_iterable(_histogram(scope, key) for key in every)
 
 
-def _buckets(scope: Scope, key: str) -> Iterator[str]:
+def _histogram(scope: Scope, key: str) -> Iterator[str]:
     """One histogram, classic or native."""
-    return chain.from_iterable(_parts(scope, kind, key) for kind in ("bucket", "sum", "count", "native"))
+    kinds = ("bucket", "sum", "count", "native") if key in scope.bucketed else ("sum", "count", "native")
+    return chain.from_iterable(_parts(scope, kind, key) for kind in kinds)
 
 
 def _parts(scope: Scope, kind: str, key: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
 from inferplan.observe.fleet_queries import GPU_SHARES, Scope, step_seconds
@@ -17,7 +17,6 @@ from inferplan.observe.metric_kinds import (
     SPLITS,
     cache_tokens,
 )
-from inferplan.observe.metric_names import spellings
 
 Rank = tuple[str, ...]
 
@@ -74,19 +73,27 @@ class ReplicaGroups:
 
     def spelling(self, kind: str, key: str) -> int | None:
         """The newest of a key's names that this pod has."""
-        for index in range(len(spellings(key))):
-            tag = f"{kind}:{key}:{index}"
-            if any(group.has(tag) for group in self.groups):
-                return index
-        return None
+        return self._spellings.get((kind, key))
+
+    @cached_property
+    def _spellings(self) -> Mapping[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for tag in {tag for group in self.groups for tag in group.tags}:
+            kind, key, index = _taken_apart(tag)
+            found[kind, key] = min(index, found.get((kind, key), index))
+        return found
 
     def _tag(self, kind: str, key: str) -> str:
         return f"{kind}:{key}:{self.spelling(kind, key)}"
 
+    @cached_property
+    def _ranked(self) -> tuple[tuple[Rank, Group], ...]:
+        return tuple((_rank(group), group) for group in self.groups)
+
     def _by_rank(self, kind: str, key: str) -> Mapping[Rank, float]:
         """A number by scheduler; of copies the highest."""
         tag = self._tag(kind, key)
-        return _per_rank((group, group.values[tag]) for group in self.groups if tag in group.values)
+        return _per_rank((rank, group.values[tag]) for rank, group in self._ranked if tag in group.values)
 
     @cached_property
     def seconds(self) -> float:
@@ -140,9 +147,9 @@ class ReplicaGroups:
         """A counter's rates by its label, or the means of a gauge's parts, schedulers added up."""
         kind, factor = ("rate", self._stretch) if key in COUNTERS else ("mean", 1.0)
         tag = self._tag(kind, key)
-        groups = [group for group in self.groups if tag in group.splits]
-        parts = sorted({part for group in groups for part in group.splits[tag]})
-        by_part = {part: _per_rank((group, group.splits[tag].get(part, 0.0)) for group in groups) for part in parts}
+        found = [(rank, group.splits[tag]) for rank, group in self._ranked if tag in group.splits]
+        parts = sorted({part for _, values in found for part in values})
+        by_part = {part: _per_rank((rank, values.get(part, 0.0)) for rank, values in found) for part in parts}
         return {part: math.fsum(ranks.values()) * factor for part, ranks in by_part.items()}
 
     def _histogram(self, key: str) -> Histogram | None:
@@ -159,8 +166,8 @@ class ReplicaGroups:
     def _buckets(self, tag: str) -> Buckets:
         """All schedulers' together; of copies those that saw the most."""
         ranks: dict[Rank, Buckets] = {}
-        for group in self.groups:
-            buckets, rank = group.buckets(tag), _rank(group)
+        for rank, group in self._ranked:
+            buckets = group.buckets(tag)
             if buckets and (rank not in ranks or buckets[-1][1] > ranks[rank][-1][1]):
                 ranks[rank] = buckets
         return added(aligned(list(ranks.values())), float(self.scope.window_seconds))
@@ -168,7 +175,7 @@ class ReplicaGroups:
     @cached_property
     def _caches(self) -> Mapping[Rank, Mapping[str, str]]:
         """Labels of the info gauge on the cache, by scheduler."""
-        found = ((_rank(group), cache) for group in self.groups for cache in group.caches)
+        found = ((rank, cache) for rank, group in self._ranked for cache in group.caches)
         return dict(sorted(found, key=lambda entry: (entry[0], sorted(entry[1].items()))))
 
     @property
@@ -192,6 +199,8 @@ def aligned(histograms: list[Buckets]) -> list[Buckets]:
 
     Native histograms come without their empty buckets, so those of two replicas rarely have the same bounds.
     """
+    if len(histograms) <= 1:
+        return histograms
     bounds = sorted({bound for buckets in histograms for bound, _ in buckets})
     if all(len(buckets) == len(bounds) for buckets in histograms):
         return histograms
@@ -212,19 +221,30 @@ def _at(buckets: Buckets, bounds: Iterable[float]) -> Iterator[tuple[float, floa
 
 def added(histograms: list[Buckets], factor: float) -> Buckets:
     """The sum of histograms over the same bounds, times a factor."""
+    if len(histograms) == 1:
+        return tuple((bound, count * factor) for bound, count in histograms[0])
     return tuple(
         (entries[0][0], math.fsum(count for _, count in entries) * factor) for entries in zip(*histograms, strict=True)
     )
+
+
+@lru_cache(maxsize=1024)
+def _taken_apart(tag: str) -> tuple[str, str, int]:
+    """Kind, key and spelling; a tag that is none of ours has no key."""
+    parts = tag.split(":")
+    return (parts[0], parts[1], int(parts[2])) if len(parts) == _TAG_PARTS and parts[2].isdecimal() else (tag, "", 0)
+
+
+_TAG_PARTS = 3
 
 
 def _rank(group: Group) -> Rank:
     return tuple(group.labels.get(label, "") for label in RANK_LABELS)
 
 
-def _per_rank(found: Iterable[tuple[Group, float]]) -> Mapping[Rank, float]:
+def _per_rank(found: Iterable[tuple[Rank, float]]) -> Mapping[Rank, float]:
     values: dict[Rank, float] = {}
-    for group, value in found:
-        rank = _rank(group)
+    for rank, value in found:
         values[rank] = _highest((value, values[rank])) if rank in values else value
     return values
 

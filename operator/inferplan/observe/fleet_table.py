@@ -4,7 +4,9 @@ import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import chain
+from sys import intern
 
 from inferplan.observe.fleet_queries import GPU_SHARES, Scope
 from inferplan.observe.history_queries import KEY_LABEL
@@ -38,9 +40,10 @@ class Group:
     counts: dict[str, "array[float]"] = field(default_factory=dict)
     caches: list[Mapping[str, str]] = field(default_factory=list)
 
-    def has(self, tag: str) -> bool:
-        """Whether anything was told under this tag."""
-        return tag in self.values or tag in self.splits or tag in self.counts
+    @property
+    def tags(self) -> Iterable[str]:
+        """Tags under which anything was told."""
+        return chain(self.values, self.splits, self.counts)
 
     def buckets(self, tag: str) -> Buckets:
         """Buckets of a histogram; empty without any."""
@@ -79,23 +82,26 @@ class FleetTable:
 
     def enter(self, samples: Iterable[Sample]) -> None:
         """Takes in one answer; all buckets of a histogram come in the same."""
-        pending: dict[tuple[int, str], tuple[Group, list[tuple[float, float]]]] = {}
+        pending: dict[tuple[int, str], tuple[Group, list[tuple[str, float]]]] = {}
         for sample in samples:
-            tag = sample.labels.get(KEY_LABEL, "")
-            kind, _, rest = tag.partition(":")
-            match kind:
-                case "bucket":
-                    group = self._group(sample.labels)
-                    _, buckets = pending.setdefault((id(group), tag), (group, []))
-                    buckets.append((_bound(sample.labels.get("le", "")), sample.value))
-                case "gpu":
-                    self._enter_gpu(sample, rest.partition(":")[0])
-                case "changes" | "now" if rest.startswith("process_start:"):
-                    self.starts.setdefault(self._target(sample.labels), {})[kind] = sample.value
-                case _:
-                    self._enter_value(sample, kind, tag)
+            tag = intern(sample.labels.get(KEY_LABEL, ""))  # thousands of groups share it
+            if tag.startswith("bucket:"):
+                group = self._group(sample.labels)
+                _, buckets = pending.setdefault((id(group), tag), (group, []))
+                buckets.append((sample.labels.get("le", ""), sample.value))
+            else:
+                self._enter_other(sample, tag)
         for (_, tag), (group, buckets) in pending.items():
             self._enter_buckets(group, tag, buckets)
+
+    def _enter_other(self, sample: Sample, tag: str) -> None:
+        kind, _, rest = tag.partition(":")
+        if kind == "gpu":
+            self._enter_gpu(sample, rest.partition(":")[0])
+        elif rest.startswith("process_start:"):
+            self.starts.setdefault(self._target(sample.labels), {})[kind] = sample.value
+        else:
+            self._enter_value(sample, kind, tag)
 
     def _enter_value(self, sample: Sample, kind: str, tag: str) -> None:
         group = self._group(sample.labels)
@@ -104,8 +110,6 @@ class FleetTable:
         elif kind == "info":
             group.values[tag] = sample.value
             group.caches.append({name: sample.labels[name] for name in CACHE_LABELS if name in sample.labels})
-        elif kind == "resets":
-            group.values[tag] = max(sample.value, group.values.get(tag, 0.0))
         else:
             part = next((sample.labels[name] for name in _SPLIT_LABELS if name in sample.labels), None)
             values = group.values if part is None else group.splits.setdefault(tag, {})
@@ -118,10 +122,11 @@ class FleetTable:
         group.bounds[tag] = tuple(bound for bound, _ in points)
         group.counts[tag] = array("d", (count for _, count in points))
 
-    def _enter_buckets(self, group: Group, tag: str, buckets: list[tuple[float, float]]) -> None:
+    def _enter_buckets(self, group: Group, tag: str, buckets: list[tuple[str, float]]) -> None:
         """Bounds that are written in two ways ("1", "1.0") count different times, so they add up."""
         sums: dict[float, float] = {}
-        for bound, count in buckets:
+        for text, count in buckets:
+            bound = _bound(text)
             sums[bound] = sums.get(bound, 0.0) + count
         bounds = tuple(sorted(sums))
         group.bounds[tag] = self._bounds.setdefault(bounds, bounds)
@@ -140,7 +145,7 @@ class FleetTable:
         key = tuple(map(labels.get, self._names))
         group = self._groups.get(key)
         if group is None:
-            group = Group({name: value for name, value in zip(self._names, key, strict=True) if value})
+            group = Group({name: intern(value) for name, value in zip(self._names, key, strict=True) if value})
             self._groups[key] = group
             self._file(group)
         return group
@@ -191,6 +196,7 @@ def host_of(instance: str) -> str:
     return host if colon and port.isdecimal() and ":" not in host else instance
 
 
+@lru_cache(maxsize=4096)
 def _bound(text: str) -> float:
     try:
         return float(text)

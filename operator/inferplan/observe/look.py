@@ -203,7 +203,16 @@ class Look:
         return [rate for replica in self.replicas if (rate := rate_of(replica, key)) is not None]
 
     def _merged(self, key: str) -> Histogram | Missing:
-        """A histogram of all replicas together that has seen something."""
+        """A histogram of all replicas together that has seen something; taken together once for all its numbers."""
+        if key not in self._together:
+            self._together[key] = self._merge(key)
+        return self._together[key]
+
+    @cached_property
+    def _together(self) -> dict[str, Histogram | Missing]:
+        return {}
+
+    def _merge(self, key: str) -> Histogram | Missing:
         found = {replica.name: replica.histograms[key] for replica in self.replicas if key in replica.histograms}
         if not found:
             return self._absent(key, counted=True)

@@ -52,6 +52,7 @@ class Measurer:
             window_seconds=WINDOWS[0] if isinstance(window, Missing) else window,
             port=port_of(read, workload),
             now=self._clock(),
+            targets=frozenset(slo.metric.value for slo in spec.slo),
         )
         readings = window if isinstance(window, Missing) else await meter.readings(wanted)
         history = await meter.history(wanted)

@@ -31,6 +31,7 @@ class Wanted:
         window_seconds: Time that means and rates are to cover.
         port: The engine's HTTP port.
         now: Present time.
+        targets: Histograms of which a percentile is wanted because the instance has a target for it.
     """
 
     namespace: str
@@ -43,6 +44,7 @@ class Wanted:
     window_seconds: int
     port: int
     now: datetime
+    targets: frozenset[str] = frozenset()
 
 
 class Meter(Protocol):

@@ -199,7 +199,7 @@ def test_start_and_restarts_come_from_the_process_of_the_same_target() -> None:
 
 
 def test_without_a_start_time_counters_that_fell_tell_of_restarts() -> None:
-    fell = (series("resets:requests:0", 1.0, engine="0", finished_reason="stop"),)
+    fell = (series("resets:requests:0", 1.0, engine="0"),)
     (found,) = readings(table(*server(), *fell), "llama-0").replicas
     assert (found.uptime_seconds, found.restarts) == (None, 1)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from inferplan.observe.fleet_queries import (
     BUCKETED,
     NAMESPACES_LENGTH,
+    ON_DEMAND,
     PART_LABELS,
     Own,
     Scope,
@@ -35,6 +36,9 @@ HOSTILE = [
     "🚀 \u202e",
     "",
 ]
+
+
+EVERYTHING = Scope(900, demanded=frozenset(ON_DEMAND))
 
 
 def outside_of_strings(promql: str) -> str:
@@ -77,23 +81,32 @@ def test_the_sources_own_label_of_the_namespace_is_not_for_the_owner() -> None:
 
 
 def test_thirteen_queries_are_all_that_a_fleet_costs() -> None:
-    assert len(fleet_queries(Scope(900))) == 6 + len(BUCKETED) == 13
+    assert len(fleet_queries(Scope(900))) == len(fleet_queries(EVERYTHING)) == 13
+
+
+def test_buckets_that_only_a_target_needs_are_read_for_one() -> None:
+    assert "e2e_request_latency_seconds_bucket" not in "".join(fleet_queries(Scope(900)))
+    assert "e2e_request_latency_seconds_sum" in "".join(fleet_queries(Scope(900)))
+    demanded = "".join(fleet_queries(Scope(900, demanded=frozenset({"e2e"}))))
+    assert "e2e_request_latency_seconds_bucket" in demanded
+    assert "request_time_per_output_token_seconds_bucket" not in demanded
 
 
 def test_everything_that_is_read_is_asked_for_under_every_name() -> None:
-    text = "\n".join(fleet_queries(Scope(900)))
+    text = "\n".join(fleet_queries(EVERYTHING))
     for key in (*GAUGES, *COUNTERS, *SPLITS, "cache_info", "kv_tokens"):
         assert all(f"{name}{{" in text for name in spellings(key)), key
     for key in HISTOGRAMS:
         assert all(f"{name}_count{{" in text and f"{name}_sum{{" in text for name in spellings(key)), key
-    for key in BUCKETED:
+    for key in (*BUCKETED, *ON_DEMAND):
         assert all(f"{name}_bucket{{" in text and f"(rate({name}{{" in text for name in spellings(key)), key
     assert len(re.findall(r'"inferplan_key", "([\w:]+)"', text)) == len(set(re.findall(r'"([\w]+:\w+:\d)"', text)))
 
 
 def test_a_query_stays_below_the_least_limit_of_any_server() -> None:
     longest = frozenset({"n" * 63, "m" * 63, "o" * 63, "p" * 63})  # 255 characters
-    scope = Scope(86_400, extra=("app_kubernetes_io_name", "app_kubernetes_io_instance"), namespaces=longest)
+    extra = ("app_kubernetes_io_name", "app_kubernetes_io_instance")
+    scope = Scope(86_400, extra=extra, namespaces=longest, demanded=frozenset(ON_DEMAND))
     assert scope.asked_namespaces == longest
     assert max(map(len, fleet_queries(scope))) < 16_384
 
@@ -107,7 +120,7 @@ def test_many_namespaces_are_not_listed() -> None:
 
 def test_the_sources_own_labels_and_those_of_selectors_are_grouped_by() -> None:
     scope = Scope(900, SeriesLabels("kubernetes_namespace", "kubernetes_pod_name"), ("app",))
-    query = fleet_queries(scope)[0].splitlines()[0]
+    query = fleet_queries(scope)[0].splitlines()[-1]
     assert "avg by (kubernetes_namespace, kubernetes_pod_name, instance, model_name, app, engine, dp_rank)" in query
     assert '{kubernetes_namespace!=""}' in query
 
