@@ -21,7 +21,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Gauge, Readings, ReplicaReadings
 from inferplan.observe.fleet import FleetReader, PodIdentity, Snapshot
 from inferplan.observe.fleet_part import Asked
-from inferplan.observe.fleet_queries import Scope, fleet_queries, own_matchers
+from inferplan.observe.fleet_queries import ON_DEMAND, Scope, fleet_queries, own_matchers
 from inferplan.observe.histograms import percentile_of
 from inferplan.observe.history_queries import KUBERNETES_LABELS
 from inferplan_lab.processes import wait_until
@@ -418,6 +418,6 @@ def test_an_attack_by_a_label_is_a_label(fleet: Fleet) -> None:
     assert isinstance(fleet.ask(app=HOSTILE), Missing)
     matchers = own_matchers(KUBERNETES_LABELS, "serving", {"app": HOSTILE}, [HOSTILE])
     assert result(fleet.url, f"vllm:num_requests_running{{{matchers}}}") == []
-    for query in fleet_queries(Scope(WINDOW, namespaces=frozenset({HOSTILE}))):
+    for query in fleet_queries(Scope(WINDOW, namespaces=frozenset({HOSTILE}), demanded=frozenset(ON_DEMAND))):
         found = (series["metric"]["inferplan_key"] for series in result(fleet.url, query))
         assert {key for key in found if not key.startswith("gpu:")} == set()  # GPUs have others' namespaces
