@@ -20,8 +20,9 @@ from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Gauge, Readings, ReplicaReadings
 from inferplan.observe.fleet import FleetReader, PodIdentity, Snapshot
+from inferplan.observe.fleet_matchers import own_matchers
 from inferplan.observe.fleet_part import Asked
-from inferplan.observe.fleet_queries import ON_DEMAND, Scope, fleet_queries, own_matchers
+from inferplan.observe.fleet_queries import ON_DEMAND, Scope, fleet_queries
 from inferplan.observe.histograms import percentile_of
 from inferplan.observe.history_queries import KUBERNETES_LABELS
 from inferplan_lab.processes import wait_until

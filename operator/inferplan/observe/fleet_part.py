@@ -9,16 +9,15 @@ from ipaddress import ip_address
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Histogram, Readings, ReplicaReadings
-from inferplan.observe.fleet_queries import LABELS_MAX, Own, label_problem, own_matchers
+from inferplan.observe.fleet_matchers import own_matchers
+from inferplan.observe.fleet_queries import LABELS_MAX, Own, label_problem
 from inferplan.observe.fleet_replica import Elsewhere, ReplicaGroups, aligned, histogram_kind
 from inferplan.observe.fleet_sources import sources_of
 from inferplan.observe.fleet_table import Buckets, FleetTable, Group, host_of
 from inferplan.observe.metric_kinds import HISTOGRAMS
 from inferplan.observe.metric_names import spellings
 from inferplan.observe.pod_names import deployment_of, stateful_set_of
-
-FRESH_SECONDS = 150.0
-"""As in `observe.reduce`: of two targets in one pod, the one whose newest sample is older than this is gone."""
+from inferplan.observe.reduce import STALE_SECONDS
 
 _SHOWN = 3
 
@@ -187,7 +186,7 @@ def _of_model(found: _Named, asked: Asked) -> _Named | Missing:
 
 def _alive(groups: Sequence[Group]) -> Sequence[Group]:
     """Without the targets that are gone, if any is not: a pod of the same name ran before at another address."""
-    fresh = {_instance(group) for group in groups if _age(group) <= FRESH_SECONDS}
+    fresh = {_instance(group) for group in groups if _age(group) <= STALE_SECONDS}
     return [group for group in groups if _instance(group) in fresh] if fresh else groups
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
+from inferplan.observe.fleet_matchers import one_of, pattern, quoted
 from inferplan.observe.history_queries import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels
 from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
 from inferplan.observe.metric_names import spellings
@@ -53,9 +54,6 @@ exceed 16 KiB, VictoriaMetrics' limit (-search.maxQueryLen), and the list is in 
 
 STEPS = 60
 """Steps in which the start of a series within the window is looked for."""
-
-_PODS_LENGTH = 1500
-"""Longest list of pod names in a query for people; beyond it their common prefix."""
 
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
@@ -101,13 +99,13 @@ class Scope:
     @property
     def asked_namespaces(self) -> frozenset[str]:
         """Namespaces that are asked for by name; empty where all are asked for."""
-        return self.namespaces if len(_pattern(sorted(self.namespaces))) <= NAMESPACES_LENGTH else frozenset()
+        return self.namespaces if len(pattern(sorted(self.namespaces))) <= NAMESPACES_LENGTH else frozenset()
 
     @property
     def matchers(self) -> str:
         """What every series of an engine is asked for by."""
         asked = sorted(self.asked_namespaces)
-        return f"{self.labels.namespace}=~{_quoted(_pattern(asked))}" if asked else f'{self.labels.namespace}!=""'
+        return f"{self.labels.namespace}=~{quoted(pattern(asked))}" if asked else f'{self.labels.namespace}!=""'
 
 
 @dataclass(frozen=True)
@@ -287,21 +285,7 @@ class Own:
     def gpu_query(self, name: str, pods: Iterable[str], *, exported: bool) -> str:
         """A share of time of these pods' GPUs."""
         label = "exported_pod" if exported else "pod"
-        return f"avg by ({label}) (avg_over_time({name}{{{_one_of(label, sorted(pods))}}}[{self.window_seconds}s]))"
-
-
-def own_matchers(
-    labels: SeriesLabels,
-    namespace: str,
-    selector: Mapping[str, str],
-    pods: Iterable[str] = (),
-    instances: Iterable[str] = (),
-) -> str:
-    """Matchers of one instance's series: its namespace, its owner's labels, its pods or targets where it has some."""
-    parts = [_equals(labels.namespace, namespace), *(_equals(name, selector[name]) for name in sorted(selector))]
-    for label, names in ((labels.pod, sorted(pods)), ("instance", sorted(instances))):
-        parts += [_one_of(label, names)] if names else []
-    return ", ".join(parts)
+        return f"avg by ({label}) (avg_over_time({name}{{{one_of(label, sorted(pods))}}}[{self.window_seconds}s]))"
 
 
 def label_problem(name: str, labels: SeriesLabels = KUBERNETES_LABELS) -> str | None:
@@ -311,34 +295,3 @@ def label_problem(name: str, labels: SeriesLabels = KUBERNETES_LABELS) -> str | 
         return None
     allowed = "letters, digits and _ (Prometheus writes other characters as _)"
     return f'"{name}" cannot be used; label names are {allowed}, but not {", ".join(sorted(reserved))}'
-
-
-def _equals(label: str, value: str) -> str:
-    return f"{label}={_quoted(value)}"
-
-
-def _one_of(label: str, names: Sequence[str]) -> str:
-    """Exactly these names, as RE2; of very many their common prefix."""
-    exact = _pattern(names)
-    many = len(exact) > _PODS_LENGTH
-    return f"{label}=~{_quoted(_literal(_common_prefix(names[0], names[-1])) + '.*' if many else exact)}"
-
-
-def _pattern(names: Sequence[str]) -> str:
-    return "|".join(map(_literal, names))
-
-
-def _quoted(text: str) -> str:
-    """A PromQL string: backslash, quote and newline escaped, so that it can never end early."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
-
-
-def _literal(text: str) -> str:
-    """The text as RE2 that matches only itself; a dash outside of brackets needs no escape and reads better."""
-    return re.escape(text).replace("\\-", "-")
-
-
-def _common_prefix(first: str, last: str) -> str:
-    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return first[:same]

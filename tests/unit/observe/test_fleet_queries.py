@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferplan.observe.fleet_matchers import own_matchers
 from inferplan.observe.fleet_queries import (
     BUCKETED,
     NAMESPACES_LENGTH,
@@ -15,7 +16,6 @@ from inferplan.observe.fleet_queries import (
     Scope,
     fleet_queries,
     label_problem,
-    own_matchers,
     step_seconds,
 )
 from inferplan.observe.history_queries import KUBERNETES_LABELS, SeriesLabels
