@@ -8,12 +8,13 @@ itself, and a series that two monitors scrape counts once. No text of a user bec
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain, zip_longest
 
 from inferplan.observe.fleet_matchers import one_of, pattern, quoted
 from inferplan.observe.history_queries import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels
 from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
-from inferplan.observe.metric_names import spellings
+from inferplan.observe.metric_names import KEYS, spellings
 
 BUCKETED = ("ttft", "itl", "prompt_tokens", "generation_tokens", "step_tokens")
 """Histograms of which percentiles are told, so that their buckets are read; of the others a mean is enough."""
@@ -206,6 +207,16 @@ def _tagged(expression: str, tag: str) -> str:
     return f'label_replace({expression}, "{KEY_LABEL}", "{tag}", "", "")'
 
 
+@lru_cache(maxsize=1024)
+def read_tag(tag: str) -> tuple[str, str, int] | None:
+    """Kind, key and index of the key's name; None for a tag that no query has."""
+    kind, _, rest = tag.partition(":")
+    key, _, index = rest.partition(":")
+    names = 1 if key in GPU_SHARES else len(spellings(key)) if key in KEYS else 0
+    found = next((at for at in range(names) if index == str(at)), None)
+    return (kind, key, found) if kind in _KINDS and found is not None else None
+
+
 def _expression(kind: str, key: str, metric: Metric, scope: Scope) -> str:
     """One quantity by scheduler, or of all schedulers of a target together where they add up."""
     inner = _by_rank(kind, key, metric, scope.ranks)
@@ -256,6 +267,7 @@ _FORMS: Mapping[str, str] = {
     "info": "max {by} ({now})",
 }
 _RATE = "max {by} (rate({range}))"
+_KINDS = _FORMS.keys() | _ADDED | {"gpu", "changes"}
 
 
 _SHOWN = ("instance", *RANK_LABELS)

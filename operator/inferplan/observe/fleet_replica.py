@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
 from inferplan.observe.fleet_queries import GPU_SHARES, Scope, step_seconds
@@ -79,8 +79,8 @@ class ReplicaGroups:
     def _spellings(self) -> Mapping[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}
         for tag in {tag for group in self.groups for tag in group.tags}:
-            kind, key, index = _taken_apart(tag)
-            found[kind, key] = min(index, found.get((kind, key), index))
+            kind, key, index = tag.split(":")
+            found[kind, key] = min(int(index), found.get((kind, key), int(index)))
         return found
 
     def _tag(self, kind: str, key: str) -> str:
@@ -226,16 +226,6 @@ def added(histograms: list[Buckets], factor: float) -> Buckets:
     return tuple(
         (entries[0][0], math.fsum(count for _, count in entries) * factor) for entries in zip(*histograms, strict=True)
     )
-
-
-@lru_cache(maxsize=1024)
-def _taken_apart(tag: str) -> tuple[str, str, int]:
-    """Kind, key and spelling; a tag that is none of ours has no key."""
-    parts = tag.split(":")
-    return (parts[0], parts[1], int(parts[2])) if len(parts) == _TAG_PARTS and parts[2].isdecimal() else (tag, "", 0)
-
-
-_TAG_PARTS = 3
 
 
 def _rank(group: Group) -> Rank:

@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from itertools import chain
 from sys import intern
 
-from inferplan.observe.fleet_queries import GPU_SHARES, Scope
+from inferplan.observe.fleet_queries import Scope, read_tag
 from inferplan.observe.history_queries import KEY_LABEL
 from inferplan.observe.metric_kinds import CACHE_LABELS, SPLITS
 from inferplan.observe.prometheus_types import NativeHistogram, Sample
@@ -17,6 +17,7 @@ Buckets = tuple[tuple[float, float], ...]
 """(Upper bound, observations per second up to it), by bound."""
 
 _SPLIT_LABELS = tuple(SPLITS.values())
+_FOREIGN = ("", "", 0)
 _NONE: Mapping[str, Sequence["Group"]] = {}
 
 
@@ -85,23 +86,19 @@ class FleetTable:
         pending: dict[tuple[int, str], tuple[Group, list[tuple[str, float]]]] = {}
         for sample in samples:
             tag = intern(sample.labels.get(KEY_LABEL, ""))  # thousands of groups share it
-            if tag.startswith("bucket:"):
+            kind, key, _ = read_tag(tag) or _FOREIGN
+            if kind == "bucket":
                 group = self._group(sample.labels)
                 _, buckets = pending.setdefault((id(group), tag), (group, []))
                 buckets.append((sample.labels.get("le", ""), sample.value))
-            else:
-                self._enter_other(sample, tag)
+            elif kind == "gpu":
+                self._enter_gpu(sample, key)
+            elif key == "process_start":
+                self.starts.setdefault(self._target(sample.labels), {})[kind] = sample.value
+            elif key:
+                self._enter_value(sample, kind, tag)
         for (_, tag), (group, buckets) in pending.items():
             self._enter_buckets(group, tag, buckets)
-
-    def _enter_other(self, sample: Sample, tag: str) -> None:
-        kind, _, rest = tag.partition(":")
-        if kind == "gpu":
-            self._enter_gpu(sample, rest.partition(":")[0])
-        elif rest.startswith("process_start:"):
-            self.starts.setdefault(self._target(sample.labels), {})[kind] = sample.value
-        else:
-            self._enter_value(sample, kind, tag)
 
     def _enter_value(self, sample: Sample, kind: str, tag: str) -> None:
         group = self._group(sample.labels)
@@ -138,7 +135,7 @@ class FleetTable:
         exported = "exported_pod" in labels
         prefix = "exported_" if exported else ""
         place = labels.get(f"{prefix}namespace", ""), labels.get(f"{prefix}pod", "")
-        if key in GPU_SHARES and all(place):
+        if all(place):
             self.gpus.setdefault(place, Gpus(exported)).shares[key] = sample.value
 
     def _group(self, labels: Mapping[str, str]) -> Group:
