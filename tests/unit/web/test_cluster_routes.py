@@ -22,7 +22,8 @@ INSTANCE = {
     "status": {
         "model": "meta-llama/Llama-3.1-8B",
         "conditions": [{"type": "Ready", "status": "True", "reason": "Planned"}],
-        "cause": "KvBound", "bottlenecks": [{"type": "KvBound"}],
+        "cause": "KvBound",
+        "bottlenecks": [{"type": "KvBound"}],
         "plan": {"name": "llama-3f9c1d20", "gain": "up to 2x"},
     },
 }
