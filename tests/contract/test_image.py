@@ -110,7 +110,7 @@ def test_the_container_runs_as_the_images_user_on_a_file_system_that_is_read_onl
 
 def test_the_pod_asks_for_little_and_is_held_to_it(deployment: Any) -> None:
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["resources"] == {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}
+    assert container["resources"] == {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "384Mi"}}
 
 
 def test_the_probes_ask_the_paths_that_the_operator_serves(deployment: Any) -> None:
