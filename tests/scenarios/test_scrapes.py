@@ -5,6 +5,7 @@ After a change that is meant: `pytest tests/scenarios/test_scrapes.py --update-g
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +44,11 @@ def analysis(label: str, pages: Any) -> Analysis:
     folder = SCRAPES / label
     names = [folder / name for name in ("instance.yaml", "deployment.yaml")]
     inputs = read_inputs(read_documents([str(name) for name in names if name.exists()]), lambda _text: None)
-    measured, _ = from_files(inputs, list(files(folder, pages)), None)
-    sources = Sources(
-        spec=inputs.spec,
-        container=inputs.workload.container if inputs.workload is not None else None,
-        model_config=inputs.model_config,
-        metrics=measured.metrics,
-        replica_metrics=measured.replica_metrics,
-    )
-    return analyze(assemble(sources).observation, inputs.spec.slo)
+    container = inputs.workload.container if inputs.workload is not None else None
+    seen = assemble(Sources(inputs.spec, container, model_config=inputs.model_config)).observation
+    measured, _ = from_files(inputs, seen.config, list(files(folder, pages)), None)
+    observation = replace(seen, metrics=measured.metrics, replica_metrics=measured.replica_metrics)
+    return analyze(observation, inputs.spec.slo)
 
 
 def found_in(seen: Analysis) -> set[str]:

@@ -11,7 +11,6 @@ from inferplan.cli.errors import BadInputError
 from inferplan.cli.inputs import Inputs
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import ServingConfig
-from inferplan.observe.assemble import Sources, SpecError, assemble
 from inferplan.observe.exposition import PAGES_MIN_SECONDS, parse_scrape, readings_of
 from inferplan.observe.meter import served_names
 from inferplan.observe.metric_names import metric_names
@@ -28,12 +27,13 @@ _ONLY = "pod"
 
 
 def from_files(
-    inputs: Inputs, files: Sequence[str], interval_seconds: float | None
+    inputs: Inputs, config: ServingConfig, files: Sequence[str], interval_seconds: float | None
 ) -> tuple[Measurements, float | None]:
     """Measurements out of scrape files, and when the last one was taken, where it says so.
 
     Args:
         inputs: The instance.
+        config: What serves: its version's series and its model's name are looked for.
         files: `FILE` for pages of one pod in the order of time, or `NAME=FILE` for pages of several.
         interval_seconds: Time between consecutive pages of a pod, where they do not say it.
 
@@ -43,7 +43,6 @@ def from_files(
     if len(files) > FILES_MAX:
         raise BadInputError(f"--metrics: at most {FILES_MAX} files, not {len(files)}")
     pages = {name: [_scrape(file) for file in named] for name, named in _by_replica(files).items()}
-    config = _config(inputs)
     try:
         readings = readings_of(inputs.spec.engine, pages, interval_seconds, model_names=served_names(config))
     except ScrapeError as error:
@@ -54,7 +53,7 @@ def from_files(
     return found, max(times, default=None)
 
 
-def from_prometheus(inputs: Inputs, url: str) -> Measurements:
+def from_prometheus(inputs: Inputs, config: ServingConfig, url: str) -> Measurements:
     """Measurements of spec.metrics.selector's series over spec.metrics.windowSeconds.
 
     Raises:
@@ -69,7 +68,7 @@ def from_prometheus(inputs: Inputs, url: str) -> Measurements:
         )
     from inferplan.cli.ask_prometheus import ask  # noqa: PLC0415  its HTTP client takes 0.2 s to import
 
-    found = asyncio.run(ask(inputs, _config(inputs), url.rstrip("/")))
+    found = asyncio.run(ask(inputs, config, url.rstrip("/")))
     if isinstance(found, Missing):
         raise BadInputError(f"--prometheus {url}: {found.reason}")
     return found
@@ -111,15 +110,6 @@ def _exists(name: str) -> bool:
         return Path(name).exists()
     except (OSError, ValueError):
         return False
-
-
-def _config(inputs: Inputs) -> ServingConfig:
-    """What serves: its version's series and its model's name are looked for."""
-    container = inputs.workload.container if inputs.workload is not None else None
-    try:
-        return assemble(Sources(spec=inputs.spec, container=container)).observation.config
-    except SpecError as error:
-        raise BadInputError(str(error)) from None
 
 
 def _scrape(name: str) -> Scrape:

@@ -1,7 +1,7 @@
 """What `plan` and `analyze` share: the files and sources that they name, and the observation that follows from them."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -12,6 +12,7 @@ from inferplan.cli.inputs import Inputs, read_inputs
 from inferplan.cli.measure import from_files, from_prometheus, nothing
 from inferplan.cli.output import note
 from inferplan.domain.observation import Observation
+from inferplan.domain.serving import ServingConfig
 from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
 from inferplan.observe.reduce import Measurements
 
@@ -62,13 +63,14 @@ def observe(command: str, options: argparse.Namespace) -> Seen:
         BadInputError: A file or a source cannot be used.
     """
     inputs = read_inputs(read_documents(options.filename), partial(note, command))
-    measured, observed_at = _measured(inputs, options)
-    assembled = _assembled(inputs, measured)
+    assembled = _assembled(inputs)
+    measured, observed_at = _measured(inputs, assembled.observation.config, options)
     for problem in assembled.unreadable:
         note(command, f"{problem.where}: {problem.reason}")
     for remark in (*assembled.notes, *measured.notes):
         note(command, remark)
-    return Seen(inputs, assembled.observation, timestamp(observed_at))
+    observation = replace(assembled.observation, metrics=measured.metrics, replica_metrics=measured.replica_metrics)
+    return Seen(inputs, observation, timestamp(observed_at))
 
 
 def target_of(inputs: Inputs) -> str | None:
@@ -77,16 +79,16 @@ def target_of(inputs: Inputs) -> str | None:
     return None if workload is None else f"{workload.kind} {workload.name}, container {workload.container.name}"
 
 
-def _measured(inputs: Inputs, options: argparse.Namespace) -> tuple[Measurements, datetime]:
+def _measured(inputs: Inputs, config: ServingConfig, options: argparse.Namespace) -> tuple[Measurements, datetime]:
     if options.prometheus is not None:
-        return from_prometheus(inputs, options.prometheus), now()
+        return from_prometheus(inputs, config, options.prometheus), now()
     if not options.metrics:
         return nothing(inputs), now()
-    measured, seconds = from_files(inputs, options.metrics, options.interval)
+    measured, seconds = from_files(inputs, config, options.metrics, options.interval)
     return measured, now() if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _assembled(inputs: Inputs, measured: Measurements) -> Assembled:
+def _assembled(inputs: Inputs) -> Assembled:
     workload = inputs.workload
     try:
         return assemble(
@@ -95,8 +97,6 @@ def _assembled(inputs: Inputs, measured: Measurements) -> Assembled:
                 container=workload.container if workload is not None else None,
                 node_labels=inputs.node_labels,
                 model_config=inputs.model_config,
-                metrics=measured.metrics,
-                replica_metrics=measured.replica_metrics,
             )
         )
     except SpecError as error:

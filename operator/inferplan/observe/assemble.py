@@ -25,9 +25,7 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.model_lookup import model_card
 from inferplan.domain.observation import (
     NO_ARGUMENTS,
-    NO_HISTORY,
     NO_MODEL_CONFIG,
-    History,
     Metrics,
     Observation,
     ReplicaMetrics,
@@ -54,7 +52,6 @@ class Sources:
         model_config: config.json that the spec points to or holds.
         metrics: What was measured.
         replica_metrics: The replicas side by side.
-        history: Hours before the window.
         replicas: Ready replicas that the metrics cover.
     """
 
@@ -65,7 +62,6 @@ class Sources:
     model_config: Mapping[str, Any] | None = None
     metrics: Metrics = field(default_factory=Metrics)
     replica_metrics: tuple[ReplicaMetrics, ...] = ()
-    history: History | Missing = NO_HISTORY
     replicas: int | None = None
 
 
@@ -102,7 +98,6 @@ def assemble(sources: Sources) -> Assembled:
         model=model,
         metrics=sources.metrics,
         replica_metrics=sources.replica_metrics,
-        history=sources.history,
         replicas=sources.replicas,
         drift=NO_ARGUMENTS if reading is None else drift_of(reading, accelerator, model, _version_source(sources)),
     )

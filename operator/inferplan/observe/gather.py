@@ -87,7 +87,7 @@ class Gatherer:
         _check_selector(spec)
         config, model_problem = await self._model_config(namespace, spec)
         sources = Sources(spec=spec, model_config=config)
-        assemble(sources)  # a spec that cannot be used is said before anything else
+        read = assemble(sources)  # a spec that cannot be used is said before anything else
         workload: Workload | None = None
         pods: tuple[Pod, ...] = ()
         notes: tuple[str, ...] = ()
@@ -97,16 +97,16 @@ class Gatherer:
             labels, unlabelled = await self._node_labels(pods)
             notes = (*unread, *unlabelled)
             sources = replace(sources, container=workload.container, node_labels=labels)
-            sources = replace(sources, running_version=await self._version(sources, workload, pods))
-        measured, history = await self._measurer.measure(namespace, spec, assemble(sources), workload, pods)
-        seen = replace(
-            sources,
+            read = assemble(replace(sources, running_version=await self._version(sources, workload, pods)))
+        measured, history = await self._measurer.measure(namespace, spec, read, workload, pods)
+        observation = replace(
+            read.observation,
             metrics=measured.metrics,
             replica_metrics=measured.replica_metrics,
             history=history,
             replicas=measured.replicas if workload is not None else None,
         )
-        return Gathered(assemble(seen), measured, workload, pods, notes, model_problem)
+        return Gathered(replace(read, observation=observation), measured, workload, pods, notes, model_problem)
 
     async def _workload(self, namespace: str, ref: TargetRef, spec: InstanceSpec) -> tuple[Workload, tuple[str, ...]]:
         """The workload, and what of its engine's configuration could not be read."""
