@@ -13,7 +13,7 @@ from inferplan.api.analysis import (
 )
 from inferplan.api.instance import SLO, SLOMetric
 from inferplan.diagnose.arguments import arguments
-from inferplan.diagnose.bottlenecks import diagnose
+from inferplan.diagnose.bottlenecks import Diagnosis, diagnose
 from inferplan.diagnose.caching import prefix_cache, speculation
 from inferplan.diagnose.case import Case, Detector
 from inferplan.diagnose.finding import SEVERITY_RANK, Cause, Code
@@ -50,12 +50,17 @@ DETECTORS: tuple[Detector, ...] = (
 """In the order in which findings of equal severity are listed."""
 
 
-def analyze(observation: Observation, slos: tuple[SLO, ...]) -> Analysis:
+def analyze(observation: Observation, slos: tuple[SLO, ...], diagnosis: Diagnosis | None = None) -> Analysis:
     """What limits the instance, what else is wrong with it, and whether its targets hold.
 
     The same observation gives the same analysis. Findings beyond what a status holds are left out, the mildest first.
+
+    Args:
+        observation: What was seen.
+        slos: Targets to judge.
+        diagnosis: The observation's, where it was made already, as for a plan.
     """
-    case = Case(Signals(observation), diagnose(observation))
+    case = Case(Signals(observation), diagnosis or diagnose(observation))
     seen = [entry for detector in DETECTORS for entry in detector(case)]
     found = _worst_first([entry for entry in seen if isinstance(entry, Bottleneck)])
     states = slo_states(slos, observation.metrics)

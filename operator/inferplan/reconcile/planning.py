@@ -96,7 +96,8 @@ class Planner:
             return no_target(instance, error)
         observation = gathered.assembled.observation
         policy = policy_of(spec, rules_of_thumb=spec.target_ref is None)
-        return seen(instance, gathered, plan(observation, policy), analyze(observation, spec.slo))
+        outcome = plan(observation, policy)
+        return seen(instance, gathered, outcome, analyze(observation, spec.slo, outcome.diagnosis))
 
     async def _stored_plans(self, instance: Instance) -> tuple[StoredPlan, ...]:
         documents = await self._cluster.list(PLANS, instance.key.namespace, f"{UID_LABEL}={instance.uid}")
