@@ -33,11 +33,11 @@ from inferplan.domain.measurement import Missing
 from inferplan.observe.fleet import FleetReader, PodIdentity, Snapshot
 from inferplan.observe.fleet_part import Asked
 from inferplan.observe.fleet_queries import ON_DEMAND
-from inferplan.observe.history_queries import KUBERNETES_LABELS
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus import Watch
 from inferplan.observe.prometheus_session import open_prometheus
 from inferplan.observe.reduce import reduce
+from inferplan.observe.series_labels import KUBERNETES_LABELS
 from inferplan.settings import PrometheusSource
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,11 +18,11 @@ from inferplan.observe.fleet import FleetReader
 from inferplan.observe.fleet_meter import FleetMeter
 from inferplan.observe.gather import Gatherer
 from inferplan.observe.history import HistoryClock, HistoryReader
-from inferplan.observe.history_queries import SeriesLabels
 from inferplan.observe.measuring import Measurer
 from inferplan.observe.prometheus import Prometheus, Watch
 from inferplan.observe.prometheus_session import open_prometheus
 from inferplan.observe.scraping import ScrapeMeter
+from inferplan.observe.series_labels import SeriesLabels
 from inferplan.reconcile.controller import Controller, Result
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key

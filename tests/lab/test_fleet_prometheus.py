@@ -24,7 +24,7 @@ from inferplan.observe.fleet_matchers import own_matchers
 from inferplan.observe.fleet_part import Asked
 from inferplan.observe.fleet_queries import ON_DEMAND, Scope, fleet_queries
 from inferplan.observe.histograms import percentile_of
-from inferplan.observe.history_queries import KUBERNETES_LABELS
+from inferplan.observe.series_labels import KUBERNETES_LABELS
 from inferplan_lab.processes import wait_until
 
 WINDOW = 12

@@ -12,10 +12,10 @@ from inferplan.domain.measurement import Missing
 from inferplan.observe.fleet_part import Asked, PodIdentity, Taken, part_of
 from inferplan.observe.fleet_queries import ON_DEMAND, Scope, fleet_queries
 from inferplan.observe.fleet_table import FleetTable
-from inferplan.observe.history_queries import KEY_LABEL
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus_types import NativeBucket, NativeHistogram, Sample
 from inferplan.observe.reduce import reduce
+from inferplan.observe.series_labels import KEY_LABEL
 
 TAGS = re.findall(rf'"{KEY_LABEL}", "([\w:]+)"', "\n".join(fleet_queries(Scope(900, demanded=frozenset(ON_DEMAND)))))
 SLOS = (SLO(metric=SLOMetric.E2E, percentile=95, target_milliseconds=100),)

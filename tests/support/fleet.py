@@ -8,8 +8,8 @@ from inferplan.domain.readings import Readings
 from inferplan.observe.fleet_part import Asked, PodIdentity, Taken, part_of
 from inferplan.observe.fleet_queries import Scope
 from inferplan.observe.fleet_table import FleetTable
-from inferplan.observe.history_queries import KEY_LABEL
 from inferplan.observe.prometheus_types import NativeHistogram, Sample
+from inferplan.observe.series_labels import KEY_LABEL
 
 NOW = 1_800_000_000.0
 

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 
 from inferplan.api.values import Engine
 from inferplan.dialects.container import Container
-from inferplan.observe.history_queries import KEY_LABEL, STEP_SECONDS
+from inferplan.observe.history_queries import STEP_SECONDS
 from inferplan.observe.meter import Wanted
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus_types import Answer, PrometheusError, RangeAnswer, Series
+from inferplan.observe.series_labels import KEY_LABEL
 from inferplan.observe.target import Pod, Workload
 
 _TAG = re.compile(rf'"{KEY_LABEL}", "(\w+)"')

@@ -15,8 +15,8 @@ from inferplan.observe.fleet import FleetReader
 from inferplan.observe.fleet_meter import FleetMeter
 from inferplan.observe.gather import Gatherer
 from inferplan.observe.history import HistoryClock, HistoryReader
-from inferplan.observe.history_queries import KUBERNETES_LABELS
 from inferplan.observe.measuring import Measurer
+from inferplan.observe.series_labels import KUBERNETES_LABELS
 from inferplan.reconcile.controller import Result
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key

@@ -15,12 +15,12 @@ from inferplan.domain.serving import ServingConfig
 from inferplan.observe.fleet import FleetReader
 from inferplan.observe.fleet_part import Asked
 from inferplan.observe.fleet_queries import label_problem
-from inferplan.observe.history_queries import KUBERNETES_LABELS
 from inferplan.observe.meter import served_names
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus import PrometheusError, Watch
 from inferplan.observe.prometheus_session import open_prometheus
 from inferplan.observe.reduce import Measurements, reduce
+from inferplan.observe.series_labels import KUBERNETES_LABELS
 from inferplan.settings import PrometheusSource
 
 

@@ -10,8 +10,8 @@ from inferplan.domain.readings import Readings
 from inferplan.observe.fleet_part import Asked, PodIdentity, Taken, part_of
 from inferplan.observe.fleet_queries import LABELS_MAX, ON_DEMAND, Scope, fleet_queries, label_problem
 from inferplan.observe.fleet_table import FleetTable
-from inferplan.observe.history_queries import SeriesLabels
 from inferplan.observe.prometheus_types import Answer, Prometheus, PrometheusError
+from inferplan.observe.series_labels import SeriesLabels
 
 __all__ = ["CYCLE_SECONDS", "FleetReader", "PodIdentity", "Snapshot"]
 

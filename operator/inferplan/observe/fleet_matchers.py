@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from inferplan.observe.history_queries import SeriesLabels
+from inferplan.observe.series_labels import SeriesLabels
 
 _LISTED_LENGTH = 1500
 """Longest list of names in a query for people; beyond it their common prefix."""

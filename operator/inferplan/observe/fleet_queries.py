@@ -5,16 +5,15 @@ pod, target and model; counters and histograms of a pod's schedulers (data-paral
 itself, and a series that two monitors scrape counts once. No text of a user becomes PromQL but quoted label values.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import chain, zip_longest
 
 from inferplan.observe.fleet_matchers import one_of, pattern, quoted
-from inferplan.observe.history_queries import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels
 from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
 from inferplan.observe.metric_names import KEYS, spellings
+from inferplan.observe.series_labels import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels, is_label_name, tagged
 
 BUCKETED = ("ttft", "itl", "prompt_tokens", "generation_tokens", "step_tokens")
 """Histograms of which percentiles are told, so that their buckets are read; of the others a mean is enough."""
@@ -44,8 +43,6 @@ _COUNTER_SPLITS: Mapping[str, str] = {
 PART_LABELS = frozenset({"le", *SPLITS.values(), CACHE_SOURCE, *CACHE_LABELS})
 """Labels that name a part of a metric; no instance is told from another by one."""
 
-BASE_LABELS = ("instance", "model_name")
-
 LABELS_MAX = 16
 """Further labels that a source's series are grouped by, for the selectors of all of its instances together."""
 
@@ -55,8 +52,6 @@ exceed 16 KiB, VictoriaMetrics' limit (-search.maxQueryLen), and the list is in 
 
 STEPS = 60
 """Steps in which the start of a series within the window is looked for."""
-
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ class Scope:
     @property
     def group(self) -> tuple[str, ...]:
         """Labels of a pod's target and model."""
-        return tuple(dict.fromkeys((self.labels.namespace, self.labels.pod, *BASE_LABELS, *self.extra)))
+        return self.labels.group(self.extra)
 
     @property
     def ranks(self) -> tuple[str, ...]:
@@ -97,12 +92,12 @@ class Scope:
         """Labels of a process, which its metrics share that are not the engine's."""
         return (self.labels.namespace, self.labels.pod, "instance")
 
-    @property
+    @cached_property
     def asked_namespaces(self) -> frozenset[str]:
         """Namespaces that are asked for by name; empty where all are asked for."""
         return self.namespaces if len(pattern(sorted(self.namespaces))) <= NAMESPACES_LENGTH else frozenset()
 
-    @property
+    @cached_property
     def matchers(self) -> str:
         """What every series of an engine is asked for by."""
         asked = sorted(self.asked_namespaces)
@@ -174,10 +169,10 @@ def _others(scope: Scope) -> Iterator[str]:
     engines = f'{{__name__=~"{"|".join(spellings("running"))}", {scope.matchers}}}'
     start = Metric("process_start_time_seconds", scope.matchers, scope.window_seconds)
     for kind, made in (("now", start.now()), ("changes", f"changes({start.range()})")):
-        yield _tagged(f"max by ({target}) ({made}) and on ({target}) {engines}", f"{kind}:process_start:0")
+        yield tagged(f"max by ({target}) ({made}) and on ({target}) {engines}", f"{kind}:process_start:0")
     for key, name in GPU_SHARES.items():
         mean = f"avg by ({', '.join(GPU_LABELS)}) (avg_over_time({name}[{scope.window_seconds}s]))"
-        yield _tagged(mean, f"gpu:{key}:0")
+        yield tagged(mean, f"gpu:{key}:0")
 
 
 def _rates(scope: Scope) -> Iterator[str]:
@@ -200,11 +195,7 @@ def _parts(scope: Scope, kind: str, key: str) -> Iterator[str]:
     """One quantity under each name of a key. The tag has the name's index, so that the newest can be preferred."""
     for index, name in enumerate(spellings(key)):
         metric = Metric(name, scope.matchers, scope.window_seconds)
-        yield _tagged(_expression(kind, key, metric, scope), f"{kind}:{key}:{index}")
-
-
-def _tagged(expression: str, tag: str) -> str:
-    return f'label_replace({expression}, "{KEY_LABEL}", "{tag}", "", "")'
+        yield tagged(_expression(kind, key, metric, scope), f"{kind}:{key}:{index}")
 
 
 @lru_cache(maxsize=1024)
@@ -303,7 +294,7 @@ class Own:
 def label_problem(name: str, labels: SeriesLabels = KUBERNETES_LABELS) -> str | None:
     """Why a selector cannot use a label; None where it can."""
     reserved = {"__name__", labels.namespace, KEY_LABEL, *PART_LABELS}
-    if _LABEL_NAME.fullmatch(name) is not None and name not in reserved:
+    if is_label_name(name) and name not in reserved:
         return None
     allowed = "letters, digits and _ (Prometheus writes other characters as _)"
     return f'"{name}" cannot be used; label names are {allowed}, but not {", ".join(sorted(reserved))}'

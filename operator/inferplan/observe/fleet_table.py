@@ -9,9 +9,9 @@ from itertools import chain
 from sys import intern
 
 from inferplan.observe.fleet_queries import Scope, read_tag
-from inferplan.observe.history_queries import KEY_LABEL
 from inferplan.observe.metric_kinds import CACHE_LABELS, SPLITS
 from inferplan.observe.prometheus_types import NativeHistogram, Sample
+from inferplan.observe.series_labels import KEY_LABEL
 
 Buckets = tuple[tuple[float, float], ...]
 """(Upper bound, observations per second up to it), by bound."""

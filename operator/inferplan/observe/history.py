@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import History
-from inferplan.observe.history_queries import KUBERNETES_LABELS, STEP_SECONDS, SeriesLabels, history_queries
+from inferplan.observe.history_queries import STEP_SECONDS, history_queries
 from inferplan.observe.history_table import HourTable, Row
 from inferplan.observe.hours import Pods, history_of
 from inferplan.observe.meter import Wanted
 from inferplan.observe.prometheus import Prometheus, PrometheusError
+from inferplan.observe.series_labels import KUBERNETES_LABELS, SeriesLabels
 
 LOOKBACK_HOURS = 72
 """Three days: the least from which a trend compares an hour with two others of its kind. A week would read 250 million
@@ -32,8 +33,6 @@ RETRY_SECONDS = 300.0
 
 SELECTIONS = 4
 """Sets of selector labels that are read, beside none: each is a reading of its own."""
-
-_BASE_LABELS = frozenset({"instance", "model_name"})
 
 
 @dataclass(frozen=True)
@@ -94,8 +93,7 @@ class HistoryReader:
 
     def _reading(self, selector: Mapping[str, str]) -> "_Hours | Missing":
         """The hours that are grouped by the selector's labels, too."""
-        base = _BASE_LABELS | {self._labels.namespace, self._labels.pod}
-        extra = tuple(sorted(selector.keys() - base))
+        extra = tuple(sorted(selector.keys() - set(self._labels.group())))
         if extra in self._readings:
             return self._readings[extra]
         if extra and len(self._readings.keys() - {()}) >= SELECTIONS:

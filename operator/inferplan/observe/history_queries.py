@@ -5,38 +5,17 @@ grouped by pod; all schedulers (data-parallel ranks) of a pod are added up by Pr
 monitors scrape counts once. Histograms are read as sum and count: a mean is all that a past hour is needed for.
 """
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from inferplan.observe.metric_kinds import RANK_LABELS, SPLITS
 from inferplan.observe.metric_names import spellings
+from inferplan.observe.series_labels import KUBERNETES_LABELS, SeriesLabels, is_label_name, tagged
 
 STEP_SECONDS = 3_600
 """One value an hour, over that hour: each sample is read once."""
 
 PRESENT_MINUTES = 60
 """What `present` counts to in a full hour."""
-
-KEY_LABEL = "inferplan_key"
-
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
-
-
-@dataclass(frozen=True)
-class SeriesLabels:
-    """What a source calls the labels that tell whose a series is.
-
-    Attributes:
-        namespace: Label that holds the Kubernetes namespace.
-        pod: Label that holds the pod's name.
-    """
-
-    namespace: str = "namespace"
-    pod: str = "pod"
-
-
-KUBERNETES_LABELS = SeriesLabels()
-"""As the Prometheus operator's monitors and the usual scrape configurations name them."""
 
 GAUGES = ("running", "waiting", "present")
 COUNTERS = ("requests",)
@@ -53,8 +32,6 @@ _QUERIES = (
     ("prompt_tokens_sum", "prompt_tokens_count", "generation_tokens_sum", "generation_tokens_count"),
     ("ttft_sum", "ttft_count", "itl_sum", "itl_count"),
 )
-_RANKS = ("engine", "dp_rank")  # vLLM's and SGLang's data-parallel ranks
-_SPLIT = "finished_reason"  # splits vLLM's counter of finished requests
 
 
 def history_queries(labels: SeriesLabels = KUBERNETES_LABELS, extra: Sequence[str] = ()) -> tuple[str, ...]:
@@ -67,10 +44,10 @@ def history_queries(labels: SeriesLabels = KUBERNETES_LABELS, extra: Sequence[st
     Raises:
         ValueError: A label's name is none.
     """
-    for name in (labels.namespace, labels.pod, *extra):
-        if _LABEL_NAME.fullmatch(name) is None:
+    group = labels.group(extra)
+    for name in group:
+        if not is_label_name(name):
             raise ValueError(f'"{name}" is no label name; allowed are letters, digits and _')
-    group = tuple(dict.fromkeys((labels.namespace, labels.pod, "instance", "model_name", *extra)))
     matchers = ", ".join(f'{name}!=""' for name in dict.fromkeys((labels.namespace, *extra)))
     return tuple("\nor\n".join(_tagged(columns, group, matchers)) for columns in _QUERIES)
 
@@ -79,8 +56,7 @@ def _tagged(columns: Sequence[str], group: Sequence[str], matchers: str) -> Iter
     """Expressions with their tag. `or` takes the first where two spellings of one quantity are there."""
     for column in columns:
         for name in _series_of(column):
-            told = _expression(column, f"{name}{{{matchers}}}", group)
-            yield f'label_replace({told}, "{KEY_LABEL}", "{column}", "", "")'
+            yield tagged(_expression(column, f"{name}{{{matchers}}}", group), column)
 
 
 def _series_of(column: str) -> tuple[str, ...]:
@@ -94,13 +70,13 @@ def _series_of(column: str) -> tuple[str, ...]:
 
 
 def _expression(column: str, series: str, group: Sequence[str]) -> str:
-    by, each = ", ".join(group), ", ".join((*group, *_RANKS))
+    by, each = ", ".join(group), ", ".join((*group, *RANK_LABELS))
     match column:
         case "present":  # by the minute, so that it does not depend on how often the source scrapes
             return f"max by ({by}) (count_over_time({series}[1h:1m]))"
         case "running" | "waiting":
             return f"sum by ({by}) (max by ({each}) (avg_over_time({series}[1h])))"
         case "requests":
-            return f"sum by ({by}) (max by ({each}, {_SPLIT}) (rate({series}[1h])))"
+            return f"sum by ({by}) (max by ({each}, {SPLITS['requests']}) (rate({series}[1h])))"
         case _:
             return f"sum by ({by}) (max by ({each}) (rate({series}[1h])))"

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from inferplan.observe.history_queries import COLUMNS, KEY_LABEL, STEP_SECONDS, SeriesLabels
+from inferplan.observe.history_queries import COLUMNS, STEP_SECONDS
 from inferplan.observe.pod_names import deployment_of, stateful_set_of
 from inferplan.observe.prometheus_types import RangeAnswer, Series
+from inferplan.observe.series_labels import KEY_LABEL, SeriesLabels
 
 Labels = frozenset[tuple[str, str]]
 Owner = tuple[str, str, str]

@@ -26,8 +26,8 @@ from inferplan.observe.fleet_meter import FleetMeter
 from inferplan.observe.fleet_part import Asked
 from inferplan.observe.fleet_queries import LABELS_MAX
 from inferplan.observe.history import HistoryClock, HistoryReader
-from inferplan.observe.history_queries import KUBERNETES_LABELS
 from inferplan.observe.prometheus_types import Answer, PrometheusError, RangeAnswer
+from inferplan.observe.series_labels import KUBERNETES_LABELS
 
 QUERIES = 13
 START = 1_800_000_000.0

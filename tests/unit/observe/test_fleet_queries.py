@@ -18,9 +18,9 @@ from inferplan.observe.fleet_queries import (
     label_problem,
     step_seconds,
 )
-from inferplan.observe.history_queries import KUBERNETES_LABELS, SeriesLabels
 from inferplan.observe.metric_kinds import COUNTERS, GAUGES, HISTOGRAMS, SPLITS
 from inferplan.observe.metric_names import spellings
+from inferplan.observe.series_labels import KUBERNETES_LABELS, SeriesLabels
 
 STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 """A PromQL string; a raw newline cannot be inside of one."""

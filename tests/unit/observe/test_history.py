@@ -18,8 +18,9 @@ from inferplan.observe.history import (
     HistoryClock,
     HistoryReader,
 )
-from inferplan.observe.history_queries import STEP_SECONDS, SeriesLabels
+from inferplan.observe.history_queries import STEP_SECONDS
 from inferplan.observe.meter import Wanted
+from inferplan.observe.series_labels import SeriesLabels
 
 POD = "llama-7d9f5c8b6d-x2x9p"
 GONE = "llama-5c8b7d9f6d-b2x9p"

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from inferplan.observe.history_queries import COLUMNS, SeriesLabels, history_queries
+from inferplan.observe.history_queries import COLUMNS, history_queries
 from inferplan.observe.metric_names import spellings
+from inferplan.observe.series_labels import SeriesLabels
 
 QUERIES = history_queries()
 

@@ -3,9 +3,10 @@
 import numpy as np
 from tests.support.hours import PastHour, range_answer
 
-from inferplan.observe.history_queries import COLUMNS, SeriesLabels
+from inferplan.observe.history_queries import COLUMNS
 from inferplan.observe.history_table import HourTable
 from inferplan.observe.prometheus_types import RangeAnswer
+from inferplan.observe.series_labels import SeriesLabels
 
 NEWEST = 500_000
 POD = "llama-7d9f5c8b6d-x2x9p"

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from tests.support.hours import PastHour, range_answer
 
 from inferplan.domain.observation import History
-from inferplan.observe.history_queries import COLUMNS, KEY_LABEL, STEP_SECONDS
+from inferplan.observe.history_queries import COLUMNS, STEP_SECONDS
 from inferplan.observe.history_table import HourTable, Row
 from inferplan.observe.hours import Pods, history_of
 from inferplan.observe.prometheus_types import RangeAnswer, Series
+from inferplan.observe.series_labels import KEY_LABEL
 
 NEWEST = 24 * 20_000  # midnight: the newest hour is the day's last, 23
 HOURS = 72
