@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from inferplan.api.analysis import Analysis, Bottleneck, HealthScore, SLOStatus, Unknown
-from inferplan.api.values import Evidence
-from inferplan.cli.layout import DEEP_INDENT, INDENT, labelled, number, section, wrapped
+from inferplan.cli.layout import DEEP_INDENT, INDENT, evidence, labelled, number, over, section, wrapped
 from inferplan.cli.render import Heading, head
 from inferplan.diagnose.finding import Cause
 from inferplan.diagnose.slo import slo_name
@@ -79,7 +78,7 @@ def _findings(found: tuple[Bottleneck, ...]) -> list[str]:
     lines: list[str] = []
     for rank, entry in enumerate(found, 1):
         lines += wrapped(f"{rank}. {entry.type} ({entry.severity}): {entry.description}", "")
-        lines += labelled("seen", [*_shown(entry), *map(_evidence, entry.evidence)])
+        lines += labelled("seen", [*_shown(entry), *map(evidence, entry.evidence)])
     return section("Findings, worst first", lines)
 
 
@@ -95,16 +94,7 @@ def _shown(entry: Bottleneck) -> Iterator[str]:
         return
     counts = f", counts from {number(entry.threshold)}" if entry.threshold is not None else ""
     query = f": {entry.query}" if entry.query is not None else ""
-    yield f"{entry.metric} = {value}{counts}{_window(entry.window_seconds)}{query}"
-
-
-def _evidence(fact: Evidence) -> str:
-    unit = f" {fact.unit}" if fact.unit else ""
-    return f"{fact.query or fact.formula} = {number(fact.value)}{unit}{_window(fact.window_seconds)}"
-
-
-def _window(seconds: int | None) -> str:
-    return f", over {seconds} s" if seconds is not None else ""
+    yield f"{entry.metric} = {value}{counts}{over(entry.window_seconds)}{query}"
 
 
 def _numbered(analysis: Analysis) -> Iterator[str]:
@@ -126,7 +116,7 @@ def _measured(metrics: Metrics) -> Iterator[str]:
     values = metrics.measured()
     width = max(map(len, values), default=0)
     for name, entry in values.items():
-        value = f"{number(entry.value)} {entry.unit}{_range(entry)}{_window(entry.window_seconds)}"
+        value = f"{number(entry.value)} {entry.unit}{_range(entry)}{over(entry.window_seconds)}"
         yield f"{INDENT}{name:<{width}}  {value}"
 
 

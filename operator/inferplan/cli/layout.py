@@ -3,6 +3,8 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from inferplan.api.values import Evidence
+
 WIDTH = 110
 INDENT = "  "
 """Of lines in a section."""
@@ -54,3 +56,22 @@ def number(value: bool | float | str | None) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"  # noqa: PLR2004  from four digits on
+
+
+def evidence(fact: Evidence) -> str:
+    """One fact: where it comes from, the number, the time that it covers."""
+    unit = f" {fact.unit}" if fact.unit else ""
+    return f"{fact.query or fact.formula} = {number(_as_number(fact.value))}{unit}{over(fact.window_seconds)}"
+
+
+def over(window_seconds: int | None) -> str:
+    """The time that a number covers, behind it; nothing for one of the moment."""
+    return f", over {window_seconds} s" if window_seconds is not None else ""
+
+
+def _as_number(value: bool | float | str | None) -> bool | float | str | None:
+    """Kubernetes stores fractions of an int-or-string field as text: "400000.0" is a number again."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value

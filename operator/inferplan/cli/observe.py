@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from inferplan.cli.clock import now, timestamp
+from inferplan.cli.clock import now
 from inferplan.cli.documents import read_documents
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.inputs import Inputs, read_inputs
@@ -13,6 +13,7 @@ from inferplan.cli.measure import from_files, from_prometheus, nothing
 from inferplan.cli.output import note
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
+from inferplan.domain.units import timestamp
 from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
 from inferplan.observe.reduce import Measurements
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inferplan.api.plan import Decision, MemoryBudget, PlanSpec
-from inferplan.api.values import ConfigChange, Effect, Evidence, Optimization
-from inferplan.cli.layout import DEEP_INDENT, INDENT, labelled, number, pairs, section, wrapped
+from inferplan.api.values import ConfigChange, Effect, Optimization
+from inferplan.cli.layout import DEEP_INDENT, INDENT, evidence, labelled, number, pairs, section, wrapped
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.observation import Observation
@@ -115,7 +115,7 @@ def _optimization(rank: int, entry: Optimization) -> Iterator[str]:
     for change in entry.config_changes:
         yield f"{DEEP_INDENT}{_arrow(change)}"
     yield from labelled("why", [change.reason for change in entry.config_changes])
-    yield from labelled("seen", [_evidence(fact) for change in entry.config_changes for fact in change.evidence])
+    yield from labelled("seen", [evidence(fact) for change in entry.config_changes for fact in change.evidence])
     yield from labelled("gain", [entry.estimated_improvement])
     yield from labelled("effect", map(_effect, entry.effects))
     yield from labelled("confidence", [f"{entry.confidence} ({entry.source}); impact {entry.expected_impact}"])
@@ -136,20 +136,6 @@ def _arrow(change: ConfigChange) -> str:
     flag = f"  ({change.flag})" if change.flag is not None else "  (no flag)"
     after = "taken out" if change.removes_flag else change.recommended_value
     return f"{change.parameter}: {before} → {after}{flag}"
-
-
-def _evidence(fact: Evidence) -> str:
-    unit = f" {fact.unit}" if fact.unit else ""
-    window = f", over {fact.window_seconds} s" if fact.window_seconds is not None else ""
-    return f"{fact.query or fact.formula} = {number(_as_number(fact.value))}{unit}{window}"
-
-
-def _as_number(value: bool | float | str | None) -> bool | float | str | None:
-    """Kubernetes stores fractions of an int-or-string field as text: "400000.0" is a number again."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def _effect(effect: Effect) -> str:

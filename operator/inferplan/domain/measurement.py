@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Evidence
 
-_MAXIMUM = 1e15  # no metric comes near; guards the arithmetic
+MEASURED_MAX = 1e15
+"""No metric comes near; guards the arithmetic."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Measured:
     age_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if not -_MAXIMUM <= self.value <= _MAXIMUM:  # NaN fails too
+        if not -MEASURED_MAX <= self.value <= MEASURED_MAX:  # NaN fails too
             raise ValueError(f"{self.source}: {self.value} is no measured value")
 
     def as_evidence(self) -> Evidence:

@@ -1,8 +1,15 @@
-"""Units, and numbers as people read them."""
+"""Units, and numbers and times as people read them."""
+
+from datetime import UTC, datetime
 
 MIB = 1024**2
 GIB = 1024**3
 MIB_PER_GIB = GIB // MIB
+
+
+def timestamp(moment: datetime) -> str:
+    """A time with a zone in RFC 3339, as Kubernetes writes it: 2026-03-01T12:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def significant(value: float, digits: int = 4) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.observation import HourlyWindow, Metrics
+from inferplan.domain.units import timestamp
 from inferplan.estimate.calibration import Calibration, Window, calibrate
 from inferplan.estimate.load import Load
 from inferplan.estimate.port import EstimateInput
@@ -90,7 +91,7 @@ def operating_point(metrics: Metrics, observed_at: str) -> OperatingPoint | Miss
 def past_points(windows: Sequence[HourlyWindow]) -> tuple[OperatingPoint, ...]:
     """The points of past hours, newest first: of those alone that were measured wholly on what runs now."""
     own = sorted((window for window in windows if window.same_pods), key=lambda window: -window.ended_at)
-    points = (_point(_past(window), _rfc3339(window.ended_at)) for window in own)
+    points = (_point(_past(window), timestamp(datetime.fromtimestamp(window.ended_at, UTC))) for window in own)
     return tuple(point for point in points if not isinstance(point, Missing))
 
 
@@ -134,10 +135,6 @@ def _point(seen: _Seen, observed_at: str) -> OperatingPoint | Missing:
 def _positive(latency: float | None) -> float | None:
     """A latency of nothing is none: a histogram whose sum stands still."""
     return latency if latency is not None and latency > 0 else None
-
-
-def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def remembered(points: Sequence[OperatingPoint], new: OperatingPoint) -> tuple[OperatingPoint, ...]:

@@ -15,7 +15,8 @@ from inferplan.observe.metric_kinds import (
     RANK_LABELS,
     SHARES,
     SPLITS,
-    cache_tokens,
+    all_cache_tokens,
+    highest,
 )
 
 Rank = tuple[str, ...]
@@ -131,7 +132,7 @@ class ReplicaGroups:
         return {key: gauge for key in GAUGES if (gauge := self._gauge(key)) is not None} | gpus
 
     def _gauge(self, key: str) -> Gauge | None:
-        join = _highest if key in SHARES else math.fsum
+        join = highest if key in SHARES else math.fsum
         means = self._by_rank("mean", key)
         if not means:
             return None
@@ -180,12 +181,7 @@ class ReplicaGroups:
 
     @property
     def _kv_cache_tokens(self) -> float | None:
-        if self._caches:
-            sizes = [cache_tokens(labels) for labels in self._caches.values()]
-            known = [size for size in sizes if size is not None]
-            return math.fsum(known) if len(known) == len(sizes) else None
-        stated = self._by_rank("now", "kv_tokens")
-        return math.fsum(stated.values()) if stated else None
+        return all_cache_tokens(self._caches.values(), self._by_rank("now", "kv_tokens").values())
 
 
 def histogram_kind(replica: ReplicaGroups, key: str) -> str | None:
@@ -235,11 +231,5 @@ def _rank(group: Group) -> Rank:
 def _per_rank(found: Iterable[tuple[Rank, float]]) -> Mapping[Rank, float]:
     values: dict[Rank, float] = {}
     for rank, value in found:
-        values[rank] = _highest((value, values[rank])) if rank in values else value
+        values[rank] = highest((value, values[rank])) if rank in values else value
     return values
-
-
-def _highest(values: Iterable[float]) -> float:
-    """The highest; NaN where any of them is none, which max alone would pass over."""
-    found = tuple(values)
-    return math.nan if any(map(math.isnan, found)) else max(found)

@@ -165,10 +165,6 @@ class FleetTable:
         """Series without a pod's name that were scraped at this host."""
         return self._hosts.get(namespace, _NONE).get(host, ())
 
-    def hosts(self, namespace: str) -> Iterable[str]:
-        """Hosts at which series without a pod's name were scraped."""
-        return self._hosts.get(namespace, _NONE)
-
     def selected(self, namespace: str, selector: Mapping[str, str]) -> Sequence[Group]:
         """Series of a namespace that have all of these labels, at least one."""
         candidates = (self._by_label.get((namespace, *item), ()) for item in selector.items())

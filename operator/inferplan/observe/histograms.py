@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from inferplan.domain.measurement import MEASURED_MAX
 from inferplan.domain.readings import Histogram
 
 Buckets = Sequence[tuple[float, float]]
 
-_MAXIMUM = 1e15  # no count comes near; guards the arithmetic
 
 _FIT = 0.01
 """Relative difference that count and last bucket may have: they are the same number, read twice."""
@@ -43,7 +43,7 @@ class Estimate:
 def contradiction(histogram: Histogram) -> str | None:
     """What in these numbers cannot be true together, one clause; None where they fit."""
     count, total = histogram.count, histogram.total
-    if not (0 <= count <= _MAXIMUM and 0 <= total <= _MAXIMUM):
+    if not (0 <= count <= MEASURED_MAX and 0 <= total <= MEASURED_MAX):
         return f"count {count:g} and sum {total:g} are no such numbers"
     if count == 0 and total > 0:
         return f"nothing was counted, and its sum is {total:g}"
@@ -58,7 +58,7 @@ def _bucket_contradiction(histogram: Histogram) -> str | None:
         return "its buckets' bounds are no rising numbers"
     if not math.isinf(bounds[-1]):
         return "it has no bucket up to infinity"
-    if not all(0 <= count <= _MAXIMUM for count in counts):
+    if not all(0 <= count <= MEASURED_MAX for count in counts):
         return "a bucket's count is no such number"
     if any(high < low * (1 - _ROUNDING) for low, high in pairwise(counts)):
         return "a bucket holds less than the one below it"

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from inferplan.domain.measurement import MEASURED_MAX
 from inferplan.observe.history_queries import COLUMNS, STEP_SECONDS
 from inferplan.observe.pod_names import deployment_of, stateful_set_of
 from inferplan.observe.prometheus_types import RangeAnswer, Series
@@ -18,7 +19,6 @@ Owner = tuple[str, str, str]
 """Namespace, kind and name of a workload; of a pod "Pod"; of what is nobody's, kind and name are empty."""
 
 _COLUMN = {name: index for index, name in enumerate(COLUMNS)}
-_MAXIMUM = 1e15  # no metric comes near; guards the arithmetic
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class HourTable:
         for at, value in series.points:
             hour, rest = divmod(at, STEP_SECONDS)
             if rest == 0 and self.oldest <= hour <= self.newest:
-                array[int(hour) - self.oldest, column] = value if 0 <= value <= _MAXIMUM else math.nan
+                array[int(hour) - self.oldest, column] = value if 0 <= value <= MEASURED_MAX else math.nan
 
     @cached_property
     def rows(self) -> Mapping[Owner, tuple[Row, ...]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inferplan.domain.measurement import MEASURED_MAX
 from inferplan.domain.observation import History, HourlyWindow, LoadBand
 from inferplan.observe.history_queries import COLUMNS, PRESENT_MINUTES, STEP_SECONDS
 from inferplan.observe.history_table import Row
@@ -26,7 +27,6 @@ _LEAST_EVENTS = 0.5 / STEP_SECONDS
 """Events per second: a rate of less than one event an hour is a remnant of extrapolation."""
 
 _MILLISECONDS = 1e3
-_MAXIMUM = 1e15
 _TREND_DIGITS = 4
 
 
@@ -172,7 +172,7 @@ def _quotient(columns: Mapping[str, Numbers], key: str) -> float | None:
 
 def _number(value: np.float64 | Numbers) -> float | None:
     number = float(value)
-    return number if 0 <= number <= _MAXIMUM else None  # NaN is not
+    return number if 0 <= number <= MEASURED_MAX else None  # NaN is not
 
 
 def _trend(requests: Numbers, hours: Sequence[int]) -> float | None:

@@ -10,13 +10,12 @@ from functools import cached_property
 from statistics import fmean
 
 from inferplan.api.reasons import Reason
-from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement, Missing
 from inferplan.domain.readings import Gauge, Histogram, Readings, ReplicaReadings
 from inferplan.observe.histograms import contradiction, merged, percentile_of, share_above
 from inferplan.observe.metric_names import MetricNames
 from inferplan.observe.spread import rate_of
 
-_MAXIMUM = 1e15  # as in Measured
 _SHARE = "share"
 _SLACK = 1e-6  # a share may exceed 1 by what dividing floats makes of it
 _FAILED = frozenset({"abort", "error"})  # values of finished_reason; SGLang and TGI do not split
@@ -241,7 +240,7 @@ class Look:
     def _number(
         self, value: float, unit: str, source: str, window: int | None, bounds: tuple[float, float] | None = None
     ) -> Measurement:
-        if not 0 <= value <= _MAXIMUM:
+        if not 0 <= value <= MEASURED_MAX:
             return _contradictory(f"{source} is {value:g}, which is no measured value")
         low, high = bounds if bounds is not None else (None, None)
         return Measured(value, unit, source, window, low, high, self._age)
@@ -274,7 +273,7 @@ class Look:
 def longest(replicas: Iterable[ReplicaReadings]) -> float | None:
     """The longest time that a replica's counters cover, seconds; None where none is known. What is no time is 0."""
     known = [replica.seconds for replica in replicas if replica.seconds is not None]
-    return max((seconds if 0 <= seconds <= _MAXIMUM else 0.0 for seconds in known), default=None)
+    return max((seconds if 0 <= seconds <= MEASURED_MAX else 0.0 for seconds in known), default=None)
 
 
 def _missing(why: str) -> Missing:
@@ -288,7 +287,7 @@ def _contradictory(why: str) -> Missing:
 def _all_good(values: Iterable[float], join: Callable[[Iterable[float]], float]) -> float:
     """Joined, if each of them is a possible number; else the first that is none."""
     found = tuple(values)
-    return next((value for value in found if not 0 <= value <= _MAXIMUM), None) or (join(found) if found else 0.0)
+    return next((value for value in found if not 0 <= value <= MEASURED_MAX), None) or (join(found) if found else 0.0)
 
 
 def _first_contradiction(found: Mapping[str, Histogram]) -> str | None:

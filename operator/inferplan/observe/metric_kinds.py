@@ -1,6 +1,7 @@
 """What kind of series stands behind each key of `MetricNames`, and what the engine's info gauge says of its cache."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 
 GAUGES = ("running", "waiting", "kv_usage")
 """Gauges of which mean and peak are read."""
@@ -56,6 +57,24 @@ def cache_tokens(labels: Mapping[str, str]) -> float | None:
     size = _natural(labels.get("effective_attention_block_size")) or _natural(labels.get("block_size"))
     tokens = told or size * _natural(labels.get("num_gpu_blocks"))
     return float(tokens) if 0 < tokens < CACHE_TOKENS_MAX else None
+
+
+def all_cache_tokens(infos: Iterable[Mapping[str, str]], stated: Collection[float]) -> float | None:
+    """Tokens that a replica's caches hold together, by the info gauge of each scheduler, else by their own gauges.
+
+    None where one of them does not say it.
+    """
+    sizes = [cache_tokens(labels) for labels in infos]
+    if not sizes:
+        return math.fsum(stated) if stated else None
+    known = [size for size in sizes if size is not None]
+    return math.fsum(known) if len(known) == len(sizes) else None
+
+
+def highest(values: Iterable[float]) -> float:
+    """The highest; NaN where any of them is none, which max alone would pass over."""
+    found = tuple(values)
+    return math.nan if any(map(math.isnan, found)) else max(found)
 
 
 _DIGITS_MAX = 12

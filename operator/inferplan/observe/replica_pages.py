@@ -1,7 +1,6 @@
 """The pages of one replica → its readings. Pure."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -17,7 +16,8 @@ from inferplan.observe.metric_kinds import (
     RANK_LABELS,
     SHARES,
     SPLITS,
-    cache_tokens,
+    all_cache_tokens,
+    highest,
 )
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.scrape import Scrape
@@ -172,10 +172,10 @@ class ReplicaPages:
 
     def _gauge(self, key: str) -> Gauge | None:
         """Mean and highest over the pages; of ranks the sum, of shares the highest."""
-        over_ranks = _highest if key in SHARES else sum
+        over_ranks = highest if key in SHARES else sum
         series = (distinct(page.series(self._found.get(key, ""))) for page in self.timed.pages)
         values = [over_ranks(found.values()) for found in series if found]
-        return Gauge(sum(values) / len(values), _highest(values)) if values else None
+        return Gauge(sum(values) / len(values), highest(values)) if values else None
 
     @property
     def _ranks(self) -> int:
@@ -194,15 +194,5 @@ class ReplicaPages:
 
     @property
     def _kv_cache_tokens(self) -> float | None:
-        if self._infos:
-            sizes = [cache_tokens(labels) for labels in self._infos.values()]
-            known = [size for size in sizes if size is not None]
-            return sum(known) if len(known) == len(sizes) else None
         stated = distinct(self._last.series(self._found.get("kv_tokens", "")))
-        return sum(stated.values()) if stated else None
-
-
-def _highest(values: Iterable[float]) -> float:
-    """The highest; NaN where any of them is none, which max alone would pass over."""
-    found = tuple(values)
-    return math.nan if any(map(math.isnan, found)) else max(found)
+        return all_cache_tokens(self._infos.values(), stated.values())

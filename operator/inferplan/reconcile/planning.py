@@ -8,6 +8,7 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
 from inferplan.api.plan import Phase, PlanSpec
 from inferplan.diagnose.analyze import analyze
+from inferplan.domain.units import timestamp
 from inferplan.engine.document import name_of
 from inferplan.engine.planner import plan
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
@@ -81,7 +82,7 @@ class Planner:
         look = await self._look(instance)
         moment = self._clock()
         self._looks.remember(look, moment)
-        await self._write(look, stored, _stamp(moment))
+        await self._write(look, stored, timestamp(moment))
         return Result.SETTLED if look.settled else Result.WAITING
 
     async def _look(self, instance: Instance) -> Look:
@@ -205,7 +206,3 @@ def _held(todo: Steps, stored: tuple[StoredPlan, ...], wanted: PlanSpec | None) 
 def _target_of(instance: Instance) -> Target | None:
     ref = instance.spec.target_ref if isinstance(instance.spec, InstanceSpec) else None
     return Target(instance.key.namespace, ref.kind, ref.name) if ref is not None else None
-
-
-def _stamp(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -14,12 +14,11 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.seen import SeenInstance
-from inferplan.observe.assemble import Sources, SpecError, assemble
+from inferplan.domain.units import timestamp
 from inferplan.web.memory import Sighting
-from inferplan.web.optimize import timestamp
-from inferplan.web.problems import Problem
-from inferplan.web.requests import InvalidRequestError, with_model
+from inferplan.web.requests import observation_of, with_model
 
+_LAST_LOOK = "the operator's last look at the instance"
 _SOURCE_MAX = 4096  # what the answer's field holds
 
 
@@ -31,17 +30,7 @@ def answer_of_sighting(
     Raises:
         InvalidRequestError: A setting cannot be used.
     """
-    sources = Sources(
-        with_model(spec, sighting.model),
-        running_version=sighting.version,
-        metrics=sighting.metrics,
-        replica_metrics=sighting.replica_metrics,
-        replicas=sighting.replicas,
-    )
-    try:
-        observation = assemble(sources).observation
-    except SpecError as error:
-        raise InvalidRequestError(Problem("", str(error))) from None
+    observation = observation_of(with_model(spec, sighting.model), sighting)
     observed = Observed(
         source=sighting.source,
         observed_at=None if sighting.observed_at is None else timestamp(sighting.observed_at),
@@ -59,7 +48,7 @@ def answer_of_operator(request: AnalyzeRequest, seen: SeenInstance, now: datetim
     again = observation is not None and bool(request.slo_targets)
     analysis = analyze(observation, request.slo_targets) if again and observation is not None else seen.analysis
     observed = Observed(
-        source="the operator's last look at the instance",
+        source=_LAST_LOOK,
         observed_at=timestamp(seen.observed_at),
         age_seconds=_age(seen.observed_at, now),
         engine_version=observation.config.version if observation is not None else None,
@@ -76,7 +65,7 @@ def sighting_of_operator(seen: SeenInstance) -> Sighting | None:
     if observation is None:
         return None
     return Sighting(
-        source="the operator's last look at the instance",
+        source=_LAST_LOOK,
         metrics=observation.metrics,
         observed_at=seen.observed_at,
         replica_metrics=observation.replica_metrics,

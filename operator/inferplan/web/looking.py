@@ -16,9 +16,10 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.seen import SeenInstance
 from inferplan.observe.endpoint import Endpoint, EndpointError, endpoint_of, is_endpoint
 from inferplan.observe.engine_pages import NotAllowedError, PageError
+from inferplan.observe.reduce import nothing
 from inferplan.observe.scrape import Scrape, ScrapeError
 from inferplan.web.analyze import answer_of_operator, answer_of_sighting, sighting_of_operator
-from inferplan.web.measured import any_given, nothing_measured, stated_metrics
+from inferplan.web.measured import any_given, stated_metrics
 from inferplan.web.memory import InstanceId, Sighting, SightingMemory
 from inferplan.web.pages import read_page, sighting_of_pages
 from inferplan.web.ports import Clock, Engines, OpenEngine, Parts
@@ -95,7 +96,7 @@ class Analyst:
             f"{shown(request.instance_id)} is a name: give metrics or metrics_text, or host:port of a running engine,"
             " or namespace/name of an instance in the operator's cluster"
         )
-        return Sighting("nothing", nothing_measured(Missing(Reason.METRICS_MISSING, why), spec.slo))
+        return Sighting("nothing", nothing(Missing(Reason.METRICS_MISSING, why), spec.slo).metrics)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -119,7 +120,7 @@ class Analyst:
             return await asyncio.to_thread(sighting_of_pages, spec, pages, None, source, version)
         except (PageError, ScrapeError) as error:
             why = Missing(Reason.METRICS_MISSING, f"http://{endpoint}: {error}"[:_LINE_MAX])
-            return Sighting(f"http://{endpoint}/metrics", nothing_measured(why, spec.slo), self._clock())
+            return Sighting(f"http://{endpoint}/metrics", nothing(why, spec.slo).metrics, self._clock())
 
     async def _sampled(self, engine: OpenEngine, seconds: float) -> tuple[Scrape, ...]:
         """Pages about a second apart, the last one `seconds` after the first."""

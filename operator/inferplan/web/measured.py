@@ -93,13 +93,6 @@ def stated_metrics(given: MeasuredMetrics | None, slos: tuple[SLO, ...] = ()) ->
     return replace(Metrics(), **plain, slo_milliseconds=targets)
 
 
-def nothing_measured(why: Missing, slos: tuple[SLO, ...]) -> Metrics:
-    """No value at all, for one reason."""
-    targets = tuple((slo_name(slo), why) for slo in slos)
-    plain: dict[str, Any] = dict.fromkeys(METRIC_FIELDS, why)
-    return replace(Metrics(), **plain, slo_milliseconds=targets)
-
-
 def _measurement(name: str, value: float | None, window_seconds: int | None) -> Measurement:
     if value is None:
         return Missing(Reason.METRICS_MISSING, f"metrics.{name} is not in the request")

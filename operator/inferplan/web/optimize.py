@@ -1,15 +1,16 @@
 """POST /api/v1/optimize without its HTTP part: request → plan → answer. Pure; knows no framework."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 
 from inferplan.api.exchange import Observed, OptimizeRequest, OptimizeResponse
 from inferplan.api.plan import Decision
+from inferplan.domain.units import timestamp
 from inferplan.engine.planner import plan
-from inferplan.observe.assemble import Sources, SpecError, assemble, policy_of
+from inferplan.observe.assemble import policy_of
 from inferplan.web.measured import any_given, stated_metrics
-from inferplan.web.memory import Remembered, aged
-from inferplan.web.problems import Problem
-from inferplan.web.requests import InvalidRequestError, spec_of, with_model
+from inferplan.web.memory import Remembered, Sighting, aged
+from inferplan.web.requests import observation_of, spec_of, with_model
 
 
 def optimize(request: OptimizeRequest, now: datetime, seen: Remembered | None = None) -> OptimizeResponse:
@@ -25,12 +26,11 @@ def optimize(request: OptimizeRequest, now: datetime, seen: Remembered | None = 
         InvalidRequestError: Fields contradict one another, or a setting is unknown or out of range.
     """
     used = None if any_given(request.metrics) else seen
-    sources = _sources(request, now, used)
-    try:
-        observation = assemble(sources).observation
-    except SpecError as error:
-        raise InvalidRequestError(Problem("", str(error))) from None
-    outcome = plan(observation, policy_of(sources.spec, rules_of_thumb=True))
+    stated = spec_of(request)  # what cannot be used is said before anything is made of it
+    sighting = _sighting(request, now, used)
+    spec = with_model(stated, sighting.model)
+    observation = observation_of(spec, sighting)
+    outcome = plan(observation, policy_of(spec, rules_of_thumb=True))
     decided = {name: getattr(outcome.decision, name) for name in Decision.model_fields}
     observed = None if used is None else _observed(used, now, observation.config.version, observation.config.model)
     stamp = {
@@ -42,23 +42,11 @@ def optimize(request: OptimizeRequest, now: datetime, seen: Remembered | None = 
     return OptimizeResponse.model_validate(decided | stamp)
 
 
-def timestamp(moment: datetime) -> str:
-    """RFC 3339: 2026-03-01T12:00:00Z."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _sources(request: OptimizeRequest, now: datetime, seen: Remembered | None) -> Sources:
-    spec = spec_of(request)
+def _sighting(request: OptimizeRequest, now: datetime, seen: Remembered | None) -> Sighting:
+    """What an earlier analysis saw, as old as it is by now; else what the request states."""
     if seen is None:
-        return Sources(spec, metrics=stated_metrics(request.metrics))
-    sighting = seen.sighting
-    return Sources(
-        with_model(spec, sighting.model),
-        running_version=sighting.version,
-        metrics=aged(sighting.metrics, seen.seconds(now)),
-        replica_metrics=sighting.replica_metrics,
-        replicas=sighting.replicas,
-    )
+        return Sighting("metrics of the request", stated_metrics(request.metrics))
+    return replace(seen.sighting, metrics=aged(seen.sighting.metrics, seen.seconds(now)))
 
 
 def _observed(seen: Remembered, now: datetime, version: str | None, model: str | None) -> Observed:

@@ -7,8 +7,11 @@ from pydantic import ValidationError
 from inferplan.api.exchange import InstanceQuestion, OptimizeRequest
 from inferplan.api.instance import InstanceSpec, ModelSpec
 from inferplan.api.values import Engine
+from inferplan.domain.observation import Observation
+from inferplan.observe.assemble import Sources, SpecError, assemble
 from inferplan.web.checks import Fields, cross_field_problems, settings_problems
 from inferplan.web.measured import metric_problems
+from inferplan.web.memory import Sighting
 from inferplan.web.problems import Problem, Spelling, problems_of
 
 _FIELDS = Fields(
@@ -110,6 +113,25 @@ def _without_cluster(request: InstanceQuestion) -> tuple[Problem, ...]:
     if request.model is None or request.model.config_map_ref is None:
         return ()
     return (Problem("model.config_map_ref", "no cluster is asked here; give the config.json in model.config"),)
+
+
+def observation_of(spec: InstanceSpec, sighting: Sighting) -> Observation:
+    """What the request says and what was seen, together.
+
+    Raises:
+        InvalidRequestError: A setting cannot be used.
+    """
+    sources = Sources(
+        spec,
+        running_version=sighting.version,
+        metrics=sighting.metrics,
+        replica_metrics=sighting.replica_metrics,
+        replicas=sighting.replicas,
+    )
+    try:
+        return assemble(sources).observation
+    except SpecError as error:
+        raise InvalidRequestError(Problem("", str(error))) from None
 
 
 def with_model(spec: InstanceSpec, served_name: str | None) -> InstanceSpec:
