@@ -3,18 +3,18 @@
 import random
 import time
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from inferplan.api.reasons import Reason
+from inferplan.cli.clock import now
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.inputs import Inputs
 from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import ServingConfig
+from inferplan.observe.assemble import SpecError, check_selector
 from inferplan.observe.fleet import FleetReader
 from inferplan.observe.fleet_part import Asked
-from inferplan.observe.fleet_queries import label_problem
 from inferplan.observe.meter import served_names
 from inferplan.observe.metric_names import metric_names
 from inferplan.observe.prometheus import PrometheusError, Watch
@@ -31,15 +31,15 @@ async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements |
         BadInputError: spec.metrics.selector or the URL cannot be used.
     """
     source, spec = _source(url), inputs.spec
-    for label in spec.metrics.selector:
-        problem = label_problem(label)
-        if problem is not None:
-            raise BadInputError(f"spec.metrics.selector: {problem}")
+    try:
+        check_selector(spec.metrics.selector)
+    except SpecError as error:
+        raise BadInputError(str(error)) from None
     asked = Asked(inputs.namespace, spec.metrics.selector, None, served_names(config))
     async with AsyncExitStack() as stack:
         prometheus = await open_prometheus(stack, "default", source, Watch(time.monotonic, random.uniform))
         reader = FleetReader(
-            prometheus, KUBERNETES_LABELS, _now, time.monotonic, namespaces=lambda: frozenset({inputs.namespace})
+            prometheus, KUBERNETES_LABELS, now, time.monotonic, namespaces=lambda: frozenset({inputs.namespace})
         )
         try:
             targets = frozenset(slo.metric.value for slo in spec.slo)
@@ -51,10 +51,6 @@ async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements |
         return readings
     found = reduce(readings, metric_names(spec.engine, config.version), spec.slo)
     return found if found.problem is None else found.problem
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)  # noqa: TID251  the command line's own clock
 
 
 def _source(url: str) -> PrometheusSource:

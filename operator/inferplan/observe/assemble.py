@@ -34,6 +34,7 @@ from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 from inferplan.domain.units import MIB_PER_GIB
 from inferplan.observe.drift import drift_of, notes_on
+from inferplan.observe.fleet_queries import label_problem
 
 
 class SpecError(ValueError):
@@ -158,6 +159,18 @@ def check_keys(engine: Engine, constraints: ConstraintsSpec) -> None:
     for name in constraints.forbid:
         if name not in OPTIMIZER_SPELLINGS:
             _key(engine, name, "spec.constraints.forbid", negations=True)
+
+
+def check_selector(selector: Mapping[str, str]) -> None:
+    """Every name in metrics.selector must be a label's.
+
+    Raises:
+        SpecError: One is not, or is not for the owner to set.
+    """
+    for name in selector:
+        problem = label_problem(name)
+        if problem is not None:
+            raise SpecError(f"spec.metrics.selector: {problem}")
 
 
 def settings_of(engine: Engine, current_config: Mapping[str, Scalar]) -> Mapping[str, Setting]:

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from inferplan.observe.allow_list import AllowList, unmapped
 from inferplan.observe.endpoint import Address, Endpoint, address_of
+from inferplan.observe.foreign import body_within, is_compressed
 
 PAGE_MAX_BYTES = 16 * 1024 * 1024
 """A large vLLM page has 1 MiB; beyond this it is something else, or an attack on our memory."""
@@ -26,7 +27,6 @@ VERSION_MAX_BYTES = 64 * 1024
 TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
 RESOLVE_SECONDS = 2.0
 CONNECTIONS = 32
-_CHUNK_BYTES = 64 * 1024
 _VERSION = re.compile(r"^[0-9]+\.[0-9]+(\.[0-9]+)?([.+-][0-9A-Za-z.+-]{1,20})?$")
 _OK = 200
 
@@ -81,12 +81,15 @@ class EnginePages:
         headers = {"Host": host or place, "Accept": "text/plain, application/json", "Accept-Encoding": "identity"}
         try:
             async with self._session.get(f"http://{place}{path}", allow_redirects=False, headers=headers) as response:
-                _check(response, path, most)
-                return await _limited(response, path, most)
+                _check(response, path)
+                body = await body_within(response, most)
         except TimeoutError:
             raise PageError(f"{path} does not answer within {TIMEOUT.total:g} s") from None
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError) as error:
             raise PageError(f"{path} cannot be read: {_told(error)}") from None
+        if body is None:
+            raise PageError(f"{path} is larger than {most // 1024} KiB")
+        return body
 
 
 class EngineAccess:
@@ -222,28 +225,13 @@ def _authority(address: str, port: int) -> str:
     return f"[{parsed}]:{port}" if parsed.version == 6 else f"{parsed}:{port}"  # noqa: PLR2004  IP version
 
 
-def _check(response: aiohttp.ClientResponse, path: str, most: int) -> None:
+def _check(response: aiohttp.ClientResponse, path: str) -> None:
     if 300 <= response.status < 400:  # noqa: PLR2004  redirects
         raise PageError(f"{path} answers with a redirect ({response.status}), which is not followed")
     if response.status != _OK:
         raise PageError(f"{path} answers with status {response.status}")
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if is_compressed(response):
         raise PageError(f"{path} answers compressed, which was not asked for")
-    if (response.content_length or 0) > most:
-        raise _too_large(path, most)
-
-
-async def _limited(response: aiohttp.ClientResponse, path: str, most: int) -> bytes:
-    body = bytearray()
-    async for part in response.content.iter_chunked(_CHUNK_BYTES):
-        body += part
-        if len(body) > most:
-            raise _too_large(path, most)
-    return bytes(body)
-
-
-def _too_large(path: str, most: int) -> PageError:
-    return PageError(f"{path} is larger than {most // 1024} KiB")
 
 
 def _told(error: Exception) -> str:

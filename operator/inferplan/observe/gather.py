@@ -11,9 +11,8 @@ from inferplan.api.reasons import Reason
 from inferplan.kube.errors import ForbiddenError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import CONFIG_MAPS, NODES, PODS, WORKLOADS
-from inferplan.observe.assemble import Assembled, Sources, SpecError, assemble
+from inferplan.observe.assemble import Assembled, Sources, assemble, check_selector
 from inferplan.observe.config_maps import read_config_maps
-from inferplan.observe.fleet_queries import label_problem
 from inferplan.observe.measuring import Measurer, port_of
 from inferplan.observe.reduce import Measurements
 from inferplan.observe.target import Pod, TargetError, Workload, config_maps_of, read_workload, ready_pods
@@ -84,7 +83,7 @@ class Gatherer:
             SpecError: A key of the spec is unknown, or a label of its selector is none.
             KubeError: The API server gave no proper answer.
         """
-        _check_selector(spec)
+        check_selector(spec.metrics.selector)
         config, model_problem = await self._model_config(namespace, spec)
         sources = Sources(spec=spec, model_config=config)
         read = assemble(sources)  # a spec that cannot be used is said before anything else
@@ -179,13 +178,6 @@ class Gatherer:
         if len(self._versions) >= _REMEMBERED_PODS:
             self._versions.clear()
         self._versions[uid] = version
-
-
-def _check_selector(spec: InstanceSpec) -> None:
-    for name in spec.metrics.selector:
-        problem = label_problem(name)
-        if problem is not None:
-            raise SpecError(f"spec.metrics.selector: {problem}")
 
 
 def _all_have(labels: list[dict[str, str]], key: str, value: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
+from inferplan.observe.foreign import body_within, is_compressed
 from inferplan.observe.prometheus_answers import read_answer, read_range
 from inferplan.observe.prometheus_types import (
     Answer,
@@ -225,21 +226,12 @@ class _Question:
 
 async def _limited(response: aiohttp.ClientResponse, most: int) -> bytes:
     """The body, as long as it is no larger than that."""
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if is_compressed(response):
         raise PrometheusError("its answer is compressed, which was not asked for")
-    stated = response.headers.get("Content-Length", "")
-    size = int(stated) if stated.isdecimal() else 0
-    parts: list[bytes] = []
-    if size <= most:
-        size = 0
-        async for part in response.content.iter_chunked(65_536):
-            size += len(part)
-            if size > most:
-                break
-            parts.append(part)
-    if size > most:
+    body = await body_within(response, most)
+    if body is None:
         raise PrometheusError(f"its answer is larger than {most // MIB} MiB")
-    return b"".join(parts)
+    return body
 
 
 def _seconds(retry_after: str) -> float:
