@@ -1,6 +1,7 @@
 """The operator as a process on a real API server, with the rights that deploy/rbac.yaml grants and no others."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ import pytest
 from tests.support import operator_process
 from tests.support.build import LLAMA_CONFIG
 from tests.support.lab import Cluster, install_crds, random_namespace
-from tests.support.operator_process import EndedError, Operator, granted, used
+from tests.support.operator_process import START_SECONDS, EndedError, Operator, granted, used
 from tests.support.prometheus import FakePrometheus, serving
 from tests.support.serving_objects import gpu_node, inference_instance, ready_pod, workload
 from tests.support.stage import Stage
 
+from inferplan_lab import kubeconfig
 from inferplan_lab.control_plane import ControlPlane
+from inferplan_lab.processes import free_port
 
 RESYNC_SECONDS = 2
 QUICK = {"INFERPLAN_RESYNC_SECONDS": str(RESYNC_SECONDS), "INFERPLAN_METRICS_SECONDS": "1"}
@@ -220,6 +223,19 @@ def test_a_signal_ends_it_before_kubernetes_would_kill_it(
         operator.process.stop(grace_seconds=30)  # a pod's own grace period, after which it is killed: exit code -9
         assert operator.process.exit_code == 0
         assert time.monotonic() - started < 10
+
+
+def test_a_signal_ends_it_before_it_runs(tmp_path: Path) -> None:
+    """A container's first process does not see SIGTERM unless it asks for it, from the start on."""
+    credentials = tmp_path / "kubeconfig"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        kubeconfig.write(credentials, kubeconfig.Kubeconfig(server, "", "token"))
+        process = operator_process.started(tmp_path, credentials, "http://127.0.0.1:9", free_port())
+        silent.settimeout(START_SECONDS)
+        with silent.accept()[0]:  # it waits for an answer that does not come
+            process.stop(grace_seconds=10)
+    assert process.exit_code == 0
 
 
 def test_only_the_named_namespaces_are_looked_at(

@@ -187,7 +187,8 @@ async def test_the_process_serves_and_leaves_at_sigterm() -> None:
 
     await until(version)
     process.send_signal(signal.SIGTERM)
-    _, log = await asyncio.wait_for(process.communicate(), DEADLINE_SECONDS)
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        _, log = await process.communicate()
     assert process.returncode == 0
     lines = log.decode().splitlines()
     assert any("GPU KV cache size: " in line and "Maximum concurrency" not in line for line in lines)

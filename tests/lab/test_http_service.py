@@ -59,7 +59,8 @@ async def test_an_answer_that_takes_long_does_not_hold_up_the_end() -> None:
     port = free_port()
     async with serving(app, "127.0.0.1", port):
         asking = asyncio.create_task(ask(port))
-        await asyncio.wait_for(asked.wait(), 5)
+        async with asyncio.timeout(5):
+            await asked.wait()
         started = time.monotonic()
     assert time.monotonic() - started < 4
     assert await asking == 503

@@ -90,7 +90,8 @@ async def test_clients_wait_for_a_server_that_comes_late() -> None:
     plan = Plan((f"http://127.0.0.1:{port}/",), concurrency=2, duration_seconds=DEADLINE_SECONDS)
     work = asyncio.create_task(run_load(plan, stop))
     with pytest.raises(TimeoutError):  # nobody listens: the clients keep trying
-        await asyncio.wait_for(asyncio.shield(work), 0.3)
+        async with asyncio.timeout(0.3):
+            await asyncio.shield(work)
     served = asyncio.Event()
     seen: list[str] = []
 
@@ -103,9 +104,11 @@ async def test_clients_wait_for_a_server_that_comes_late() -> None:
     app = web.Application()
     app.router.add_post("/v1/completions", noted)
     async with TestServer(app, port=port):
-        await asyncio.wait_for(served.wait(), DEADLINE_SECONDS)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await served.wait()
         stop.set()
-        summary = await asyncio.wait_for(work, DEADLINE_SECONDS)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            summary = await work
     assert summary.failed >= 2
     assert summary.ok >= 1
     assert summary.output_tokens == 3 * summary.ok
@@ -116,9 +119,11 @@ async def test_a_load_ends_by_itself() -> None:
     app.router.add_post("/v1/completions", answer)
     async with TestServer(app) as server:
         url = str(server.make_url(""))
-        by_count = await asyncio.wait_for(run_load(Plan((url,), concurrency=3, requests=7)), DEADLINE_SECONDS)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            by_count = await run_load(Plan((url,), concurrency=3, requests=7))
         plan = Plan((url,), rate_per_second=50, duration_seconds=0.2)
-        by_time = await asyncio.wait_for(run_load(plan), DEADLINE_SECONDS)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            by_time = await run_load(plan)
     assert (by_count.ok, by_count.failed) == (7, 0)
     assert by_time.seconds >= 0.2
 
@@ -135,5 +140,6 @@ async def test_an_error_or_an_empty_answer_counts_as_failed() -> None:
         app.router.add_post("/v1/completions", handler)
         async with TestServer(app) as server:
             plan = Plan((str(server.make_url("")),), rate_per_second=1000, requests=3)
-            summary = await asyncio.wait_for(run_load(plan), DEADLINE_SECONDS)
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                summary = await run_load(plan)
         assert (summary.ok, summary.failed) == (0, 3)

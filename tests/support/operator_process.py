@@ -82,17 +82,7 @@ class Operator:
 def running(folder: Path, credentials: Path, prometheus_url: str, **environment: str) -> Iterator[Operator]:
     """An operator that is ready; stopped afterwards."""
     port = free_port()
-    sources = json.dumps({"default": prometheus_url})
-    own = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "operator"),
-        "KUBECONFIG": str(credentials),
-        "INFERPLAN_LISTEN_ADDRESS": "127.0.0.1",
-        "INFERPLAN_LISTEN_PORT": str(port),
-        "INFERPLAN_PROMETHEUS_SOURCES": sources,
-    }
-    process = Process("operator", folder)
-    process.start((sys.executable, "-m", "inferplan", "operator"), env=own | environment)
+    process = started(folder, credentials, prometheus_url, port, **environment)
     operator = Operator(process, f"http://127.0.0.1:{port}")
     try:
         wait_until(lambda: operator.ended() or operator.status("/readyz") == 200, START_SECONDS, "a ready operator")
@@ -101,6 +91,21 @@ def running(folder: Path, credentials: Path, prometheus_url: str, **environment:
         yield operator
     finally:
         process.stop()
+
+
+def started(folder: Path, credentials: Path, prometheus_url: str, port: int, **environment: str) -> Process:
+    """An operator that has only just been started."""
+    own = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "operator"),
+        "KUBECONFIG": str(credentials),
+        "INFERPLAN_LISTEN_ADDRESS": "127.0.0.1",
+        "INFERPLAN_LISTEN_PORT": str(port),
+        "INFERPLAN_PROMETHEUS_SOURCES": json.dumps({"default": prometheus_url}),
+    }
+    process = Process("operator", folder)
+    process.start((sys.executable, "-m", "inferplan", "operator"), env=own | environment)
+    return process
 
 
 @contextmanager

@@ -191,7 +191,8 @@ async def run(settings: EngineSettings, around: Surroundings, address: tuple[str
     for line in engine.start_lines():
         log(line)
     try:
-        await asyncio.wait_for(stop.wait(), around.load_seconds)
+        async with asyncio.timeout(around.load_seconds):
+            await stop.wait()
     except TimeoutError:
         await serve(engine, address, stop, log)
     log("Shutting down")

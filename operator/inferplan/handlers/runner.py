@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 
 import kopf
 
@@ -30,7 +31,8 @@ def run(settings: Settings) -> int:
     except (StartError, NoCredentialsError, SettingsError) as error:
         logger.error("%s", error)  # noqa: TRY400  a line for people; there is nothing in the traceback
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        logger.info("stopped before it ran")
         return 0
     except Exception:
         logger.exception("the operator ends; its pod is started again")
@@ -48,6 +50,7 @@ async def operate(settings: Settings) -> None:
         SettingsError: A file of a Prometheus source cannot be used.
     """
     allowed = _allowed(settings)
+    _stop_at_signals()
     watching = kopf_settings()
     connection = connection_of(log_in(watching))
     async with operator_context(settings, connection) as context:
@@ -57,6 +60,13 @@ async def operate(settings: Settings) -> None:
                 await _watch_and_work(context, watching)
         except CannotListenError as error:
             raise StartError(f"INFERPLAN_LISTEN_ADDRESS/PORT: {error}") from None
+
+
+def _stop_at_signals() -> None:
+    """Until kopf takes the signals over. The first process of a container would not even see SIGTERM otherwise."""
+    operating = asyncio.current_task()
+    if operating is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, operating.cancel)
 
 
 def _allowed(settings: Settings) -> AllowList:

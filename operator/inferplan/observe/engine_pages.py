@@ -121,7 +121,8 @@ class EngineAccess:
 
     async def _looked_up(self, endpoint: Endpoint) -> tuple[Address, ...]:
         try:
-            texts = await asyncio.wait_for(self._resolve(endpoint.host, endpoint.port), RESOLVE_SECONDS)
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                texts = await self._resolve(endpoint.host, endpoint.port)
         except TimeoutError:
             raise PageError(f"{endpoint.host} was not found within {RESOLVE_SECONDS:g} s") from None
         except (OSError, UnicodeError) as error:

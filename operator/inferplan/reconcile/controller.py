@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum
 
 from inferplan.kube.errors import KubeError
@@ -112,10 +113,10 @@ class Controller:
                 return key
             due = self._schedule.next_due()
             pause = None if due is None else max(0.0, due - self._clock())
-            try:
-                await asyncio.wait_for(self._changed.wait(), pause)
-            except TimeoutError:
-                continue
+            # Not wait_for: until Python 3.12 it swallows a cancellation that comes together with the change.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
 
     async def _work(self, key: Key, slots: asyncio.Semaphore) -> None:
         started = self._clock()

@@ -267,7 +267,8 @@ async def test_a_reading_that_is_cancelled_leaves_the_next_one_its_turn() -> Non
     setup.prometheus.put(POD, DAYS)
     setup.prometheus.hangs = True
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(setup.read(wanted()), 0.01)
+        async with asyncio.timeout(0.01):
+            await setup.read(wanted())
     setup.prometheus.hangs = False
     assert len((await setup.history(wanted())).windows) == 24
 

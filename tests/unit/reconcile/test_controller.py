@@ -108,3 +108,20 @@ async def test_gauges_show_the_queue() -> None:
     rig.controller.refresh_gauges()
     assert rig.telemetry.registry.get_sample_value("inferplan_instances") == len(KEYS)
     assert rig.telemetry.registry.get_sample_value("inferplan_queue_depth") == len(KEYS)
+
+
+async def test_a_stop_in_the_moment_of_a_change_is_not_lost() -> None:
+    """Python 3.11's `asyncio.wait_for` swallows a cancellation that comes together with what it waits for."""
+
+    async def look(_: Key) -> Result:
+        return Result.SETTLED
+
+    rig = Rig(look, keys=KEYS[:1])
+    await rig.controller.prime()
+    work = asyncio.create_task(rig.controller.run(1))
+    await asyncio.sleep(0.05)  # one look; the instance comes again in an hour, and until then it waits for a change
+    assert rig.count("settled") == 1
+    rig.controller.add(KEYS[0])
+    work.cancel()
+    await asyncio.wait({work}, timeout=0.5)
+    assert work.cancelled()
