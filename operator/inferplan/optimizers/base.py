@@ -6,18 +6,22 @@ from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.domain.lever import Answer
 from inferplan.domain.measurement import Measured
 from inferplan.domain.observation import Observation
-from inferplan.domain.proposal import Abstention, Policy, Proposal
+from inferplan.domain.proposal import Abstention, Policy
 
 
 class Optimizer(Protocol):
-    """One idea of what to change: proposes, or abstains with a code."""
+    """One idea of what to change: levers to search, changes that stand alone, abstentions with a code, advice."""
 
     name: OptimizerName
 
-    def propose(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
-        """A change that follows from what was seen, or why there is none."""
+    def answer(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Answer:
+        """What follows from what was seen.
+
+        An abstention beside levers is what holds if the planner moves none of them.
+        """
         ...
 
 
