@@ -6,6 +6,7 @@ from enum import StrEnum
 from inferplan.api.instance import OptimizerName
 from inferplan.api.plan import Alternative
 from inferplan.api.values import Confidence, ConfigChange, Effort, OptimizationType
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.proposal import Abstention, Proposal
 
 
@@ -38,6 +39,7 @@ class Option:
         doubt: Standard deviation of the logarithm of the speed ratio that the step model does not see (kernels of
             another number format); 0 where only limits move.
         confidence_most: No surer than this, however good the forecast.
+        card: The model that would run, where it is another one.
     """
 
     changes: tuple[ConfigChange, ...]
@@ -51,6 +53,7 @@ class Option:
     accuracy_risk: str | None = None
     doubt: float = 0.0
     confidence_most: Confidence = Confidence.HIGH
+    card: ModelCard | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 
+from inferplan.api.instance import WorkloadSpec
 from inferplan.api.reasons import Reason
 from inferplan.domain.drift import Drift
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
@@ -184,6 +185,7 @@ class Observation:
         history: Hours before the window.
         replicas: Ready replicas that the metrics cover; None without a workload.
         drift: What the release that runs makes of the engine's arguments.
+        declared: What the owner says of the traffic.
     """
 
     config: ServingConfig
@@ -194,3 +196,4 @@ class Observation:
     history: History | Missing = NO_HISTORY
     replicas: int | None = None
     drift: Drift | Missing = NO_ARGUMENTS
+    declared: WorkloadSpec | None = None

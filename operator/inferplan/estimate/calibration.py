@@ -36,6 +36,18 @@ _NARROWING = 0.5
 the model's own error at another load is the same in all windows."""
 
 
+Axis = tuple[float, float, float, float]
+"""A direction in the logarithms of (fixed, growing, prompts, waiting)."""
+
+PRIOR_AXES: tuple[Axis, ...] = (
+    (PRIOR[0], 0.0, 0.0, 0.0),
+    (0.0, PRIOR[1], 0.0, 0.0),
+    (0.0, 0.0, PRIOR[2], 0.0),
+    (0.0, 0.0, 0.0, PRIOR[3]),
+)
+"""The uncertain directions where nothing was measured: each part by itself."""
+
+
 @dataclass(frozen=True)
 class Window:
     """One measured window and what the model makes of its load.
@@ -61,11 +73,14 @@ class Calibration:
         multipliers: On the model's parts.
         windows: How many windows they rest on.
         residuals: Standard deviation of the logarithms of measured over modelled, "itl" and "ttft", after the fit.
+        axes: Independent directions in which the multipliers' logarithms are still uncertain, each one standard
+            deviation long.
     """
 
     multipliers: Multipliers
     windows: int
     residuals: dict[str, float] = field(default_factory=dict)
+    axes: tuple[Axis, ...] = ()
 
     def spread(self, seen: Spread, what: str = "itl") -> Spread:
         """The 80 % interval of measured over estimated at another load.
@@ -87,11 +102,11 @@ def calibrate(windows: Sequence[Window], prior: tuple[float, float, float, float
         return None
     parts = np.array([row.parts for row in rows])
     measured, noise = np.array([row.measured for row in rows]), np.array([row.noise for row in rows])
-    logs = _posterior(parts, np.log(measured), noise, np.array(prior))
+    logs, precision = _posterior(parts, np.log(measured), noise, np.array(prior))
     left = np.log(measured) - np.log((parts * np.exp(logs)).sum(axis=1))
     residuals = {name: _root_mean_square(left, rows, name) for name in ("itl", "ttft")}
     fixed, growing, prompts, waiting = (float(value) for value in np.exp(logs))
-    return Calibration(Multipliers(fixed, growing, prompts, waiting), len(windows), residuals)
+    return Calibration(Multipliers(fixed, growing, prompts, waiting), len(windows), residuals, _axes(precision))
 
 
 @dataclass(frozen=True)
@@ -113,18 +128,29 @@ def _rows(window: Window) -> list[_Row]:
     return rows
 
 
-def _posterior(parts: Floats, measured: Floats, noise: Floats, prior: Floats) -> Floats:
-    """Most likely logarithms of the multipliers: Gauss-Newton, each step at most a factor e."""
+def _posterior(parts: Floats, measured: Floats, noise: Floats, prior: Floats) -> tuple[Floats, Floats]:
+    """Most likely logarithms of the multipliers, and how sure they are (the inverse of their covariance).
+
+    Gauss-Newton, each step at most a factor e.
+    """
     logs = np.zeros(parts.shape[1])
-    precision = np.diag(1.0 / prior**2)
+    precision = known = np.diag(1.0 / prior**2)
     for _ in range(_STEPS):
         scaled = parts * np.exp(logs)
         total = scaled.sum(axis=1)
         slopes = scaled / total[:, None] / noise[:, None]
         missing = (measured - np.log(total)) / noise
-        step = np.linalg.solve(slopes.T @ slopes + precision, slopes.T @ missing - precision @ logs)
+        known = slopes.T @ slopes + precision
+        step = np.linalg.solve(known, slopes.T @ missing - precision @ logs)
         logs = logs + np.clip(step, -_LARGEST_STEP, _LARGEST_STEP)
-    return logs
+    return logs, known
+
+
+def _axes(precision: Floats) -> tuple[Axis, ...]:
+    """The principal directions of the covariance, each as long as its standard deviation."""
+    values, vectors = np.linalg.eigh(precision)
+    scaled = vectors / np.sqrt(values)
+    return tuple((float(one[0]), float(one[1]), float(one[2]), float(one[3])) for one in scaled.T)
 
 
 def _root_mean_square(left: Floats, rows: Sequence[_Row], name: str) -> float:

@@ -21,6 +21,7 @@ from inferplan.estimate.question import question
 from inferplan.estimate.service import Flow, Limits, Loads, Service
 from inferplan.estimate.speed_constants import SpeedFit, shipped
 from inferplan.estimate.step_shape import Flags, Floats, StepColumns
+from inferplan.estimate.vllm_memory import Sized
 
 Whole = NDArray[np.int64]
 
@@ -64,11 +65,13 @@ class Evaluated:
     Attributes:
         cache_tokens: Tokens that the replica's KV cache holds, as the engine prints them.
         starts: Whether the engine starts: weights, activations and one request of max_model_len fit.
+        held_at_once: Requests of the load that the cache holds in the middle of their answers.
         flow: Latency and throughput; without meaning where it does not start.
     """
 
     cache_tokens: Floats
     starts: Flags
+    held_at_once: Floats
     flow: Flow
 
 
@@ -84,10 +87,15 @@ def evaluate(
         learned: What is known beside; nothing by default.
     """
     known = learned or Learned()
-    config, gpu, card = situation.config, situation.accelerator, situation.model
-    sized, asked = memory_model(config, gpu, card, known.overhead), question(situation)
-    if isinstance(sized, Missing):
-        return sized
+    sized = memory_model(situation.config, situation.accelerator, situation.model, known.overhead)
+    return sized if isinstance(sized, Missing) else evaluate_sized(situation, load, candidates, known, sized)
+
+
+def evaluate_sized(
+    situation: EstimateInput, load: Load, candidates: Candidates, known: Learned, sized: Sized
+) -> Evaluated | Missing:
+    """The same where the configuration's memory was sized already."""
+    asked = question(situation)
     if isinstance(asked, Missing):
         return asked
     if asked.unmeasured is not None and known.calibration is None:
@@ -101,9 +109,9 @@ def evaluate(
         return plans
     ranks = asked.shape.attention_ranks
     computed = load if asked.prefix_caching is not False else load.without_prefixes()
-    held = held_at_once(layout, np.asarray(sized.model.kv_bytes(memory)), computed.held_tokens) * computed.held_tokens
-    limits = Limits(sequences.astype(np.float64) * ranks, tokens.astype(np.float64), held * ranks)
+    held = held_at_once(layout, np.asarray(sized.model.kv_bytes(memory)), computed.held_tokens) * ranks
+    limits = Limits(sequences.astype(np.float64) * ranks, tokens.astype(np.float64), held * computed.held_tokens)
     times = known.calibration.multipliers if known.calibration is not None else None
     service = Service(StepColumns([asked.shape]), (known.fit or shipped()).constants, times)
     cache = plans.tokens.astype(np.float64) * ranks
-    return Evaluated(cache, plans.holds_request, service.under(Loads([computed]), limits))
+    return Evaluated(cache, plans.holds_request, held, service.under(Loads([computed]), limits))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
+from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
@@ -39,6 +40,39 @@ def sizes(observation: Observation, after: ServingConfig) -> Sizes | Missing:
     A measured cache makes up for what is not known and does not change: the GPU, the engine's share, the format of the
     weights. What stands in for them is then the same before and after, and only the totals mean nothing.
     """
+    ground = ground_of(observation, after)
+    if isinstance(ground, Missing):
+        return ground
+    before = estimate_memory(ground.before, ground.accelerator, ground.model, ground.overhead)
+    then = estimate_memory(ground.after, ground.accelerator, ground.model, ground.overhead)
+    if isinstance(before, Missing):
+        return before
+    return then if isinstance(then, Missing) else Sizes(before, then, ground.totals_known)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the memory of an instance is sized by.
+
+    Attributes:
+        before: Settings as they run, with stand-ins for what is not known and does not change.
+        after: Settings as they would be, with the same stand-ins.
+        accelerator: The GPUs, or their stand-in.
+        model: The model.
+        overhead: What the instance's own cache says of the arithmetic; None where it was not measured, or says nothing.
+        totals_known: Whether the GPU's memory is known.
+    """
+
+    before: ServingConfig
+    after: ServingConfig
+    accelerator: Accelerator
+    model: ModelCard
+    overhead: MeasuredOverhead | None
+    totals_known: bool
+
+
+def ground_of(observation: Observation, after: ServingConfig) -> Ground | Missing:
+    """What `sizes` rests on, to be asked for thousands of limits."""
     model, config = observation.model, observation.config
     if isinstance(model, Missing):
         return model
@@ -46,7 +80,7 @@ def sizes(observation: Observation, after: ServingConfig) -> Sizes | Missing:
     hidden = [key for key in unknown if key in _STAND_INS and after.value(key) is None]
     no_gpu = observation.accelerator.usable_mib is None
     if not (hidden or no_gpu):
-        return _missing(unknown) or _sized(observation, model, after)
+        return _missing(unknown) or _ground(observation, model, after, totals_known=True)
     if not _tells_what_is_left(observation) or (no_gpu and config.value(_SHARE) != after.value(_SHARE)):
         return _missing(unknown) or Missing(Reason.ACCELERATOR_UNKNOWN, "the memory of the GPU is not known")
     refused = _missing([key for key in unknown if key not in hidden])
@@ -54,23 +88,20 @@ def sizes(observation: Observation, after: ServingConfig) -> Sizes | Missing:
         return refused
     gpu = replace(observation.accelerator, memory_mib=_STAND_IN_MIB) if no_gpu else observation.accelerator
     stood_in = replace(observation, config=config.with_defaults(_STAND_INS), accelerator=gpu)
-    found = _sized(stood_in, model, after.with_defaults(_STAND_INS))
-    return found if isinstance(found, Missing) else replace(found, totals_known=False)
+    return _ground(stood_in, model, after.with_defaults(_STAND_INS), totals_known=False)
 
 
 def _missing(unknown: Sequence[str]) -> Missing | None:
     return Missing(Reason.SETTING_UNKNOWN, f"{unknown[0]} is not known") if unknown else None
 
 
-def _sized(observation: Observation, model: ModelCard, after: ServingConfig) -> Sizes | Missing:
+def _ground(
+    observation: Observation, model: ModelCard, after: ServingConfig, *, totals_known: bool
+) -> Ground | Missing:
     overhead = _observed_overhead(observation, model)
     if isinstance(overhead, Missing):
         return overhead
-    before = estimate_memory(observation.config, observation.accelerator, model, overhead)
-    then = estimate_memory(after, observation.accelerator, model, overhead)
-    if isinstance(before, Missing):
-        return before
-    return then if isinstance(then, Missing) else Sizes(before, then)
+    return Ground(observation.config, after, observation.accelerator, model, overhead, totals_known)
 
 
 def _observed_overhead(observation: Observation, model: ModelCard) -> MeasuredOverhead | Missing | None:

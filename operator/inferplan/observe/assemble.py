@@ -100,6 +100,7 @@ def assemble(sources: Sources) -> Assembled:
         metrics=sources.metrics,
         replica_metrics=sources.replica_metrics,
         replicas=sources.replicas,
+        declared=sources.spec.workload,
         drift=NO_ARGUMENTS if reading is None else drift_of(reading, accelerator, model, _version_source(sources)),
     )
     if isinstance(reading, Unreadable):

@@ -1,0 +1,292 @@
+"""What an instance would do with other settings, by the step model as its own windows calibrate it. Pure.
+
+Only ratios are told, of a configuration against today's: what the model has wrong alike on both sides falls out, and
+the measured value is what the ratio is of.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import exp, hypot, log
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferplan.api.values import Source
+from inferplan.domain.lever import LimitKey
+from inferplan.domain.measurement import Measured, Missing
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.observation import Observation
+from inferplan.domain.serving import ServingConfig
+from inferplan.estimate.calibration import PRIOR_AXES, Axis, Calibration
+from inferplan.estimate.candidates import Candidates, Evaluated, Learned, evaluate_sized
+from inferplan.estimate.load import Load
+from inferplan.estimate.memory_estimate import memory_model
+from inferplan.estimate.memory_limits import Limits
+from inferplan.estimate.memory_observed import Ground
+from inferplan.estimate.observed_load import Seen
+from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.speed_constants import Multipliers, SpeedFit, shipped
+from inferplan.estimate.step_shape import Flags, Floats
+from inferplan.estimate.vllm_memory import Sized
+
+Moves = Mapping[LimitKey, NDArray[np.float64]]
+"""Values of limits that are tried, arrays of one length; a limit that is not named stays."""
+
+_Z80 = 1.2816  # standard normal quantile of 90 %: an 80 % interval
+_RATIO_NOISE = 0.04
+"""Standard deviation of the logarithm of a ratio of two measured means of one deployment at one load; repeated public
+runs differ by 1 to 3 % in TPOT (serving_measurements.csv), and the shape of the load is never quite the same."""
+
+_LOSS_MAX = 0.5
+"""Of the time, what recomputing preempted requests is taken to cost at most: beyond, the metrics tell of a storm that
+no steady rate describes."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What configurations are expected to give, per replica: arrays, an entry for each.
+
+    Attributes:
+        starts: Whether the engine starts.
+        cache_tokens: Tokens that the KV cache holds; NaN where it is not known.
+        throughput: Output tokens per second.
+        ttft: Mean time to the first token, seconds, queueing included; NaN where it has no basis.
+        itl: Mean time between tokens, seconds.
+        running: Requests that run at once.
+        saturated: More requests come than are served.
+    """
+
+    starts: Flags
+    cache_tokens: Floats
+    throughput: Floats
+    ttft: Floats
+    itl: Floats
+    running: Floats
+    saturated: Flags
+
+
+@dataclass(frozen=True)
+class Span:
+    """A ratio to today's value with its 80 % interval; expected is None where only the ends have a basis."""
+
+    low: float
+    expected: float | None
+    high: float
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """A configuration against today's. A latency is None where the forecast says nothing of it."""
+
+    throughput: Span
+    itl: Span | None
+    ttft: Span | None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A configuration as a forecast is asked about it.
+
+    Attributes:
+        config: Its settings.
+        card: The model that runs.
+        doubt: Standard deviation of the logarithm of what the step model does not see of its speed.
+    """
+
+    config: ServingConfig
+    card: ModelCard
+    doubt: float = 0.0
+
+
+class Forecast(Protocol):
+    """Forecasts configurations of one instance under the load that it was seen under."""
+
+    @property
+    def source(self) -> Source:
+        """What the ratios rest on."""
+        ...
+
+    @property
+    def basis(self) -> str:
+        """The same in a sentence."""
+        ...
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests come as they come: throughput then is their rate, whatever changes."""
+        ...
+
+    def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
+        """What a configuration gives with each of the limits."""
+        ...
+
+    def ratios(self, before: Place, after: Place) -> Ratios | Missing:
+        """One configuration against another, with intervals."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepForecast:
+    """Implements Forecast by the step model.
+
+    Attributes:
+        observation: What was seen.
+        ground: What memory is sized by.
+        seen: The load.
+        calibration: What the instance's own windows taught; None where they taught nothing.
+        fit: The step model's constants.
+    """
+
+    observation: Observation
+    ground: Ground
+    seen: Seen
+    calibration: Calibration | None = None
+    fit: SpeedFit | None = None
+
+    @property
+    def source(self) -> Source:
+        """Calibrated by own windows, else the model as it is shipped; never better than the load's own source."""
+        own = Source.CALIBRATED_HERE if self.calibration is not None else Source.ROOFLINE
+        return max(own, self.seen.source, key=tuple(Source).index)
+
+    @property
+    def basis(self) -> str:
+        """How the ratios were found."""
+        if self.calibration is None:
+            return f"The step model, not calibrated, at {self.seen.basis}."
+        return f"The step model, calibrated on {_windows(self.calibration)} of this instance, at {self.seen.basis}."
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests come as they come."""
+        return self.seen.load.concurrency is None
+
+    def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
+        """What a configuration gives with each of the limits."""
+        return self._outlook(place, moves, self._multipliers(), self._loss())
+
+    def ratios(self, before: Place, after: Place) -> Ratios | Missing:
+        """One configuration against another: expected, and what each uncertain direction makes of it."""
+        expected = self._logs(before, after, self._multipliers(), self._loss())
+        if isinstance(expected, Missing):
+            return expected
+        doubt = hypot(_RATIO_NOISE, after.doubt) * _Z80
+        down, up = np.full(3, doubt), np.full(3, doubt)
+        for other in self._others(before, after):
+            moved = other - expected
+            down, up = np.hypot(down, np.minimum(moved, 0.0)), np.hypot(up, np.maximum(moved, 0.0))
+        spans = [
+            Span(exp(middle - below), exp(middle), exp(middle + above))
+            for middle, below, above in zip(expected, down, up, strict=True)
+        ]
+        return Ratios(self._served(spans[0]), spans[1], spans[2])
+
+    def _served(self, span: Span) -> Span:
+        """In an open loop what comes is served, by either configuration: nothing is uncertain of that."""
+        steady = self.open_loop and span.expected is not None and abs(log(span.expected)) < _RATIO_NOISE / 2
+        return Span(1.0, 1.0, 1.0) if steady else span
+
+    def _others(self, before: Place, after: Place) -> Iterator[Floats]:
+        """The ratios' logarithms where one thing is otherwise than expected."""
+        axes = self.calibration.axes if self.calibration is not None and self.calibration.axes else PRIOR_AXES
+        for axis in axes:
+            for sign in (-_Z80, _Z80):
+                yield from self._told(before, after, _moved(self._multipliers(), axis, sign), self._loss())
+        if self._loss() > 0:
+            yield from self._told(before, after, self._multipliers(), 0.0)
+            yield from self._told(before, after, self._multipliers(), min(_LOSS_MAX, 1.5 * self._loss()))
+
+    def _told(self, before: Place, after: Place, times: Multipliers, loss: float) -> Iterator[Floats]:
+        found = self._logs(before, after, times, loss)
+        if not isinstance(found, Missing):
+            yield found
+
+    def _logs(self, before: Place, after: Place, times: Multipliers, loss: float) -> Floats | Missing:
+        """Logarithms of after over before: throughput, ITL, TTFT."""
+        values = []
+        for place in (before, after):
+            found = self._outlook(place, {}, times, loss)
+            if isinstance(found, Missing):
+                return found
+            values.append(np.array([found.throughput[0], found.itl[0], found.ttft[0]]))
+        logs: Floats = np.log(np.maximum(values[1], 1e-12)) - np.log(np.maximum(values[0], 1e-12))
+        return logs
+
+    def _multipliers(self) -> Multipliers:
+        return self.calibration.multipliers if self.calibration is not None else Multipliers()
+
+    def _loss(self) -> float:
+        """Share of the time that goes into computing preempted requests again: their rate x a prefill.
+
+        0.5 preemptions per second, prefills of 0.4 s: a fifth of the time.
+        """
+        rate = self.observation.metrics.preemptions_per_second
+        prefill = self.observation.metrics.prefill_time_mean_milliseconds
+        if not isinstance(rate, Measured) or not isinstance(prefill, Measured):
+            return 0.0
+        return min(_LOSS_MAX, max(0.0, rate.value * prefill.value / 1e3))
+
+    def _outlook(self, place: Place, moves: Moves, times: Multipliers, loss: float) -> Outlook | Missing:
+        gpu = self.ground.accelerator
+        sized = memory_model(place.config, gpu, place.card, self.ground.overhead)
+        if isinstance(sized, Missing):
+            return sized
+        situation = EstimateInput(place.config, gpu, place.card)
+        fit = self.fit or shipped()
+        # A running deployment has no first wave, and its own clock starts behind the client's part.
+        constants = replace(fit.constants, burst_share=0.0, tester_seconds=0.0, client_seconds=0.0)
+        windows = self.calibration.windows if self.calibration is not None else 0
+        known = Learned(replace(fit, constants=constants), Calibration(times, windows), self.ground.overhead)
+        candidates = candidates_of(sized, moves)
+        found = evaluate_sized(situation, self.seen.load, candidates, known, sized)
+        return found if isinstance(found, Missing) else _told(found, self.seen.load, candidates, loss)
+
+
+def _told(found: Evaluated, load: Load, candidates: Candidates, loss: float) -> Outlook:
+    flow = found.flow
+    wanted = np.minimum(candidates.sequences, load.concurrency if load.concurrency is not None else np.inf)
+    preempted = found.held_at_once < wanted
+    kept = np.where(preempted & found.starts, 1.0 - loss, 1.0)
+    shape = candidates.sequences.shape
+    return Outlook(
+        starts=np.broadcast_to(found.starts, shape),
+        cache_tokens=np.broadcast_to(found.cache_tokens, shape),
+        throughput=np.broadcast_to(flow.requests_per_second * load.output_tokens * kept, shape),
+        ttft=np.broadcast_to(flow.ttft_seconds / kept, shape),
+        itl=np.broadcast_to(flow.itl_seconds / kept, shape),
+        running=np.broadcast_to(flow.running, shape),
+        saturated=np.broadcast_to(flow.saturated, shape),
+    )
+
+
+def candidates_of(sized: Sized, moves: Moves) -> Candidates:
+    """The limits that are tried; the configuration's own where none is."""
+    own = _own(sized.limits)
+    size = max((len(values) for values in moves.values()), default=1)
+    tried = {key: np.asarray(moves.get(key, np.full(size, own[key])), dtype=np.float64) for key in LimitKey}
+    whole = {key: values.astype(np.int64) for key, values in tried.items()}
+    return Candidates(
+        utilization=tried[LimitKey.UTILIZATION],
+        sequences=whole[LimitKey.SEQUENCES],
+        batched_tokens=whole[LimitKey.TOKENS],
+        context=whole[LimitKey.CONTEXT],
+    )
+
+
+def _own(limits: Limits) -> Mapping[LimitKey, float]:
+    return {
+        LimitKey.UTILIZATION: float(limits.utilization),
+        LimitKey.SEQUENCES: float(limits.sequences),
+        LimitKey.TOKENS: float(limits.tokens),
+        LimitKey.CONTEXT: float(limits.context),
+    }
+
+
+def _moved(times: Multipliers, axis: Axis, sign: float) -> Multipliers:
+    fixed, growing, prompts, waiting = (exp(sign * part) for part in axis)
+    return Multipliers(times.fixed * fixed, times.growing * growing, times.prompts * prompts, times.waiting * waiting)
+
+
+def _windows(calibration: Calibration) -> str:
+    return "one window" if calibration.windows == 1 else f"{calibration.windows} windows"

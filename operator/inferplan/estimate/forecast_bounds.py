@@ -1,0 +1,143 @@
+"""What an instance would do with other settings where no step model speaks of it: bounds that measurements alone give.
+
+A step takes at most in proportion to its batch (weights are read once, KV bytes and FLOPs are linear), and at least as
+long as before. So with k times the running requests throughput is between 1 and k times today's, and so is the time
+between tokens. How many run is known from what holds them back today: the cap, the KV cache, or that no more come.
+"""
+
+from dataclasses import dataclass
+from math import exp
+
+import numpy as np
+
+from inferplan.api.values import Source
+from inferplan.domain.lever import LimitKey
+from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.observation import Observation
+from inferplan.domain.serving import ServingConfig
+from inferplan.estimate.forecast import Moves, Outlook, Place, Ratios, Span, candidates_of
+from inferplan.estimate.memory_estimate import memory_model
+from inferplan.estimate.memory_limits import Limits
+from inferplan.estimate.memory_observed import Ground
+from inferplan.estimate.step_shape import Floats
+
+KV_USE_MAX = 0.90
+"""Predicted use of a cache that is not full today may not exceed this: room for longer requests than those seen."""
+
+_Z80 = 1.2816
+
+
+@dataclass(frozen=True)
+class Today:
+    """What was measured, per replica.
+
+    Attributes:
+        running: Requests that run, mean.
+        waiting: Requests that wait, mean.
+        usage: Highest use of the KV cache.
+        tokens: Tokens that it holds.
+        cap: max_batch_size; infinite where it is not known.
+    """
+
+    running: float
+    waiting: float
+    usage: float
+    tokens: float
+    cap: float
+
+    def fits(self, tokens: Floats) -> Floats:
+        """Requests that a cache of so many tokens holds: as many more as it is larger.
+
+        32 run in 400,000 tokens at 30 %: 0.9 x 800,000 / (0.3 x 400,000 / 32) = 192 in 800,000.
+        """
+        each = max(self.usage * self.tokens / self.running, 1.0)
+        return max(KV_USE_MAX, self.usage) * tokens / each
+
+
+def measured_today(observation: Observation) -> Today | Missing:
+    """What bounds need; why not where something was not measured."""
+    seen, config = observation.metrics, observation.config
+    needed = (seen.num_requests_running, seen.num_requests_waiting, seen.kv_cache_usage, seen.kv_cache_tokens)
+    missing = next((value for value in needed if isinstance(value, Missing)), None)
+    if missing is not None:
+        return missing
+    running, waiting, usage, tokens = (_value(value) for value in needed)
+    cap = config.integer("max_batch_size")
+    return Today(max(running, 1.0), waiting, usage, tokens, float(cap) if cap is not None else float("inf"))
+
+
+@dataclass(frozen=True)
+class BoundedForecast:
+    """Implements Forecast by bounds.
+
+    Attributes:
+        ground: What memory is sized by.
+        today: What was measured.
+        why: Why no step model speaks.
+    """
+
+    ground: Ground
+    today: Today
+    why: str
+
+    @property
+    def source(self) -> Source:
+        """Measured counts, and that steps take no more than in proportion."""
+        return Source.MEASURED_HERE
+
+    @property
+    def basis(self) -> str:
+        """How the ratios were found."""
+        return (
+            "A step takes at most in proportion to its batch, and at least as long as before; how much in between is"
+            f" not known: {self.why}."
+        )
+
+    @property
+    def open_loop(self) -> bool:
+        """Bounds compare what runs at once."""
+        return False
+
+    def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
+        """What a configuration gives with each of the limits: in the middle of the bounds, as nothing is likelier."""
+        sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)
+        if isinstance(sized, Missing):
+            return sized
+        tried = candidates_of(sized, moves)
+        limits = Limits(tried.utilization, tried.sequences, tried.batched_tokens, tried.context)
+        plans = sized.model.plans(limits)
+        if isinstance(plans, Missing):
+            return plans
+        shape = tried.sequences.shape
+        tokens = np.broadcast_to(plans.tokens.astype(np.float64), shape)
+        running = self._running(place.config, moves, tokens)
+        middle = np.sqrt(running / self.today.running)
+        none = np.full(shape, np.nan)
+        starts, never = np.broadcast_to(plans.holds_request, shape), np.zeros(shape, dtype=bool)
+        return Outlook(starts, tokens, middle, none, middle, running, never)
+
+    def ratios(self, before: Place, after: Place) -> Ratios | Missing:
+        """Between no effect and one in proportion to the running requests."""
+        found = [self.outlook(place, {}) for place in (before, after)]
+        first, second = found
+        if isinstance(first, Missing):
+            return first
+        if isinstance(second, Missing):
+            return second
+        ratio = float(second.running[0] / first.running[0])
+        doubt = exp(_Z80 * after.doubt)
+        span = Span(min(1.0, ratio) / doubt, None, max(1.0, ratio) * doubt)
+        return Ratios(span, span, None)
+
+    def _running(self, config: ServingConfig, moves: Moves, tokens: Floats) -> Floats:
+        today = self.today
+        cap = config.integer("max_batch_size")
+        own = float(cap) if cap is not None else today.cap
+        caps = np.asarray(moves.get(LimitKey.SEQUENCES, np.full(tokens.shape, own)), dtype=np.float64)
+        at_most = np.minimum(caps, today.running + today.waiting)
+        running: Floats = np.maximum(np.minimum(at_most, today.fits(tokens)), 1.0)
+        return running
+
+
+def _value(found: Measurement) -> float:
+    return found.value if isinstance(found, Measured) else 0.0

@@ -1,0 +1,55 @@
+"""Which forecast speaks of an instance: the calibrated step model, else bounds, else none and why. Pure."""
+
+from collections.abc import Sequence
+
+from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import Observation
+from inferplan.estimate.forecast import Forecast, Place, StepForecast
+from inferplan.estimate.forecast_bounds import BoundedForecast, measured_today
+from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, with_past
+from inferplan.estimate.memory_observed import Ground, ground_of
+from inferplan.estimate.observed_load import load_seen
+from inferplan.estimate.port import EstimateInput
+
+_NOW = "9999-12-31T23:59:59Z"
+"""The window that is looked at is the newest of all; a pure function has no clock to say when it was."""
+
+
+def forecast_of(observation: Observation, points: Sequence[OperatingPoint] = (), *, queued: bool) -> Forecast | Missing:
+    """The best forecast there is of this instance; why none where not even memory can be sized.
+
+    Args:
+        observation: What was seen.
+        points: Windows of earlier looks at what runs now.
+        queued: Whether requests wait because something is full.
+    """
+    ground = ground_of(observation, observation.config)
+    if isinstance(ground, Missing):
+        return ground
+    modelled = _step_forecast(observation, ground, points, queued=queued)
+    if not isinstance(modelled, Missing):
+        return modelled
+    today = measured_today(observation)
+    return modelled if isinstance(today, Missing) else BoundedForecast(ground, today, modelled.reason)
+
+
+def _step_forecast(
+    observation: Observation, ground: Ground, points: Sequence[OperatingPoint], *, queued: bool
+) -> StepForecast | Missing:
+    seen = load_seen(observation, queued=queued)
+    if isinstance(seen, Missing):
+        return seen
+    situation = EstimateInput(observation.config, observation.accelerator, ground.model)
+    learned = learn(situation, _points(observation, points))
+    calibration = None if isinstance(learned, Missing) else learned
+    made = StepForecast(observation, ground, seen, calibration)
+    tried = made.outlook(Place(ground.before, ground.model), {})
+    return tried if isinstance(tried, Missing) else made
+
+
+def _points(observation: Observation, kept: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+    """This window, those of earlier looks, and past hours at loads that none of them is at."""
+    new = operating_point(observation.metrics, _NOW)
+    history = observation.history
+    own = tuple(kept) if isinstance(new, Missing) else (*(one for one in kept if not one.is_same_load(new)), new)
+    return own if isinstance(history, Missing) else with_past(own, past_points(history.windows))

@@ -1,0 +1,122 @@
+"""The load that a running replica was seen under, as the step model takes it. Pure."""
+
+from dataclasses import dataclass, replace
+from math import sqrt
+
+from inferplan.api.instance import WorkloadSpec
+from inferplan.api.reasons import Reason
+from inferplan.api.values import Source
+from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.observation import Metrics, Observation
+from inferplan.estimate.load import Load
+
+_VARIATION_MAX = 2.0
+"""A standard deviation of twice the mean is more than any public trace of answer lengths has; what a cache holds
+beyond is not explained by lengths."""
+
+_LEAST = 0.05
+"""Below this many requests in flight, on average, nearly all of the window is idle."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A load on one replica, and what says so.
+
+    Attributes:
+        load: The load.
+        source: measuredHere, or ruleOfThumb where the owner's word is all there is.
+        basis: In a sentence, for people.
+    """
+
+    load: Load
+    source: Source
+    basis: str
+
+
+def load_seen(observation: Observation, *, queued: bool) -> Seen | Missing:
+    """The measured load, else the declared one; why neither where something is missing.
+
+    With a queue, the requests in flight stay as many as they are: each that ends makes room for one that waits, and
+    how many more would come is not known. Without one, requests come as fast as they were seen to.
+
+    Args:
+        observation: What was seen.
+        queued: Whether requests wait because something is full.
+    """
+    metrics, declared = observation.metrics, observation.declared
+    lengths = _lengths(metrics)
+    if isinstance(lengths, Missing):
+        return lengths if declared is None else _declared(declared, observation.replicas, lengths)
+    share = _value(metrics.prefix_cache_hit_share) if observation.config.flag("enable_prefix_caching") else None
+    if share is None and declared is not None:
+        share = declared.prefix_share
+    made = _closed(metrics, lengths, share or 0.0) if queued else _open(metrics, lengths, share or 0.0)
+    return made if isinstance(made, Missing) else replace(made, load=_as_held(made.load, observation))
+
+
+def _lengths(metrics: Metrics) -> tuple[float, float] | Missing:
+    prompt, answer = metrics.prompt_tokens_mean, metrics.generation_tokens_mean
+    missing = next((value for value in (prompt, answer) if isinstance(value, Missing)), None)
+    if missing is not None:
+        return Missing(missing.code, f"the lengths of requests are needed: {missing.reason}")
+    found = _value(prompt), _value(answer)
+    if not all(length is not None and length >= 1 for length in found):
+        return Missing(Reason.METRICS_MISSING, "no request of a token or more finished in the window")
+    return found[0] or 0.0, found[1] or 0.0
+
+
+def _closed(metrics: Metrics, lengths: tuple[float, float], share: float) -> Seen | Missing:
+    running, waiting = _value(metrics.num_requests_running), _value(metrics.num_requests_waiting)
+    if running is None or running < _LEAST:
+        return Missing(Reason.METRICS_MISSING, "the number of running requests is needed, and was not measured")
+    held = running + (waiting or 0.0)
+    basis = f"{held:.1f} requests in flight (running and waiting), each replaced when it ends"
+    return _seen(held, None, (lengths, share), basis)
+
+
+def _open(metrics: Metrics, lengths: tuple[float, float], share: float) -> Seen | Missing:
+    rate = _value(metrics.requests_per_second)
+    if rate is None or rate <= 0:
+        return Missing(Reason.METRICS_MISSING, "the rate of requests is needed, and was not measured")
+    return _seen(None, rate, (lengths, share), f"{rate:.3g} requests per second, as they were seen to come")
+
+
+def _seen(
+    concurrency: float | None, rate: float | None, lengths: tuple[tuple[float, float], float], basis: str
+) -> Seen | Missing:
+    (prompt, answer), share = lengths
+    try:
+        load = Load(concurrency, rate, prompt, answer, min(1.0, max(0.0, share)))
+    except ValueError as error:
+        return Missing(Reason.METRICS_CONTRADICTORY, f"the measured load cannot be: {error}")
+    return Seen(load, Source.MEASURED_HERE, f"{basis}, {prompt:.0f} tokens in, {answer:.0f} out")
+
+
+def _as_held(load: Load, observation: Observation) -> Load:
+    """The load whose running requests hold as much of the cache as was measured, as far as lengths can explain it.
+
+    A request holds prompt + output (1 + v^2) / 2 tokens on average, v being the relative spread of output lengths:
+    1,000 in, 500 out, 1,375 held: v^2 = 2 x 375 / 500 - 1 = 0.5.
+    """
+    metrics = observation.metrics
+    usage, tokens = _value(metrics.kv_cache_usage_mean), _value(metrics.kv_cache_tokens)
+    running = _value(metrics.num_requests_running)
+    if usage is None or tokens is None or running is None or running < 1:
+        return load
+    own = usage * tokens / running - load.input_tokens * (1.0 - load.prefix_share)
+    squared = 2.0 * own / load.output_tokens - 1.0
+    return replace(load, output_variation=min(_VARIATION_MAX, sqrt(max(0.0, squared))))
+
+
+def _declared(declared: WorkloadSpec, replicas: int | None, lacking: Missing) -> Seen | Missing:
+    """What the owner says of the traffic, where nothing was measured."""
+    prompt, answer = declared.input_tokens, declared.output_tokens
+    if prompt is None or answer is None or not (declared.concurrency or declared.requests_per_second):
+        return lacking
+    rate = None if declared.concurrency else (declared.requests_per_second or 0.0) / (replicas or 1)
+    load = Load(declared.concurrency, rate, prompt, answer, declared.prefix_share or 0.0)
+    return Seen(load, Source.RULE_OF_THUMB, "the traffic that spec.workload declares; nothing was measured")
+
+
+def _value(found: Measurement) -> float | None:
+    return found.value if isinstance(found, Measured) else None
