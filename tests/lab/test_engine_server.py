@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from inferplan_lab.engine.__main__ import main, prepare, read_surroundings
 from inferplan_lab.engine.server import Endpoints
 from inferplan_lab.engine.serving import Engine, tokens_of
-from inferplan_lab.load import Plan, Summary, run_load
+from inferplan_lab.load import Plan, run_load
+from inferplan_lab.load.summary import Summary
 
 DEADLINE_SECONDS = 30.0
 

@@ -8,19 +8,37 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
-from inferplan_lab.load import Plan, Summary, percentile, prompts, run_load
+from inferplan_lab.load import Plan, gaps, requests, run_load
 from inferplan_lab.load.__main__ import is_loopback, main
+from inferplan_lab.load.summary import Answer, Summary, percentile
 
 DEADLINE_SECONDS = 30.0
 
 
 def test_prompts_share_their_beginning_and_repeat_with_the_seed() -> None:
     plan = Plan(("http://x",), input_tokens=20, shared_prefix=0.5, seed=7)
-    first, second = islice(prompts(plan), 2)
+    (first, asked), (second, _) = islice(requests(plan), 2)
+    assert asked == plan.output_tokens
     assert (len(first), len(second)) == (20, 20)
     assert first[:10] == second[:10]
     assert first[10:] != second[10:]
-    assert next(prompts(plan)) == first
+    assert next(requests(plan)) == (first, asked)
+
+
+def test_lengths_spread_around_their_mean() -> None:
+    plan = Plan(("http://x",), input_tokens=100, output_tokens=10, spread=0.5)
+    drawn = [(len(prompt), output) for prompt, output in islice(requests(plan), 500)]
+    for lengths, mean in zip(zip(*drawn, strict=True), (100, 10), strict=True):
+        assert (min(lengths), max(lengths)) == (mean * 0.5, mean * 1.5)
+        assert sum(lengths) / len(lengths) == pytest.approx(mean, rel=0.05)
+
+
+def test_requests_of_an_open_loop_come_at_their_rate() -> None:
+    plan = Plan(("http://x",), rate_per_second=4.0)
+    between = list(islice(gaps(plan), 4000))
+    assert sum(between) == pytest.approx(1000, rel=0.05)
+    with pytest.raises(ValueError, match="without a rate"):
+        next(gaps(Plan(("http://x",))))
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 2), (0.75, 3), (0.99, 4), (0.0, 1), (1.0, 4)])
@@ -33,14 +51,25 @@ def test_no_values_have_no_percentile() -> None:
 
 
 def test_a_summary_names_every_number() -> None:
-    summary = Summary(ok=2, failed=1, output_tokens=20, seconds=4.0, first_token=[0.1, 0.3], latency=[1.0, 2.0])
+    answers = [
+        Answer(sent=10.0, first=10.1, ended=11.0, tokens=19),
+        Answer(sent=10.0, first=10.3, ended=12.0, tokens=1),
+    ]
+    summary = Summary(failed=1, started=10.0, seconds=4.0, answers=answers)
     assert summary.lines() == (
         "ok 2  failed 1  unfinished 0  in 4.0 s",
         "output 5.0 tokens/s",
         "TTFT    p50 100.0  p90 300.0  p99 300.0 ms",
-        "ITL     p50 nan  p90 nan  p99 nan ms",
+        "ITL     p50 50.0  p90 50.0  p99 50.0 ms",
         "latency p50 1000.0  p90 2000.0  p99 2000.0 ms",
     )
+
+
+def test_a_part_of_the_time_has_the_answers_that_were_whole_in_it() -> None:
+    answers = [Answer(sent=10.0 + at, first=10.5 + at, ended=11.0 + at, tokens=5) for at in range(4)]
+    part = Summary(failed=3, started=10.0, seconds=4.0, answers=answers).within(2.0, 4.0)
+    assert (part.ok, part.output_tokens, part.seconds) == (2, 10, 2.0)
+    assert part.lines()[1] == "output 5.0 tokens/s"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +96,7 @@ def test_only_this_machine_is_near(url: str, near: bool) -> None:
         (["http://127.0.0.1", "--concurrency", "0"], "must be above 0"),
         (["http://127.0.0.1", "--rate", "-1"], "must be above 0"),
         (["http://127.0.0.1", "--rate", "1", "--shared-prefix", "2"], "is not within 0 and 1"),
+        (["http://127.0.0.1", "--rate", "1", "--spread", "1"], "spread: 1.0 is not 0 or more and below 1"),
     ],
 )
 def test_a_bad_plan_is_refused_in_one_line(

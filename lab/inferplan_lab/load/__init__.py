@@ -12,14 +12,15 @@ import asyncio
 import contextlib
 import itertools
 import json
-import math
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+
+from inferplan_lab.load.summary import Answer, Summary
 
 DEFAULT_DURATION_SECONDS = 60.0
 FIRST_BACKOFF_SECONDS = 0.1
@@ -40,11 +41,12 @@ class Plan:
         rate_per_second: requests of an open loop, or None.
         duration_seconds: the end at the latest.
         requests: the end after so many, or None.
-        input_tokens: of each prompt.
-        output_tokens: of each answer.
+        input_tokens: of each prompt, on average.
+        output_tokens: of each answer, on average.
         shared_prefix: the share of the prompt that all requests have in common.
         model: the name to ask for, or None for the server's own.
-        seed: of prompts and arrival times.
+        seed: of prompts, lengths and arrival times.
+        spread: lengths are uniform up to this share below and above their mean; 0 makes all alike.
     """
 
     targets: tuple[str, ...]
@@ -57,80 +59,49 @@ class Plan:
     shared_prefix: float = 0.5
     model: str | None = None
     seed: int = 0
+    spread: float = 0.0
 
 
-@dataclass(slots=True)
-class Summary:
-    """What came back. Times in seconds.
-
-    Attributes:
-        ok: answers with all their tokens.
-        failed: refused, broken off, or not sent.
-        unfinished: still open at the end.
-        output_tokens: of the answers.
-        seconds: from start to end.
-        first_token: of each answer, from sending to its first token.
-        token_gap: of each answer, the mean time between its tokens.
-        latency: of each answer, from sending to its end.
-    """
-
-    ok: int = 0
-    failed: int = 0
-    unfinished: int = 0
-    output_tokens: int = 0
-    seconds: float = 0.0
-    first_token: list[float] = field(default_factory=list)
-    token_gap: list[float] = field(default_factory=list)
-    latency: list[float] = field(default_factory=list)
-
-    def lines(self) -> tuple[str, ...]:
-        """The summary for a person.
-
-        Returns:
-            One text a line.
-        """
-        rate = self.output_tokens / self.seconds if self.seconds else 0.0
-        head = f"ok {self.ok}  failed {self.failed}  unfinished {self.unfinished}  in {self.seconds:.1f} s"
-        rows = (("TTFT", self.first_token), ("ITL", self.token_gap), ("latency", self.latency))
-        return (head, f"output {rate:.1f} tokens/s", *(_row(name, values) for name, values in rows))
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value that a share of all values does not exceed (nearest rank).
-
-    Args:
-        values: in any order.
-        share: within [0, 1].
-
-    Returns:
-        One of the values, or not-a-number when there are none.
-    """
-    if not values:
-        return float("nan")
-    rank = max(1, math.ceil(share * len(values)))
-    return sorted(values)[rank - 1]
-
-
-def _row(name: str, values: Sequence[float]) -> str:
-    """One line of percentiles in milliseconds."""
-    cells = (f"p{share:.0%}".rstrip("%") + f" {1000 * percentile(values, share):.1f}" for share in (0.5, 0.9, 0.99))
-    return f"{name:8}" + "  ".join(cells) + " ms"
-
-
-def prompts(plan: Plan) -> Iterator[list[int]]:
-    """The prompts of a plan, without end: the same for the same seed.
+def requests(plan: Plan) -> Iterator[tuple[list[int], int]]:
+    """The requests of a plan, without end: the same for the same seed.
 
     Args:
         plan: its lengths, share and seed count.
 
     Yields:
-        Token numbers.
+        The prompt's token numbers, and the tokens to ask for.
     """
     source = random.Random(plan.seed)  # noqa: S311 - a repeatable load, no secret
-    shared = int(plan.input_tokens * plan.shared_prefix)
-    prefix = [source.randrange(VOCABULARY) for _ in range(shared)]
+    longest = round(plan.input_tokens * (1 + plan.spread))
+    prefix = source.choices(range(VOCABULARY), k=longest)
     while True:
-        yield prefix + [source.randrange(VOCABULARY) for _ in range(plan.input_tokens - shared)]
+        length, output = (_length(source, mean, plan.spread) for mean in (plan.input_tokens, plan.output_tokens))
+        shared = int(length * plan.shared_prefix)
+        yield prefix[:shared] + source.choices(range(VOCABULARY), k=length - shared), output
+
+
+def _length(source: random.Random, mean: int, spread: float) -> int:
+    """One length in tokens."""
+    return source.randint(max(1, round(mean * (1 - spread))), max(1, round(mean * (1 + spread))))
+
+
+def gaps(plan: Plan) -> Iterator[float]:
+    """The times between the requests of an open loop, without end: the same for the same seed.
+
+    Args:
+        plan: its rate and seed count.
+
+    Yields:
+        Seconds.
+
+    Raises:
+        ValueError: it has no rate.
+    """
+    if plan.rate_per_second is None:
+        raise ValueError("a plan without a rate has no gaps between its requests")
+    source = random.Random(plan.seed + 1)  # noqa: S311 - a repeatable load, no secret
+    while True:
+        yield source.expovariate(plan.rate_per_second)
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
@@ -148,7 +119,7 @@ class _Run:
         self._plan = plan
         self._session = session
         self._clock = clock
-        self._prompts = prompts(plan)
+        self._requests = requests(plan)
         self._targets = itertools.cycle(plan.targets)
         self._left = plan.requests
         self.summary = Summary()
@@ -165,7 +136,7 @@ class _Run:
         plan = self._plan
         async with asyncio.TaskGroup() as group:
             if plan.rate_per_second is not None:
-                group.create_task(self._arrivals(plan.rate_per_second, group))
+                group.create_task(self._arrivals(group))
             for _ in range(plan.concurrency or 0):
                 group.create_task(self._client())
 
@@ -179,12 +150,12 @@ class _Run:
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
 
-    async def _arrivals(self, rate: float, group: asyncio.TaskGroup) -> None:
+    async def _arrivals(self, group: asyncio.TaskGroup) -> None:
         """The arrivals of an open loop."""
-        source = random.Random(self._plan.seed + 1)  # noqa: S311 - a repeatable load, no secret
+        between = gaps(self._plan)
         due = self._clock()
         while self._next():
-            due += source.expovariate(rate)
+            due += next(between)
             await asyncio.sleep(max(0.0, due - self._clock()))
             if self.summary.unfinished < MOST_IN_FLIGHT:
                 group.create_task(self._request())
@@ -193,9 +164,10 @@ class _Run:
 
     async def _request(self) -> bool:
         """Send one request and take its answer; False when it failed."""
+        prompt, output = next(self._requests)
         body: dict[str, Any] = {
-            "prompt": next(self._prompts),
-            "max_tokens": self._plan.output_tokens,
+            "prompt": prompt,
+            "max_tokens": output,
             "ignore_eos": True,
             "stream": True,
             "stream_options": {"include_usage": True},
@@ -207,7 +179,6 @@ class _Run:
         except (aiohttp.ClientError, OSError, ValueError):
             ok = False
         self.summary.unfinished -= 1
-        self.summary.ok += ok
         self.summary.failed += not ok
         return ok
 
@@ -220,15 +191,9 @@ class _Run:
             async for event in _events(response):
                 first = first or self._clock()
                 tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
-        ended = self._clock()
-        if not tokens:
-            return False
-        self.summary.output_tokens += tokens
-        self.summary.first_token.append(first - sent)
-        self.summary.latency.append(ended - sent)
-        if tokens > 1:
-            self.summary.token_gap.append((ended - first) / (tokens - 1))
-        return True
+        if tokens:
+            self.summary.answers.append(Answer(sent, first, self._clock(), tokens))
+        return bool(tokens)
 
 
 async def run_load(
@@ -250,6 +215,7 @@ async def run_load(
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
         run = _Run(plan, session, clock)
+        run.summary.started = started
         work = asyncio.create_task(run.drive())
         halt = asyncio.create_task((stop or asyncio.Event()).wait())
         await asyncio.wait({work, halt}, timeout=plan.duration_seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from inferplan_lab.load import DEFAULT_DURATION_SECONDS, Plan, Summary, run_load
+from inferplan_lab.load import DEFAULT_DURATION_SECONDS, Plan, run_load
+from inferplan_lab.load.summary import Summary
 
 REFUSED = 2
 
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--input-tokens", type=int, default=512)
     parser.add_argument("--output-tokens", type=int, default=128)
     parser.add_argument("--shared-prefix", type=float, default=0.5, help="share of the prompt that all have in common")
+    parser.add_argument("--spread", type=float, default=0.0, help="lengths vary by this share of them (default 0)")
     parser.add_argument("--model", help="the name to ask for (default: the server's own)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--allow-any", action="store_true", help="allow targets that are not on this machine")
@@ -71,6 +73,8 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         raise ValueError("concurrency, rate, duration, requests, input-tokens and output-tokens must be above 0")
     if not 0 <= arguments.shared_prefix <= 1:
         raise ValueError(f"shared-prefix: {arguments.shared_prefix} is not within 0 and 1")
+    if not 0 <= arguments.spread < 1:
+        raise ValueError(f"spread: {arguments.spread} is not 0 or more and below 1")
     return Plan(
         targets=targets,
         concurrency=arguments.concurrency,
@@ -82,6 +86,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         shared_prefix=arguments.shared_prefix,
         model=arguments.model,
         seed=arguments.seed,
+        spread=arguments.spread,
     )
 
 
