@@ -10,6 +10,7 @@ from types import MappingProxyType
 from inferplan.api.plan import MemoryBudget, MemoryState, MemoryTerm
 from inferplan.api.values import ConfigChange, Source
 from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 from inferplan.estimate.memory_estimate import MemoryEstimate
@@ -42,16 +43,24 @@ def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> Ser
     return replace(config, settings=MappingProxyType(kept))
 
 
-def memory_budget(observation: Observation, after: ServingConfig) -> MemoryBudget | None:
-    """The budget before and after; None where a term has no basis, or arithmetic and measurement contradict."""
-    sized = sizes(observation, after)
+def memory_budget(observation: Observation, after: ServingConfig, card: ModelCard | None = None) -> MemoryBudget | None:
+    """The budget before and after; None where a term has no basis, or arithmetic and measurement contradict.
+
+    Args:
+        observation: What runs.
+        after: What would run.
+        card: The model that would run; by default the one that does.
+    """
+    sized = sizes(observation, after, card)
     if isinstance(sized, Missing) or not sized.totals_known:
         return None
     before, then = _state(sized.before, seen=Source.MEASURED_HERE), _state(sized.after, seen=Source.CALIBRATED_HERE)
     return None if before is None or then is None else MemoryBudget(before=before, after=then)
 
 
-def holds_one_request(observation: Observation, after: ServingConfig, *, unsized_passes: bool = False) -> str | None:
+def holds_one_request(
+    observation: Observation, after: ServingConfig, card: ModelCard | None = None, *, unsized_passes: bool = False
+) -> str | None:
     """Why the KV cache might not hold one request of max_model_len after the change; None when it does.
 
     The low end of the predicted cache counts. A change that leaves at least as many requests as before passes: what
@@ -60,9 +69,10 @@ def holds_one_request(observation: Observation, after: ServingConfig, *, unsized
     Args:
         observation: What runs.
         after: What would run.
+        card: The model that would run; by default the one that does.
         unsized_passes: No live workload is at stake, so that what cannot be sized may pass.
     """
-    sized = sizes(observation, after)
+    sized = sizes(observation, after, card)
     if isinstance(sized, Missing):
         may_take = not unsized_passes and may_take_memory(observation.config.settings, after.settings)
         return f"it cannot be shown that the change fits into GPU memory: {sized.reason}" if may_take else None

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from inferplan.api.instance import Objective
 from inferplan.api.plan import PlanSummary
 from inferplan.api.values import (
     BatchingConfig,
     Confidence,
     ConfigChange,
+    Effect,
     ImpactLevel,
     KVCacheConfig,
     Optimization,
@@ -14,7 +16,11 @@ from inferplan.api.values import (
     QuantizationMethod,
     Source,
 )
+from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
+from inferplan.engine.effects import Expected, effects_of, sentence
+from inferplan.engine.search import Found
+from inferplan.estimate.forecast import Ratios, Span
 
 _CONFIDENCE_ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
 _WEIGHT_FORMATS = {
@@ -23,20 +29,36 @@ _WEIGHT_FORMATS = {
     "fp8_per_tensor": (QuantizationMethod.FP8, 8, True),
 }
 _LENGTH_MAX = 256
+_IMPACT_ORDER = (ImpactLevel.CRITICAL, ImpactLevel.HIGH, ImpactLevel.MEDIUM, ImpactLevel.LOW)
+_THROUGHPUT_FIRST = 10
+"""Throughput that moves at all is what a plan is told by: a latency moves by more when a queue ends. A choice."""
 
 
-def total_improvement(optimizations: Sequence[Optimization]) -> str:
-    """The whole plan in a sentence; parts are never summed."""
+def whole_effects(found: Found | None, observation: Observation) -> tuple[Effect, ...]:
+    """What all searched changes do together; composed by the forecast, never summed from the parts."""
+    if found is None or found.ratios is None:
+        return ()
+    return effects_of(Expected(found.ratios, found.place), observation, found.forecast, found.wish.targets)
+
+
+def total_improvement(optimizations: Sequence[Optimization], found: Found | None, observation: Observation) -> str:
+    """The whole plan in a sentence or two; parts are never summed."""
     if not optimizations:
         return "Nothing to change."
+    effects = whole_effects(found, observation)
+    searched = len(found.drafts) if found is not None else 0
+    if effects and found is not None:
+        told = sentence(effects, found.forecast)
+        left = len(optimizations) - searched
+        return f"{told} Not counted: what no forecast prices ({left} of {len(optimizations)})." if left else told
     if len(optimizations) == 1:
         return optimizations[0].estimated_improvement
     if any(optimization.source is Source.RULE_OF_THUMB for optimization in optimizations):
         return "Not known: the changes rest on rules of thumb; nothing was measured."
-    return "Together not known: the changes act on one another, and there is no step-time model yet."
+    return "Together not known: nothing that was measured says how the changes act on one another."
 
 
-def summarize(optimizations: Sequence[Optimization]) -> PlanSummary:
+def summarize(optimizations: Sequence[Optimization], found: Found | None) -> PlanSummary:
     """The plan in a line, for `kubectl get`."""
     if not optimizations:
         return PlanSummary(
@@ -50,8 +72,8 @@ def summarize(optimizations: Sequence[Optimization]) -> PlanSummary:
     changes = [change for optimization in optimizations for change in optimization.config_changes]
     return PlanSummary(
         changes=", ".join(_arrow(change) for change in changes)[:_LENGTH_MAX],
-        impact=optimizations[0].expected_impact,
-        gain=_gain(optimizations),
+        impact=min((entry.expected_impact for entry in optimizations), key=_IMPACT_ORDER.index),
+        gain=_gain(found),
         confidence=min((entry.confidence for entry in optimizations), key=_CONFIDENCE_ORDER.index),
         restart=any(optimization.restart_required for optimization in optimizations),
         risk=_risk(optimizations),
@@ -99,15 +121,33 @@ def _arrow(change: ConfigChange) -> str:
     return f"{change.parameter} {before}→{new}"
 
 
-def _gain(optimizations: Sequence[Optimization]) -> str:
-    """The first effect that has an interval, relative to today: "throughput 1-2x"; "not known" without one."""
-    effects = [effect for effect in optimizations[0].effects if effect.current]
-    if len(optimizations) > 1 or not effects:
+def _gain(found: Found | None) -> str:
+    """What the plan brings to what was wanted: "throughput +36% (+31 to +41)", "throughput 1-2x"; else "not known"."""
+    if found is None or found.ratios is None:
         return "not known"
-    best = next((effect for effect in effects if effect.metric == "output_tokens_per_second"), effects[0])
-    low, high = best.low / (best.current or 1.0), best.high / (best.current or 1.0)
-    label = {"output_tokens_per_second": "throughput", "kv_cache_tokens": "KV tokens"}.get(best.metric, best.metric)
-    return f"{label} {low:.2g}-{high:.2g}x"
+    name, span = _main(found, found.ratios)
+    if span.expected is None:
+        return f"{name} {span.low:.2g}-{span.high:.2g}x"
+    return f"{name} {span.expected - 1:+.0%} ({span.low - 1:+.0%} to {span.high - 1:+.0%})"
+
+
+def _main(found: Found, ratios: Ratios) -> tuple[str, Span]:
+    """The metric that the plan is for: a missed target, else throughput where it moves, else the latency that does."""
+    for target in found.wish.targets:
+        span = target.span(ratios)
+        if target.missed and span is not None and span.low < 1:
+            return target.name, span
+    spans = {"throughput": ratios.throughput, "ITL": ratios.itl, "TTFT": ratios.ttft}
+    known = {name: span for name, span in spans.items() if span is not None}
+    if found.wish.objective is Objective.LATENCY:
+        known.pop("throughput")
+    return max(known.items(), key=lambda entry: _moved(entry[0], entry[1]), default=("throughput", ratios.throughput))
+
+
+def _moved(name: str, span: Span) -> float:
+    """How much better a metric gets; throughput wins over latencies that move as much as a queue's end lets them."""
+    middle = span.expected if span.expected is not None else (span.low * span.high) ** 0.5
+    return _THROUGHPUT_FIRST * (middle - 1) if name == "throughput" else 1 - middle
 
 
 def _risk(optimizations: Sequence[Optimization]) -> str:

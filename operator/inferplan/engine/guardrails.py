@@ -1,60 +1,77 @@
-"""The ordered chain that every proposal passes after the optimizers: what the owner forbids, then what is safe."""
+"""The ordered chain that every change passes after the optimizers: what the owner forbids, then what is safe.
+
+Guards of one option alone come first; those of a whole combination see how its changes act on one another.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from inferplan.api.instance import OPTIMIZER_SPELLINGS
-from inferplan.api.plan import Rejected
+from inferplan.api.instance import OPTIMIZER_SPELLINGS, OptimizerName
 from inferplan.api.reasons import Reason
-from inferplan.api.values import ConfigChange
+from inferplan.api.values import ConfigChange, OptimizationType
 from inferplan.dialects.constraints import Severity, Violation, violations
 from inferplan.dialects.keys import neutral_key, spelling_of
 from inferplan.dialects.registry import basis, proposable
 from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
-from inferplan.domain.proposal import Policy, Proposal
+from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig
 from inferplan.engine.budget import SIZING_KEYS, after_changes, holds_one_request
 
-_GAINS = frozenset({"output_tokens_per_second", "kv_cache_tokens"})
-"""Metrics that are better when higher; a longer latency is no gain."""
 
-Guard = Callable[[Proposal, Observation, Policy], Rejected | None]
+@dataclass(frozen=True)
+class Objection:
+    """Why something may not be done."""
+
+    code: Reason
+    reason: str
 
 
-def _rejected(proposal: Proposal, code: Reason, reason: str) -> Rejected:
-    return Rejected(option=proposal.optimization.title, code=code, reason=reason)
+@dataclass(frozen=True)
+class Deed:
+    """What would be done, and at whose instance.
+
+    Attributes:
+        changes: Settings that change.
+        ideas: The optimizers behind it, and the kinds of their changes.
+        card: The model that would run, where it is another one.
+    """
+
+    changes: tuple[ConfigChange, ...]
+    ideas: frozenset[OptimizerName | OptimizationType] = frozenset()
+    card: ModelCard | None = None
 
 
-def forbidden(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
-    """The owner forbids the optimizer, a key or a flag that the proposal touches."""
+Guard = Callable[[Deed, Observation, Policy], Objection | None]
+
+
+def forbidden(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
+    """The owner forbids the optimizer, a key or a flag that would be touched."""
     names = {_canonical(observation.config, name) for name in policy.forbid}
-    touched = {change.parameter for change in proposal.optimization.config_changes}
-    hits = sorted(names & (touched | {proposal.optimizer, proposal.optimization.type}))
-    if not hits:
-        return None
-    return _rejected(proposal, Reason.FORBIDDEN, f"spec.constraints.forbid names {', '.join(hits)}")
+    touched = {change.parameter for change in deed.changes}
+    hits = sorted(names & (touched | set(deed.ideas)))
+    return Objection(Reason.FORBIDDEN, f"spec.constraints.forbid names {', '.join(hits)}") if hits else None
 
 
-def shortens_context(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+def shortens_context(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
     """max_model_len may not fall below what the owner needs."""
     del observation
     floor = policy.min_max_model_len
-    lengths = [change for change in proposal.optimization.config_changes if change.parameter == "max_model_len"]
+    lengths = [change for change in deed.changes if change.parameter == "max_model_len"]
     below = [change for change in lengths if floor is not None and _below(change, floor)]
-    if not below:
-        return None
-    return _rejected(proposal, Reason.FORBIDDEN, f"max_model_len would fall below minMaxModelLen {floor}")
+    return Objection(Reason.FORBIDDEN, f"max_model_len would fall below minMaxModelLen {floor}") if below else None
 
 
-def flag_exists(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+def flag_exists(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
     """The running version must be known to have every flag, and to take its value."""
     problems = (
         _unsupported(observation.config, change, live=not policy.rules_of_thumb)
-        for change in proposal.optimization.config_changes
+        for change in deed.changes
         if change.flag is not None and not change.removes_flag
     )
     problem = next((text for text in problems if text is not None), None)
-    return None if problem is None else _rejected(proposal, Reason.FLAG_UNSUPPORTED, problem)
+    return None if problem is None else Objection(Reason.FLAG_UNSUPPORTED, problem)
 
 
 def _unsupported(config: ServingConfig, change: ConfigChange, *, live: bool) -> str | None:
@@ -76,17 +93,17 @@ def _unsupported(config: ServingConfig, change: ConfigChange, *, live: bool) -> 
     return None
 
 
-def engine_accepts(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+def engine_accepts(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
     """With the change, the running version must not refuse to start for a reason that is not there today.
 
     A change without a flag (another checkpoint) is none of the engine's arguments.
     """
     del policy
-    written = [change for change in proposal.optimization.config_changes if change.flag is not None]
+    written = [change for change in deed.changes if change.flag is not None]
     before = {violation.keys for violation in _refusals(observation, observation.config)}
     after = after_changes(observation.config, written)
     new = next((entry for entry in _refusals(observation, after) if entry.keys not in before), None)
-    return None if new is None else _rejected(proposal, Reason.ENGINE_REFUSES, new.reason)
+    return None if new is None else Objection(Reason.ENGINE_REFUSES, new.reason)
 
 
 def _refusals(observation: Observation, config: ServingConfig) -> tuple[Violation, ...]:
@@ -95,45 +112,32 @@ def _refusals(observation: Observation, config: ServingConfig) -> tuple[Violatio
     return tuple(violation for violation in found if violation.severity is Severity.REFUSED)
 
 
-def memory_holds(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+def memory_holds(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
     """With the change, the KV cache must still hold one request of max_model_len, at the low end of what is predicted.
 
     Where no model is known, rules of thumb are all that is asked for, and no live workload is changed.
     """
-    if not SIZING_KEYS & {change.parameter for change in proposal.optimization.config_changes}:
+    if not SIZING_KEYS & {change.parameter for change in deed.changes}:
         return None
-    after = after_changes(observation.config, proposal.optimization.config_changes)
-    problem = holds_one_request(observation, after, unsized_passes=policy.rules_of_thumb)
-    return None if problem is None else _rejected(proposal, Reason.MEMORY_UNPROVEN, problem)
+    after = after_changes(observation.config, deed.changes)
+    problem = holds_one_request(observation, after, deed.card, unsized_passes=policy.rules_of_thumb)
+    return None if problem is None else Objection(Reason.MEMORY_UNPROVEN, problem)
 
 
-def gains_enough(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
-    """Even the high end of every effect stays below the minimum gain."""
-    del observation
-    gains = [
-        100 * (effect.high / effect.current - 1)
-        for effect in proposal.optimization.effects
-        if effect.current and effect.metric in _GAINS
-    ]
-    if not gains or max(gains) >= policy.minimum_gain_percent:
-        return None
-    why = f"gains at most {max(gains):.0f} %, minimumGainPercent is {policy.minimum_gain_percent}"
-    return _rejected(proposal, Reason.GAIN_TOO_SMALL, why)
-
-
-GUARDS: tuple[Guard, ...] = (
+ALONE: tuple[Guard, ...] = (
     forbidden,  # what the owner does not want is not even looked at
     flag_exists,  # an engine that is given a flag that it does not have does not start
-    engine_accepts,  # nor does one whose settings contradict each other
     shortens_context,  # a shorter context refuses requests that were served before
-    memory_holds,  # an engine that cannot hold one request does not start
-    gains_enough,  # a restart for nothing is harm
+)
+TOGETHER: tuple[Guard, ...] = (
+    engine_accepts,  # an engine whose settings contradict each other does not start
+    memory_holds,  # nor does one that cannot hold one request
 )
 
 
-def guard(proposal: Proposal, observation: Observation, policy: Policy) -> Rejected | None:
+def objection(guards: tuple[Guard, ...], deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
     """The first objection, None when there is none."""
-    return next((no for check in GUARDS if (no := check(proposal, observation, policy)) is not None), None)
+    return next((no for check in guards if (no := check(deed, observation, policy)) is not None), None)
 
 
 def _canonical(config: ServingConfig, name: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from inferplan.api.plan import Decision
 from inferplan.domain.observation import Observation
 
@@ -86,6 +88,8 @@ def asdict_of(observation: Observation) -> dict[str, Any]:
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(entry) for entry in value]
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 

@@ -1,24 +1,29 @@
 """The function of the project: what was seen, and what is wanted, to one decision."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from inferplan.api.plan import AbstentionNote, Decision, Rejected
+from inferplan.api.instance import OptimizerName
+from inferplan.api.plan import AbstentionNote, Alternative, Decision, Rejected
 from inferplan.api.reasons import Reason
 from inferplan.api.values import ImpactLevel, Optimization
 from inferplan.diagnose.bottlenecks import Diagnosis, diagnose
+from inferplan.domain.lever import Answer, Lever
+from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.engine.budget import after_changes, memory_budget
-from inferplan.engine.explain import resulting_configs, summarize, total_improvement
-from inferplan.engine.guardrails import guard
+from inferplan.engine.explain import resulting_configs, summarize, total_improvement, whole_effects
+from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, objection
+from inferplan.engine.search import Found, Standing, search
+from inferplan.engine.wording import alternative_of, optimization_of
+from inferplan.estimate.learning import OperatingPoint
 from inferplan.optimizers import OPTIMIZERS
 from inferplan.optimizers.base import Optimizer
 
 _RANK = {ImpactLevel.CRITICAL: 0, ImpactLevel.HIGH: 1, ImpactLevel.MEDIUM: 2, ImpactLevel.LOW: 3}
-
-
 _REASON_MAX = 1024
+_OPTIMIZATIONS_MAX, _ALTERNATIVES_MAX, _REJECTED_MAX = 8, 8, 16
 
 
 @dataclass(frozen=True)
@@ -29,31 +34,118 @@ class Outcome:
     diagnosis: Diagnosis
 
 
-def plan(observation: Observation, policy: Policy, optimizers: Sequence[Optimizer] = OPTIMIZERS) -> Outcome:
-    """Diagnoses, asks every optimizer, guards, ranks and composes. The same input gives the same outcome."""
-    diagnosis = diagnose(observation)
-    answers = [_ask(optimizer, observation, diagnosis, policy) for optimizer in optimizers]
-    proposals = [answer for answer in answers if isinstance(answer, Proposal)]
-    verdicts = [(proposal, guard(proposal, observation, policy)) for proposal in proposals]
-    kept = _ranked([proposal for proposal, objection in verdicts if objection is None])
-    rejected = tuple(objection for _, objection in verdicts if objection is not None)
-    notes = tuple(_note(answer) for answer in answers if isinstance(answer, Abstention))
-    return Outcome(_compose(observation, kept, rejected, notes), diagnosis)
+@dataclass(frozen=True)
+class Before:
+    """What is known from before this look.
+
+    Attributes:
+        points: Windows of earlier looks at what runs now.
+        standing: Settings of the plan that stands.
+    """
+
+    points: Sequence[OperatingPoint] = ()
+    standing: Standing | None = None
 
 
-def _ask(optimizer: Optimizer, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
+@dataclass(frozen=True)
+class _Kept:
+    """An optimization with the optimizers behind it."""
+
+    optimization: Optimization
+    optimizers: frozenset[OptimizerName]
+
+
+def plan(
+    observation: Observation,
+    policy: Policy,
+    before: Before | None = None,
+    optimizers: Sequence[Optimizer] = OPTIMIZERS,
+) -> Outcome:
+    """Diagnoses, asks every optimizer, searches, guards, ranks and composes. The same input gives the same outcome."""
+    diagnosis, known = diagnose(observation), before or Before()
+    answers = {optimizer.name: _ask(optimizer, observation, diagnosis, policy) for optimizer in optimizers}
+    alone, refused = _guarded((one for answer in answers.values() for one in answer.proposals), observation, policy)
+    levers = _free(answers.values(), alone)
+    found = search(observation, diagnosis, policy, levers, known.points, known.standing) if levers else None
+    drafts = found.drafts if isinstance(found, Found) else ()
+    searched = [
+        _Kept(optimization_of(draft, found, observation), frozenset(lever.optimizer for lever, _ in draft.moves))
+        for draft in drafts
+        if isinstance(found, Found)
+    ]
+    kept = _ranked(searched, alone)
+    notes = tuple(_notes(answers, kept, levers, found))
+    return Outcome(_compose(observation, kept, found, (refused, notes, _advice(answers.values()))), diagnosis)
+
+
+def _ask(optimizer: Optimizer, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Answer:
     if optimizer.name not in policy.optimizers:
-        return Abstention(optimizer.name, Reason.NOT_SELECTED, "spec.constraints.optimizers leaves it out")
-    return optimizer.propose(observation, diagnosis, policy)
+        why = "spec.constraints.optimizers leaves it out"
+        return Answer(abstentions=(Abstention(optimizer.name, Reason.NOT_SELECTED, why),))
+    return optimizer.answer(observation, diagnosis, policy)
 
 
-def _ranked(proposals: Sequence[Proposal]) -> tuple[Optimization, ...]:
-    """Highest impact first, the optimizers' own order among equals; ids carry type and rank."""
-    ordered = sorted(proposals, key=lambda proposal: _RANK[proposal.optimization.expected_impact])
+def _guarded(
+    proposals: Iterable[Proposal], observation: Observation, policy: Policy
+) -> tuple[list[_Kept], tuple[Rejected, ...]]:
+    """Changes that no forecast prices: each stands or falls by itself."""
+    kept, refused = list[_Kept](), list[Rejected]()
+    for proposal in proposals:
+        made = proposal.optimization
+        deed = Deed(made.config_changes, frozenset({proposal.optimizer, made.type}))
+        against = objection((*ALONE, *TOGETHER), deed, observation, policy)
+        if against is None:
+            kept.append(_Kept(made, frozenset({proposal.optimizer})))
+        else:
+            refused.append(Rejected(option=made.title, code=against.code, reason=against.reason))
+    return kept, tuple(refused)
+
+
+def _free(answers: Iterable[Answer], alone: Sequence[_Kept]) -> tuple[Lever, ...]:
+    """Levers whose settings no other change touches."""
+    taken = {change.parameter for one in alone for change in one.optimization.config_changes}
     return tuple(
-        proposal.optimization.model_copy(update={"id": f"{proposal.optimization.type}_{rank}"})
-        for rank, proposal in enumerate(ordered)
+        lever
+        for answer in answers
+        for lever in answer.levers
+        if not taken & {change.parameter for option in lever.options for change in option.changes}
     )
+
+
+def _ranked(searched: Sequence[_Kept], alone: Sequence[_Kept]) -> tuple[_Kept, ...]:
+    """What keeps the engine from starting, then what is forecast, by share, then the rest by impact.
+
+    Ids carry type and rank.
+    """
+    by_impact = sorted(alone, key=lambda one: _RANK[one.optimization.expected_impact])
+    first = [one for one in by_impact if one.optimization.expected_impact is ImpactLevel.CRITICAL]
+    ordered = [*first, *searched, *by_impact[len(first) :]][:_OPTIMIZATIONS_MAX]
+    return tuple(
+        replace(one, optimization=one.optimization.model_copy(update={"id": f"{one.optimization.type}_{rank}"}))
+        for rank, one in enumerate(ordered)
+    )
+
+
+def _notes(
+    answers: dict[OptimizerName, Answer], kept: Sequence[_Kept], levers: Sequence[Lever], found: Found | Missing | None
+) -> Iterable[AbstentionNote]:
+    """One or more notes for each optimizer that is not in the plan."""
+    acting = frozenset(name for one in kept for name in one.optimizers)
+    for name, answer in answers.items():
+        if name in acting:
+            continue
+        own = [lever for lever in levers if lever.optimizer is name]
+        notes = answer.abstentions or ((_left_alone(name, own, found),) if own else ())
+        yield from map(_note, notes)
+
+
+def _left_alone(name: OptimizerName, levers: Sequence[Lever], found: Found | Missing | None) -> Abstention:
+    """Why none of an optimizer's levers is moved."""
+    if isinstance(found, Missing):
+        return Abstention(name, found.code, f"what a change would bring cannot be forecast: {found.reason}")
+    tried = sum(len(lever.options) for lever in levers)
+    why = f"none of the {tried} settings that were looked at gains enough, together with any others"
+    return Abstention(name, Reason.GAIN_TOO_SMALL, why)
 
 
 def _note(abstention: Abstention) -> AbstentionNote:
@@ -61,25 +153,33 @@ def _note(abstention: Abstention) -> AbstentionNote:
     return AbstentionNote(optimizer=abstention.optimizer, code=abstention.code, reason=reason)
 
 
+def _advice(answers: Iterable[Answer]) -> tuple[Alternative, ...]:
+    return tuple(entry for answer in answers for entry in answer.advice)
+
+
 def _compose(
     observation: Observation,
-    optimizations: tuple[Optimization, ...],
-    rejected: tuple[Rejected, ...],
-    abstentions: tuple[AbstentionNote, ...],
+    kept: Sequence[_Kept],
+    found: Found | Missing | None,
+    beside: tuple[tuple[Rejected, ...], tuple[AbstentionNote, ...], tuple[Alternative, ...]],
 ) -> Decision:
+    optimizations, (refused, notes, advice) = tuple(one.optimization for one in kept), beside
     changes = [change for optimization in optimizations for change in optimization.config_changes]
     after = after_changes(observation.config, changes)
     kv_cache, quantization, batching = resulting_configs(after, changes)
+    searched = found if isinstance(found, Found) else None
+    others = [alternative_of(other, searched, observation) for other in searched.others] if searched else []
     return Decision(
         optimizations=optimizations,
         kv_cache_config=kv_cache,
         quantization_config=quantization,
         batching_config=batching,
         priority_order=tuple(optimization.id for optimization in optimizations),
-        estimated_total_improvement=total_improvement(optimizations),
-        effects=optimizations[0].effects if len(optimizations) == 1 else (),
-        memory_budget=memory_budget(observation, after) if optimizations else None,
-        rejected=rejected,
-        abstentions=abstentions,
-        summary=summarize(optimizations),
+        estimated_total_improvement=total_improvement(optimizations, searched, observation),
+        effects=whole_effects(searched, observation),
+        memory_budget=memory_budget(observation, after, searched.card if searched else None) if changes else None,
+        alternatives=(*others, *advice)[:_ALTERNATIVES_MAX],
+        rejected=(*refused, *(searched.rejected if searched else ()))[:_REJECTED_MAX],
+        abstentions=notes[:_REJECTED_MAX],
+        summary=summarize(optimizations, searched),
     )

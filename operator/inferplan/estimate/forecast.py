@@ -103,6 +103,11 @@ class Forecast(Protocol):
     """Forecasts configurations of one instance under the load that it was seen under."""
 
     @property
+    def ground(self) -> Ground:
+        """What memory is sized by."""
+        ...
+
+    @property
     def source(self) -> Source:
         """What the ratios rest on."""
         ...
@@ -113,8 +118,8 @@ class Forecast(Protocol):
         ...
 
     @property
-    def open_loop(self) -> bool:
-        """Whether requests come as they come: throughput then is their rate, whatever changes."""
+    def windows(self) -> int:
+        """Windows of this very instance that the step model was calibrated on."""
         ...
 
     def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
@@ -158,9 +163,9 @@ class StepForecast:
         return f"The step model, calibrated on {_windows(self.calibration)} of this instance, at {self.seen.basis}."
 
     @property
-    def open_loop(self) -> bool:
-        """Whether requests come as they come."""
-        return self.seen.load.concurrency is None
+    def windows(self) -> int:
+        """Windows of this very instance that the step model was calibrated on."""
+        return self.calibration.windows if self.calibration is not None else 0
 
     def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
         """What a configuration gives with each of the limits."""
@@ -184,7 +189,7 @@ class StepForecast:
 
     def _served(self, span: Span) -> Span:
         """In an open loop what comes is served, by either configuration: nothing is uncertain of that."""
-        steady = self.open_loop and span.expected is not None and abs(log(span.expected)) < _RATIO_NOISE / 2
+        steady = self.seen.load.concurrency is None and span.expected is not None and abs(log(span.expected)) < _RATIO_NOISE / 2
         return Span(1.0, 1.0, 1.0) if steady else span
 
     def _others(self, before: Place, after: Place) -> Iterator[Floats]:
@@ -236,8 +241,7 @@ class StepForecast:
         fit = self.fit or shipped()
         # A running deployment has no first wave, and its own clock starts behind the client's part.
         constants = replace(fit.constants, burst_share=0.0, tester_seconds=0.0, client_seconds=0.0)
-        windows = self.calibration.windows if self.calibration is not None else 0
-        known = Learned(replace(fit, constants=constants), Calibration(times, windows), self.ground.overhead)
+        known = Learned(replace(fit, constants=constants), Calibration(times, self.windows), self.ground.overhead)
         candidates = candidates_of(sized, moves)
         found = evaluate_sized(situation, self.seen.load, candidates, known, sized)
         return found if isinstance(found, Missing) else _told(found, self.seen.load, candidates, loss)

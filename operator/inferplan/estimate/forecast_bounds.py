@@ -94,9 +94,9 @@ class BoundedForecast:
         )
 
     @property
-    def open_loop(self) -> bool:
-        """Bounds compare what runs at once."""
-        return False
+    def windows(self) -> int:
+        """No step model is calibrated."""
+        return 0
 
     def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
         """What a configuration gives with each of the limits: in the middle of the bounds, as nothing is likelier."""

@@ -34,17 +34,22 @@ class Sizes:
     totals_known: bool = True
 
 
-def sizes(observation: Observation, after: ServingConfig) -> Sizes | Missing:
+def sizes(observation: Observation, after: ServingConfig, card: ModelCard | None = None) -> Sizes | Missing:
     """Memory before and after; why not where a part cannot be sized, or measurement and arithmetic contradict.
 
     A measured cache makes up for what is not known and does not change: the GPU, the engine's share, the format of the
     weights. What stands in for them is then the same before and after, and only the totals mean nothing.
+
+    Args:
+        observation: What runs.
+        after: What would run.
+        card: The model that would run; by default the one that does.
     """
     ground = ground_of(observation, after)
     if isinstance(ground, Missing):
         return ground
     before = estimate_memory(ground.before, ground.accelerator, ground.model, ground.overhead)
-    then = estimate_memory(ground.after, ground.accelerator, ground.model, ground.overhead)
+    then = estimate_memory(ground.after, ground.accelerator, card or ground.model, ground.overhead)
     if isinstance(before, Missing):
         return before
     return then if isinstance(then, Missing) else Sizes(before, then, ground.totals_known)

@@ -1,0 +1,256 @@
+"""The best combination that passes: the joint search behind a plan. Pure.
+
+Combinations are taken best first. What stops one is kept with what it costs, so that the plan can say what a
+constraint is worth; the first that nothing stops is the plan's.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from math import exp, log
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferplan.api.reasons import Reason
+from inferplan.api.values import Effort
+from inferplan.domain.lever import Option
+from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import Observation
+from inferplan.domain.proposal import Policy
+from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, Objection, objection
+from inferplan.engine.space import Positions, Space, Table
+from inferplan.engine.wish import Target, Wish
+from inferplan.estimate.forecast import Forecast, Place, Ratios, Span
+from inferplan.estimate.step_shape import Floats
+
+Counts = NDArray[np.int64]
+
+TRIES_MAX = 300
+"""Combinations that are looked at in turn; each takes about a millisecond, and those that follow differ little."""
+
+PER_CHANGE = 0.015
+"""What a further change must bring, as the logarithm of a ratio: below 1.5 % it is within what any forecast is off."""
+
+_PER_RISK = 0.03
+"""What a change with an accuracy risk, a lost capability or a new checkpoint must bring on top. A choice."""
+
+HARM_MOST = 0.03
+"""Throughput may be worse by this at the low end of its interval, which is a window's noise, and beyond that by half of
+what is to be gained: a loss that is likelier is no bet to take with somebody's server. A choice."""
+
+_WORSE = 1.02
+"""A target that is missed, or not measured, may not get worse by more than a window's noise."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A better combination that something stopped.
+
+    Attributes:
+        positions: The combination.
+        objection: What stopped it.
+        score: How good it would be (Wish.scores).
+        option: The option that is objected to; None where it is the combination.
+    """
+
+    positions: Positions
+    objection: Objection
+    score: float
+    option: Option | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the search found.
+
+    Attributes:
+        positions: The combination; stays everywhere where nothing is worth it.
+        score: How good it is.
+        ratios: It against today; None where nothing changes.
+        stopped: What stopped better ones, the best of each kind.
+        best: The score of the best combination that starts, whatever stops it.
+    """
+
+    positions: Positions
+    score: float
+    ratios: Ratios | None
+    stopped: tuple[Stopped, ...]
+    best: float
+
+
+@dataclass
+class Search:
+    """One search.
+
+    Attributes:
+        observation: What was seen.
+        policy: What the owner wants.
+        forecast: What says what a combination gives.
+        space: The levers.
+        wish: The scores.
+        today: The configuration that runs.
+        standing: The combination of the plan that stands; None where there is none, or it is no combination today.
+    """
+
+    observation: Observation
+    policy: Policy
+    forecast: Forecast
+    space: Space
+    wish: Wish
+    today: Place
+    standing: Positions | None = None
+    _verdicts: dict[tuple[int, int], Objection | None] = field(default_factory=dict)
+
+    def choose(self, table: Table) -> Choice:
+        """The best combination that nothing stops; today's where none is better by enough."""
+        scores, bad = self.wish.scores(table.outlook), self._bad_options(table)
+        allowed = np.where(bad == 0, scores - self._prices(table), -np.inf)
+        order = [int(row) for row in np.argsort(-allowed, kind="stable")[:TRIES_MAX]]
+        stopped = {entry.objection.reason: entry for entry in self._barred(table, scores, bad)}
+        stay, best = self.space.stay(), float(scores.max())
+        for row in self._standing_first(table, scores, order):
+            positions, score = _row(table, row), float(scores[row])
+            if positions == stay or not self._worth(score) or bad[row]:
+                break
+            found = self._checked(positions, score)
+            if isinstance(found, Ratios):
+                return Choice(positions, score, found, tuple(stopped.values()), best)
+            stopped.setdefault(found.code, Stopped(positions, found, score))
+        return Choice(stay, 0.0, None, tuple(stopped.values()), best)
+
+    def passes(self, positions: Positions, score: float) -> bool:
+        """Whether nothing stops a combination.
+
+        Args:
+            positions: The combination.
+            score: How good it is.
+        """
+        return self._bad(positions) is None and isinstance(self._checked(positions, score), Ratios)
+
+    def ratios(self, positions: Positions) -> Ratios | Missing:
+        """A combination against today."""
+        return self.forecast.ratios(self.today, self.space.place(positions))
+
+    def _worth(self, score: float) -> bool:
+        """Whether the gain reaches what the owner asks for at least."""
+        return bool(np.isfinite(score)) and score >= log(1 + self.policy.minimum_gain_percent / 100)
+
+    def _standing_first(self, table: Table, scores: Floats, order: list[int]) -> Iterator[int]:
+        """Rows best first; the plan that stands before all, as long as it is as good but for noise."""
+        if self.standing is not None:
+            row = int(np.flatnonzero((table.positions == np.array(self.standing)).all(axis=1))[0])
+            if scores[row] >= scores[order[0]] - 2 * PER_CHANGE:
+                yield row
+        yield from order
+
+    def _prices(self, table: Table) -> Floats:
+        """What a combination must bring for its number of changes and their risks."""
+        total = np.zeros(len(table.positions))
+        for index, lever in enumerate(self.space.levers):
+            prices = np.array([0.0, *(_price(option) for option in lever.options)])
+            total = total + prices[table.positions[:, index]]
+        return total
+
+    def _bad_options(self, table: Table) -> Counts:
+        """How many options of each combination may not be taken at all."""
+        total = np.zeros(len(table.positions), dtype=np.int64)
+        for index, lever in enumerate(self.space.levers):
+            verdicts = [False, *(self._alone(index, at) is not None for at in range(1, len(lever.options) + 1))]
+            total = total + np.array(verdicts, dtype=np.int64)[table.positions[:, index]]
+        return total
+
+    def _barred(self, table: Table, scores: Floats, bad: Counts) -> Iterator[Stopped]:
+        """The best combination with each option that may not be taken at all, and with no other such option."""
+        for index, lever in enumerate(self.space.levers):
+            for number, option in enumerate(lever.options, start=1):
+                verdict = self._alone(index, number)
+                if verdict is None:
+                    continue
+                rows = np.flatnonzero((table.positions[:, index] == number) & (bad == 1))
+                best = int(rows[np.argmax(scores[rows])])
+                yield Stopped(_row(table, best), verdict, float(scores[best]), option)
+
+    def _bad(self, positions: Positions) -> Objection | None:
+        found = (self._alone(index, number) for index, number in enumerate(positions) if number)
+        return next((verdict for verdict in found if verdict is not None), None)
+
+    def _alone(self, index: int, number: int) -> Objection | None:
+        """What is to be said against one option by itself."""
+        if (index, number) not in self._verdicts:
+            lever = self.space.levers[index]
+            option = lever.options[number - 1]
+            deed = Deed(option.changes, frozenset({lever.optimizer, lever.type}), option.card)
+            self._verdicts[index, number] = objection(ALONE, deed, self.observation, self.policy)
+        return self._verdicts[index, number]
+
+    def _checked(self, positions: Positions, score: float) -> Ratios | Objection:
+        """Its ratios to today where nothing stops it."""
+        card = next((option.card for _, option in self.space.chosen(positions) if option.card is not None), None)
+        deed = Deed(self.space.changes(positions), card=card)
+        unsafe = objection(TOGETHER, deed, self.observation, self.policy)
+        if unsafe is not None:
+            return unsafe
+        ratios = self.ratios(positions)
+        if isinstance(ratios, Missing):
+            return Objection(ratios.code, ratios.reason)
+        return self._harm(ratios, score) or ratios
+
+    def _harm(self, ratios: Ratios, score: float) -> Objection | None:
+        """What speaks against the ratios: a target that could break, or a gain that could be a loss."""
+        risks = (self._at_risk(target, target.span(ratios)) for target in self.wish.targets)
+        risk = next((text for text in risks if text is not None), None)
+        if risk is not None:
+            return Objection(Reason.SLO_AT_RISK, risk)
+        if -log(ratios.throughput.low) > HARM_MOST + max(score, 0.0) / 2:
+            why = f"throughput could fall to {ratios.throughput.low:.0%} of today's (low end of the interval)"
+            return Objection(Reason.GAIN_UNCERTAIN, why)
+        return None
+
+    def _at_risk(self, target: Target, span: Span | None) -> str | None:
+        """Why a target could break, or get worse; None where it holds or gets better."""
+        if span is None or span.high <= _WORSE:
+            return None
+        if target.measured is None:
+            return f"{target.name}: the effect cannot be bounded: {target.why}"
+        bound = target.measured * span.high
+        if bound <= target.slo.target_milliseconds:
+            return None
+        if target.missed and span.expected is not None and span.expected <= 1:
+            return None
+        return f"{target.name} could rise to {bound:.0f} ms, target {target.slo.target_milliseconds} ms"
+
+
+def cost_of(stopped: Stopped, chosen: Choice) -> float:
+    """How much better the stopped combination would be than the chosen one, as a ratio less 1."""
+    return exp(stopped.score - max(chosen.score, 0.0)) - 1 if np.isfinite(stopped.score) else 0.0
+
+
+def standing_in(space: Space, values: Mapping[str, object]) -> Positions | None:
+    """The combination that gives these settings; None where the levers do not have it.
+
+    Args:
+        space: The levers.
+        values: Recommended value by setting, None for a flag that is taken out.
+    """
+    positions, found = [], set[str]()
+    for lever in space.levers:
+        number = next((at for at, option in enumerate(lever.options, 1) if _gives(option, values)), 0)
+        positions.append(number)
+        if number:
+            found |= {change.parameter for change in lever.options[number - 1].changes}
+    return tuple(positions) if found and found == set(values) else None
+
+
+def _gives(option: Option, values: Mapping[str, object]) -> bool:
+    return all(
+        change.parameter in values and values[change.parameter] == change.recommended_value for change in option.changes
+    )
+
+
+def _price(option: Option) -> float:
+    risks = (option.accuracy_risk is not None, option.capability_loss is not None, option.effort is Effort.HIGH)
+    return PER_CHANGE * len(option.changes) + _PER_RISK * sum(risks)
+
+
+def _row(table: Table, row: int) -> Positions:
+    return tuple(int(number) for number in table.positions[row])

@@ -1,0 +1,170 @@
+"""What a combination is expected to do, as a plan says it: values, intervals, and a sentence. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp
+
+from inferplan.api.values import Confidence, Effect, ImpactLevel, Source
+from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.observation import Observation
+from inferplan.domain.units import significant
+from inferplan.engine.wish import Target
+from inferplan.estimate.forecast import Forecast, Place, Ratios, Span
+from inferplan.estimate.memory_observed import sizes
+
+_HIGH, _MEDIUM = 1.25, 1.10
+"""A quarter more is what a person sees without measuring, a tenth what a dashboard shows. Choices."""
+
+_EFFECTS_MAX = 8  # what a plan holds
+_STILL = 0.005
+"""A ratio that differs from 1 by less is no effect to speak of."""
+
+_TOKENS = "output_tokens_per_second"
+_NAMES = {_TOKENS: "output tokens per second", "itl_mean": "mean time between tokens", "ttft_mean": "mean TTFT"}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A combination against today.
+
+    Attributes:
+        ratios: By what throughput and latencies are multiplied.
+        place: The configuration.
+    """
+
+    ratios: Ratios
+    place: Place
+
+
+def effects_of(
+    expected: Expected, observation: Observation, forecast: Forecast, targets: tuple[Target, ...]
+) -> tuple[Effect, ...]:
+    """The metrics that move, throughput first; what is measured as values, what is not as times today's."""
+    seen, ratios = observation.metrics, expected.ratios
+    found = [
+        _effect(_TOKENS, (seen.generation_tokens_per_second, "tokens/s per replica"), ratios.throughput, forecast),
+        _effect("itl_mean", (seen.itl_mean_milliseconds, "ms"), ratios.itl, forecast),
+        _effect("ttft_mean", (seen.ttft_mean_milliseconds, "ms"), ratios.ttft, forecast),
+        *_targets(ratios, forecast, targets),
+        _cache(expected, observation),
+    ]
+    return tuple(effect for effect in found if effect is not None)[:_EFFECTS_MAX]
+
+
+def sentence(effects: tuple[Effect, ...], forecast: Forecast) -> str:
+    """Effects in a sentence or two: value before, value after with its interval."""
+    told = [_told(effect) for effect in effects if effect.metric in _NAMES]
+    if not told:
+        rest = [_told(effect) for effect in effects]
+        return f"{_capital('; '.join(rest))}." if rest else "What it brings is not known."
+    if any(effect.expected is None for effect in effects if effect.metric in _NAMES):
+        return f"{_capital(told[0])}. {forecast.basis}"
+    return f"{_capital('; '.join(told))} (80 % intervals)."
+
+
+def impact(score: float) -> ImpactLevel:
+    """How much it matters to what the owner wants.
+
+    Args:
+        score: Logarithm of the gain (Wish.scores).
+    """
+    gain = exp(score)
+    if gain >= _HIGH:
+        return ImpactLevel.HIGH
+    return ImpactLevel.MEDIUM if gain >= _MEDIUM else ImpactLevel.LOW
+
+
+def confidence(ratios: Ratios, forecast: Forecast, most: Confidence) -> Confidence:
+    """How sure: high where several of the instance's own windows speak and the interval keeps clear of no effect.
+
+    Args:
+        ratios: The forecast.
+        forecast: What made it.
+        most: No surer than this.
+    """
+    order = tuple(Confidence)
+    own = forecast.source in {Source.MEASURED_HERE, Source.CALIBRATED_HERE}
+    several = forecast.windows >= 3  # noqa: PLR2004  slope, intercept and a check
+    clear = ratios.throughput.low > 1 and ratios.throughput.expected is not None
+    found = Confidence.HIGH if own and several and clear else Confidence.MEDIUM if own else Confidence.LOW
+    return min(found, most, key=order.index)
+
+
+def _effect(name: str, measured: tuple[Measurement, str], span: Span | None, forecast: Forecast) -> Effect | None:
+    if span is None or max(abs(span.low - 1), abs(span.high - 1)) < _STILL:
+        return None
+    value, unit = measured
+    current = value.value if isinstance(value, Measured) and value.value > 0 else None
+    base = 1.0 if current is None else current
+    return Effect(
+        metric=name,
+        current=significant(base),
+        low=significant(base * span.low),
+        expected=None if span.expected is None else significant(base * span.expected),
+        high=significant(base * span.high),
+        unit="times today's" if current is None else unit,
+        source=forecast.source,
+        basis=forecast.basis,
+    )
+
+
+def _targets(ratios: Ratios, forecast: Forecast, targets: tuple[Target, ...]) -> Iterator[Effect]:
+    for target in targets:
+        span = target.span(ratios)
+        if target.measured is None or span is None:
+            continue
+        yield Effect(
+            metric=target.name.replace(" ", "_"),
+            current=significant(target.measured),
+            low=significant(target.measured * span.low),
+            expected=None if span.expected is None else significant(target.measured * span.expected),
+            high=significant(target.measured * span.high),
+            unit="ms",
+            source=forecast.source,
+            basis=f"The percentile moves as the mean does; target {target.slo.target_milliseconds} ms.",
+        )
+
+
+def _cache(expected: Expected, observation: Observation) -> Effect | None:
+    """The KV cache, where its size changes."""
+    sized = sizes(observation, expected.place.config, expected.place.card)
+    if isinstance(sized, Missing):
+        return None
+    before, after = sized.before.kv_cache_tokens, sized.after.kv_cache_tokens
+    if isinstance(before, Missing) or isinstance(after, Missing) or not before.expected:
+        return None
+    if abs(after.expected / before.expected - 1) < _STILL:
+        return None
+    return Effect(
+        metric="kv_cache_tokens",
+        current=before.expected,
+        low=after.low,
+        expected=after.expected,
+        high=after.high,
+        unit="tokens",
+        source=sized.after.source,
+        basis="The memory budget with the change, term by term in memoryBudget.",
+    )
+
+
+def _told(effect: Effect) -> str:
+    name = _NAMES.get(effect.metric, effect.metric.replace("_", " "))
+    current = effect.current or 1.0
+    unit = "" if effect.metric == _TOKENS else f" {effect.unit}"
+    if effect.expected is None:
+        return f"{name}: {_number(effect.low / current)} to {_number(effect.high / current)} times today's"
+    if effect.unit == "times today's":
+        return f"{name} {effect.expected:.2f} ({effect.low:.2f} to {effect.high:.2f}) times today's"
+    span = f"{_number(effect.low)} to {_number(effect.high)}"
+    return f"{name} {_number(current)} to {_number(effect.expected)}{unit} ({span})"
+
+
+def _number(value: float) -> str:
+    """A number for people: 2847.08 → 2,850; 11.04 → 11; 0.358 → 0.36."""
+    if value >= 100:  # noqa: PLR2004  three digits are enough to read
+        return f"{significant(value, 3):,.0f}"
+    return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

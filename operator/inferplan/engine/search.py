@@ -1,0 +1,216 @@
+"""From levers to drafts: forecast, joint search, attribution. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import exp
+
+import numpy as np
+
+from inferplan.api.instance import Objective
+from inferplan.api.plan import Rejected
+from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.domain.lever import Lever, Option
+from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
+from inferplan.domain.observation import Observation
+from inferplan.domain.proposal import Policy
+from inferplan.domain.serving import SettingValue
+from inferplan.engine.attribution import groups, only, without_idle
+from inferplan.engine.choose import Choice, Search, Stopped, standing_in
+from inferplan.engine.space import Positions, Space, Table
+from inferplan.engine.wish import Wish, wish_of
+from inferplan.estimate.forecast import Forecast, Place, Ratios
+from inferplan.estimate.forecasting import forecast_of
+from inferplan.estimate.learning import OperatingPoint
+
+Standing = Mapping[str, SettingValue | None]
+"""Settings of the plan that stands, by name; None for a flag that is taken out."""
+
+_QUEUES = frozenset({Cause.KV_BOUND, Cause.SCHEDULER_CAPPED, Cause.PREFILL_BOUND, Cause.OVERLOAD})
+
+_COST_LEAST = 0.01
+"""A constraint that costs less than a hundredth costs nothing to speak of."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Changes that work together, before they are put into words.
+
+    Attributes:
+        moves: Levers and where they go.
+        ratios: These changes alone against today.
+        place: The configuration with these changes alone.
+        score: How good they are alone.
+        share: Their part of the whole plan's gain, 0 to 1.
+    """
+
+    moves: tuple[tuple[Lever, Option], ...]
+    ratios: Ratios
+    place: Place
+    score: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Other:
+    """Another point of the latency/throughput frontier."""
+
+    objective: Objective
+    moves: tuple[tuple[Lever, Option], ...]
+    ratios: Ratios
+    place: Place
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search brought.
+
+    Attributes:
+        forecast: What made the numbers.
+        wish: What was wanted.
+        drafts: The plan's changes, the largest share first; empty where nothing is worth it.
+        ratios: All of them together against today; None where there are none.
+        place: The configuration with all of them.
+        score: How good they are together.
+        others: Other points of the frontier.
+        rejected: What was stopped, and what it costs.
+        best: The best gain of any combination that starts, as a ratio less 1, whatever stops it.
+    """
+
+    forecast: Forecast
+    wish: Wish
+    drafts: tuple[Draft, ...]
+    ratios: Ratios | None
+    place: Place
+    score: float
+    others: tuple[Other, ...]
+    rejected: tuple[Rejected, ...]
+    best: float
+
+    @property
+    def card(self) -> ModelCard:
+        """The model that would run."""
+        return self.place.card
+
+
+def search(
+    observation: Observation,
+    diagnosis: Diagnosis,
+    policy: Policy,
+    levers: Sequence[Lever],
+    points: Sequence[OperatingPoint] = (),
+    standing: Standing | None = None,
+) -> Found | Missing:
+    """The best the levers give; why nothing where no forecast speaks.
+
+    Args:
+        observation: What was seen.
+        diagnosis: What limits the instance.
+        policy: What the owner wants.
+        levers: What may be moved.
+        points: Windows of earlier looks at what runs now.
+        standing: The plan that stands.
+    """
+    forecast = forecast_of(observation, points, queued=diagnosis.cause in _QUEUES)
+    if isinstance(forecast, Missing):
+        return forecast
+    today = Place(forecast.ground.before, forecast.ground.model)
+    space = Space(observation, forecast, today, levers)
+    table = space.table()
+    if isinstance(table, Missing):
+        return table
+    wish = wish_of(observation, policy)
+    kept = standing_in(space, standing) if standing else None
+    made = Search(observation, policy, forecast, space, wish, today, kept)
+    return _found(made, table)
+
+
+def _found(made: Search, table: Table) -> Found:
+    chosen = made.choose(table)
+    value = _Values(made, table)
+    positions = chosen.positions
+    if chosen.ratios is not None:
+        positions = without_idle(positions, value)
+    drafts = tuple(_drafts(made, positions, value)) if chosen.ratios is not None else ()
+    ratios = made.ratios(positions) if drafts else None
+    whole = None if isinstance(ratios, Missing) else ratios
+    return Found(
+        forecast=made.forecast,
+        wish=made.wish,
+        drafts=drafts if whole is not None else (),
+        ratios=whole,
+        place=made.space.place(positions),
+        score=value(positions),
+        others=tuple(_others(made, table, positions)),
+        rejected=tuple(_rejected(made, positions, entry, value(positions)) for entry in chosen.stopped),
+        best=exp(chosen.best) - 1,
+    )
+
+
+class _Values:
+    """Scores of combinations, -inf for one that is stopped; each is looked at once."""
+
+    def __init__(self, made: Search, table: Table) -> None:
+        self._made, self._positions = made, table.positions
+        self._scores = made.wish.scores(table.outlook)
+        self._known: dict[Positions, float] = {made.space.stay(): 0.0}
+
+    def __call__(self, positions: Positions) -> float:
+        if positions not in self._known:
+            row = int(np.flatnonzero((self._positions == np.array(positions)).all(axis=1))[0])
+            score = float(self._scores[row])
+            self._known[positions] = score if self._made.passes(positions, score) else -np.inf
+        return self._known[positions]
+
+
+def _drafts(made: Search, positions: Positions, value: _Values) -> list[Draft]:
+    found = []
+    for group in groups(positions, value):
+        alone = only(positions, group.levers)
+        ratios = made.ratios(alone)
+        if not isinstance(ratios, Missing):
+            place = made.space.place(alone)
+            found.append(Draft(made.space.chosen(alone), ratios, place, value(alone), group.share))
+    return found
+
+
+def _others(made: Search, table: Table, positions: Positions) -> list[Other]:
+    """What the plan would be for another objective, where that is another plan."""
+    found: list[Other] = []
+    seen = {positions, made.space.stay()}
+    for objective in Objective:
+        if objective is made.wish.objective:
+            continue
+        other: Choice = replace(made, wish=replace(made.wish, objective=objective), standing=None).choose(table)
+        if other.ratios is not None and other.positions not in seen:
+            seen.add(other.positions)
+            place = made.space.place(other.positions)
+            found.append(Other(objective, made.space.chosen(other.positions), other.ratios, place))
+    return found
+
+
+def _rejected(made: Search, positions: Positions, stopped: Stopped, score: float) -> Rejected:
+    moves = made.space.chosen(stopped.positions)
+    options = [stopped.option] if stopped.option is not None else [option for _, option in moves]
+    title = "; ".join(option.title for option in options)
+    return Rejected(
+        option=title[:256],
+        code=stopped.objection.code,
+        reason=stopped.objection.reason[:4000],
+        cost=_cost(made, positions, stopped) if stopped.score > score + _COST_LEAST else None,
+    )
+
+
+def _cost(made: Search, positions: Positions, stopped: Stopped) -> str | None:
+    ratios = made.forecast.ratios(made.space.place(positions), made.space.place(stopped.positions))
+    if isinstance(ratios, Missing):
+        return None
+    spans = {"throughput": ratios.throughput, "time between tokens": ratios.itl, "TTFT": ratios.ttft}
+    told = [
+        f"{name} {span.expected - 1:+.0%} ({span.low - 1:+.0%} to {span.high - 1:+.0%})"
+        if span.expected is not None
+        else f"{name} {span.low - 1:+.0%} to {span.high - 1:+.0%}"
+        for name, span in spans.items()
+        if span is not None
+    ]
+    return f"Without this: {', '.join(told)} against this plan."

@@ -1,0 +1,92 @@
+"""Drafts as a plan's optimizations, in words and numbers. Pure."""
+
+from collections.abc import Iterable
+
+from inferplan.api.plan import Alternative
+from inferplan.api.values import Confidence, Effort, Optimization
+from inferplan.domain.lever import Lever, Option
+from inferplan.domain.observation import Observation
+from inferplan.engine.effects import Expected, confidence, effects_of, impact, sentence
+from inferplan.engine.search import Draft, Found, Other
+
+_TITLE_MAX, _TEXT_MAX, _LIST_MAX = 256, 4000, 8
+_CONFIDENCE, _EFFORT = tuple(Confidence), tuple(Effort)
+_WHOLE = 0.995
+"""A share from here on is the whole gain, and is not mentioned."""
+
+
+def optimization_of(draft: Draft, found: Found, observation: Observation) -> Optimization:
+    """One optimization; its id comes with its rank."""
+    options = [option for _, option in draft.moves]
+    effects = effects_of(Expected(draft.ratios, draft.place), observation, found.forecast, found.wish.targets)
+    most = min((option.confidence_most for option in options), key=_CONFIDENCE.index)
+    return Optimization(
+        type=draft.moves[0][0].type,
+        title=_joined((option.title for option in options), " and ", _TITLE_MAX),
+        description=_described(draft, options),
+        config_changes=tuple(change for option in options for change in option.changes),
+        expected_impact=impact(draft.score),
+        estimated_improvement=sentence(effects, found.forecast)[:_TEXT_MAX],
+        effects=effects,
+        confidence=confidence(draft.ratios, found.forecast, most),
+        source=found.forecast.source,
+        implementation_effort=max((option.effort for option in options), key=_EFFORT.index),
+        risks=_listed(option.risks for option in options),
+        prerequisites=_listed(option.prerequisites for option in options),
+        raises_confidence=_listed((*(option.raises_confidence for option in options), _surer(found))),
+        capability_loss=_one(option.capability_loss for option in options),
+        accuracy_risk=_one(option.accuracy_risk for option in options),
+    )
+
+
+def alternative_of(other: Other, found: Found, observation: Observation) -> Alternative:
+    """Another point of the frontier."""
+    effects = effects_of(Expected(other.ratios, other.place), observation, found.forecast, found.wish.targets)
+    moves = _joined((option.title for _, option in other.moves), "; ", _TITLE_MAX - 20)
+    return Alternative(
+        title=f"For {other.objective}: {moves}"[:_TITLE_MAX],
+        description=sentence(effects, found.forecast)[:_TEXT_MAX],
+        effects=effects,
+    )
+
+
+def undo(moves: Iterable[tuple[Lever, Option]]) -> str:
+    """How the changes are taken back."""
+    back = [
+        f"{change.parameter} back to {change.current_value}"
+        if change.current_value is not None
+        else f"{change.parameter} taken out again"
+        for _, option in moves
+        for change in option.changes
+    ]
+    return f"Undo: {', '.join(back)}; the pods restart once more."
+
+
+def _described(draft: Draft, options: list[Option]) -> str:
+    parts = [option.description for option in options]
+    if len(options) > 1:
+        parts.append("These go together: one without the other brings nothing, or is not safe.")
+    if draft.share < _WHOLE:
+        parts.append(f"It accounts for {draft.share:.0%} of the plan's gain.")
+    parts.append(undo(draft.moves))
+    return " ".join(parts)[:_TEXT_MAX]
+
+
+def _surer(found: Found) -> tuple[str, ...]:
+    if found.forecast.windows >= 3:  # noqa: PLR2004  effects.confidence counts from here
+        return ()
+    return ("Measurements at other loads, to fit the step model to this instance.",)
+
+
+def _listed(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """All of them, each once."""
+    return tuple(dict.fromkeys(text for texts in lists for text in texts))[:_LIST_MAX]
+
+
+def _one(texts: Iterable[str | None]) -> str | None:
+    found = [text for text in texts if text is not None]
+    return " ".join(found)[:_TEXT_MAX] if found else None
+
+
+def _joined(texts: Iterable[str], between: str, longest: int) -> str:
+    return between.join(texts)[:longest]
