@@ -31,7 +31,7 @@ TRIES_MAX = 300
 PER_CHANGE = 0.015
 """What a further change must bring, as the logarithm of a ratio: below 1.5 % it is within what any forecast is off."""
 
-_PER_RISK = 0.03
+_PER_RISK = 0.05
 """What a change with an accuracy risk, a lost capability or a new checkpoint must bring on top. A choice."""
 
 HARM_MOST = 0.03
@@ -108,9 +108,9 @@ class Search:
         order = [int(row) for row in np.argsort(-allowed, kind="stable")[:TRIES_MAX]]
         stopped = {entry.objection.reason: entry for entry in self._barred(table, scores, bad)}
         stay, best = self.space.stay(), float(scores.max())
-        for row in self._standing_first(table, scores, order):
+        for row in self._standing_first(table, allowed, order):
             positions, score = _row(table, row), float(scores[row])
-            if positions == stay or not self._worth(score) or bad[row]:
+            if positions == stay or not self._worth(score) or not np.isfinite(allowed[row]):
                 break
             found = self._checked(positions, score)
             if isinstance(found, Ratios):
@@ -135,11 +135,11 @@ class Search:
         """Whether the gain reaches what the owner asks for at least."""
         return bool(np.isfinite(score)) and score >= log(1 + self.policy.minimum_gain_percent / 100)
 
-    def _standing_first(self, table: Table, scores: Floats, order: list[int]) -> Iterator[int]:
+    def _standing_first(self, table: Table, allowed: Floats, order: list[int]) -> Iterator[int]:
         """Rows best first; the plan that stands before all, as long as it is as good but for noise."""
         if self.standing is not None:
             row = int(np.flatnonzero((table.positions == np.array(self.standing)).all(axis=1))[0])
-            if scores[row] >= scores[order[0]] - 2 * PER_CHANGE:
+            if allowed[row] >= allowed[order[0]] - 2 * PER_CHANGE:
                 yield row
         yield from order
 

@@ -19,7 +19,7 @@ from inferplan.estimate.memory_limits import Limits as MemoryLimits
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.question import question
 from inferplan.estimate.service import Flow, Limits, Loads, Service
-from inferplan.estimate.speed_constants import SpeedFit, shipped
+from inferplan.estimate.speed_constants import MultiplierCases, SpeedFit, shipped
 from inferplan.estimate.step_shape import Flags, Floats, StepColumns
 from inferplan.estimate.vllm_memory import Sized
 
@@ -51,11 +51,13 @@ class Learned:
         fit: The step model's constants; the shipped ones by default.
         calibration: What its windows taught.
         overhead: What its cache's size taught.
+        cases: Multipliers to try in turn, of a single candidate, in the place of the calibration's.
     """
 
     fit: SpeedFit | None = None
     calibration: Calibration | None = None
     overhead: MeasuredOverhead | None = None
+    cases: MultiplierCases | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,8 @@ def evaluate_sized(
     asked = question(situation)
     if isinstance(asked, Missing):
         return asked
-    if asked.unmeasured is not None and known.calibration is None:
+    calibrated = known.calibration.multipliers if known.calibration is not None else None
+    if asked.unmeasured is not None and calibrated is None:
         return asked.unmeasured
     sequences, tokens = candidates.sequences, candidates.batched_tokens
     memory = MemoryLimits(candidates.utilization, sequences, tokens, candidates.context)
@@ -111,7 +114,7 @@ def evaluate_sized(
     computed = load if asked.prefix_caching is not False else load.without_prefixes()
     held = held_at_once(layout, np.asarray(sized.model.kv_bytes(memory)), computed.held_tokens) * ranks
     limits = Limits(sequences.astype(np.float64) * ranks, tokens.astype(np.float64), held * computed.held_tokens)
-    times = known.calibration.multipliers if known.calibration is not None else None
+    times = known.cases or calibrated
     service = Service(StepColumns([asked.shape]), (known.fit or shipped()).constants, times)
     cache = plans.tokens.astype(np.float64) * ranks
     return Evaluated(cache, plans.holds_request, held, service.under(Loads([computed]), limits))

@@ -4,7 +4,7 @@ Only ratios are told, of a configuration against today's: what the model has wro
 the measured value is what the ratio is of.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import exp, hypot, log
 from typing import Protocol
@@ -18,7 +18,7 @@ from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
-from inferplan.estimate.calibration import PRIOR_AXES, Axis, Calibration
+from inferplan.estimate.calibration import PRIOR_AXES, Calibration
 from inferplan.estimate.candidates import Candidates, Evaluated, Learned, evaluate_sized
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import memory_model
@@ -26,7 +26,7 @@ from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_observed import Ground
 from inferplan.estimate.observed_load import Seen
 from inferplan.estimate.port import EstimateInput
-from inferplan.estimate.speed_constants import Multipliers, SpeedFit, shipped
+from inferplan.estimate.speed_constants import MultiplierCases, Multipliers, SpeedFit, shipped
 from inferplan.estimate.step_shape import Flags, Floats
 from inferplan.estimate.vllm_memory import Sized
 
@@ -37,6 +37,9 @@ _Z80 = 1.2816  # standard normal quantile of 90 %: an 80 % interval
 _RATIO_NOISE = 0.04
 """Standard deviation of the logarithm of a ratio of two measured means of one deployment at one load; repeated public
 runs differ by 1 to 3 % in TPOT (serving_measurements.csv), and the shape of the load is never quite the same."""
+
+_TINY = 1e-12
+"""Below what any latency or rate is; keeps logarithms finite."""
 
 _LOSS_MAX = 0.5
 """Of the time, what recomputing preempted requests is taken to cost at most: beyond, the metrics tell of a storm that
@@ -169,18 +172,23 @@ class StepForecast:
 
     def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
         """What a configuration gives with each of the limits."""
-        return self._outlook(place, moves, self._multipliers(), self._loss())
+        sized = self._sized(place)
+        return sized if isinstance(sized, Missing) else self._outlook(sized, moves, None, np.array([self._loss()]))
 
     def ratios(self, before: Place, after: Place) -> Ratios | Missing:
         """One configuration against another: expected, and what each uncertain direction makes of it."""
-        expected = self._logs(before, after, self._multipliers(), self._loss())
-        if isinstance(expected, Missing):
-            return expected
+        first, second = self._sized(before), self._sized(after)
+        if isinstance(first, Missing):
+            return first
+        if isinstance(second, Missing):
+            return second
+        logs = self._logs((first, second))
+        if isinstance(logs, Missing):
+            return logs
         doubt = hypot(_RATIO_NOISE, after.doubt) * _Z80
-        down, up = np.full(3, doubt), np.full(3, doubt)
-        for other in self._others(before, after):
-            moved = other - expected
-            down, up = np.hypot(down, np.minimum(moved, 0.0)), np.hypot(up, np.maximum(moved, 0.0))
+        expected, moved = logs[:, 0], logs - logs[:, :1]
+        down = np.sqrt(doubt**2 + (np.minimum(moved, 0.0) ** 2).sum(axis=1))
+        up = np.sqrt(doubt**2 + (np.maximum(moved, 0.0) ** 2).sum(axis=1))
         spans = [
             Span(exp(middle - below), exp(middle), exp(middle + above))
             for middle, below, above in zip(expected, down, up, strict=True)
@@ -189,34 +197,32 @@ class StepForecast:
 
     def _served(self, span: Span) -> Span:
         """In an open loop what comes is served, by either configuration: nothing is uncertain of that."""
-        steady = self.seen.load.concurrency is None and span.expected is not None and abs(log(span.expected)) < _RATIO_NOISE / 2
-        return Span(1.0, 1.0, 1.0) if steady else span
+        steady = self.seen.load.concurrency is None and span.expected is not None
+        same = steady and abs(log(span.expected or 1.0)) < _RATIO_NOISE / 2
+        return Span(1.0, 1.0, 1.0) if same else span
 
-    def _others(self, before: Place, after: Place) -> Iterator[Floats]:
-        """The ratios' logarithms where one thing is otherwise than expected."""
-        axes = self.calibration.axes if self.calibration is not None and self.calibration.axes else PRIOR_AXES
-        for axis in axes:
-            for sign in (-_Z80, _Z80):
-                yield from self._told(before, after, _moved(self._multipliers(), axis, sign), self._loss())
-        if self._loss() > 0:
-            yield from self._told(before, after, self._multipliers(), 0.0)
-            yield from self._told(before, after, self._multipliers(), min(_LOSS_MAX, 1.5 * self._loss()))
-
-    def _told(self, before: Place, after: Place, times: Multipliers, loss: float) -> Iterator[Floats]:
-        found = self._logs(before, after, times, loss)
-        if not isinstance(found, Missing):
-            yield found
-
-    def _logs(self, before: Place, after: Place, times: Multipliers, loss: float) -> Floats | Missing:
-        """Logarithms of after over before: throughput, ITL, TTFT."""
+    def _logs(self, sides: "_Sides") -> Floats | Missing:
+        """Logarithms of after over before: rows throughput, ITL, TTFT; a column for each case, the expected first."""
+        times, losses = self._cases()
         values = []
-        for place in (before, after):
-            found = self._outlook(place, {}, times, loss)
+        for sized in sides:
+            found = self._outlook(sized, {}, times, losses)
             if isinstance(found, Missing):
                 return found
-            values.append(np.array([found.throughput[0], found.itl[0], found.ttft[0]]))
-        logs: Floats = np.log(np.maximum(values[1], 1e-12)) - np.log(np.maximum(values[0], 1e-12))
+            values.append(np.stack([found.throughput, found.itl, found.ttft]))
+        logs: Floats = np.log(np.maximum(values[1], _TINY)) - np.log(np.maximum(values[0], _TINY))
         return logs
+
+    def _cases(self) -> tuple[MultiplierCases, Floats]:
+        """What is expected, and cases in which one thing is otherwise: a direction of the fit, or the loss."""
+        axes = self.calibration.axes if self.calibration is not None and self.calibration.axes else PRIOR_AXES
+        loss, times = self._loss(), self._multipliers()
+        moved = [tuple(sign * part for part in axis) for axis in axes for sign in (-_Z80, _Z80)]
+        still = (0.0, 0.0, 0.0, 0.0)
+        lost = [0.0, min(_LOSS_MAX, 1.5 * loss)]
+        factors = np.exp(np.array([still, *moved, still, still]))
+        own = np.array([times.fixed, times.growing, times.prompts, times.waiting])
+        return MultiplierCases(*(factors * own).T), np.array([loss] * (1 + len(moved)) + lost)
 
     def _multipliers(self) -> Multipliers:
         return self.calibration.multipliers if self.calibration is not None else Multipliers()
@@ -232,36 +238,49 @@ class StepForecast:
             return 0.0
         return min(_LOSS_MAX, max(0.0, rate.value * prefill.value / 1e3))
 
-    def _outlook(self, place: Place, moves: Moves, times: Multipliers, loss: float) -> Outlook | Missing:
-        gpu = self.ground.accelerator
-        sized = memory_model(place.config, gpu, place.card, self.ground.overhead)
-        if isinstance(sized, Missing):
-            return sized
-        situation = EstimateInput(place.config, gpu, place.card)
+    def _sized(self, place: Place) -> "_SizedPlace | Missing":
+        sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)
+        return sized if isinstance(sized, Missing) else _SizedPlace(place, sized)
+
+    def _outlook(
+        self, of: "_SizedPlace", moves: Moves, cases: MultiplierCases | None, losses: Floats
+    ) -> Outlook | Missing:
+        situation = EstimateInput(of.place.config, self.ground.accelerator, of.place.card)
         fit = self.fit or shipped()
         # A running deployment has no first wave, and its own clock starts behind the client's part.
         constants = replace(fit.constants, burst_share=0.0, tester_seconds=0.0, client_seconds=0.0)
-        known = Learned(replace(fit, constants=constants), Calibration(times, self.windows), self.ground.overhead)
-        candidates = candidates_of(sized, moves)
-        found = evaluate_sized(situation, self.seen.load, candidates, known, sized)
-        return found if isinstance(found, Missing) else _told(found, self.seen.load, candidates, loss)
+        known = Learned(replace(fit, constants=constants), self.calibration, self.ground.overhead, cases)
+        candidates = candidates_of(of.sized, moves)
+        found = evaluate_sized(situation, self.seen.load, candidates, known, of.sized)
+        return found if isinstance(found, Missing) else _told(found, self.seen.load, candidates, losses)
 
 
-def _told(found: Evaluated, load: Load, candidates: Candidates, loss: float) -> Outlook:
+@dataclass(frozen=True)
+class _SizedPlace:
+    """A configuration whose memory was sized."""
+
+    place: Place
+    sized: Sized
+
+
+_Sides = tuple[_SizedPlace, _SizedPlace]
+
+
+def _told(found: Evaluated, load: Load, candidates: Candidates, losses: Floats) -> Outlook:
     flow = found.flow
     wanted = np.minimum(candidates.sequences, load.concurrency if load.concurrency is not None else np.inf)
-    preempted = found.held_at_once < wanted
-    kept = np.where(preempted & found.starts, 1.0 - loss, 1.0)
-    shape = candidates.sequences.shape
-    return Outlook(
-        starts=np.broadcast_to(found.starts, shape),
-        cache_tokens=np.broadcast_to(found.cache_tokens, shape),
-        throughput=np.broadcast_to(flow.requests_per_second * load.output_tokens * kept, shape),
-        ttft=np.broadcast_to(flow.ttft_seconds / kept, shape),
-        itl=np.broadcast_to(flow.itl_seconds / kept, shape),
-        running=np.broadcast_to(flow.running, shape),
-        saturated=np.broadcast_to(flow.saturated, shape),
+    preempted = (found.held_at_once < wanted) & found.starts
+    kept = np.where(preempted, 1.0 - losses, 1.0)
+    values = np.broadcast_arrays(
+        found.starts,
+        found.cache_tokens,
+        flow.requests_per_second * load.output_tokens * kept,
+        flow.ttft_seconds / kept,
+        flow.itl_seconds / kept,
+        flow.running,
+        flow.saturated,
     )
+    return Outlook(*values)
 
 
 def candidates_of(sized: Sized, moves: Moves) -> Candidates:
@@ -285,11 +304,6 @@ def _own(limits: Limits) -> Mapping[LimitKey, float]:
         LimitKey.TOKENS: float(limits.tokens),
         LimitKey.CONTEXT: float(limits.context),
     }
-
-
-def _moved(times: Multipliers, axis: Axis, sign: float) -> Multipliers:
-    fixed, growing, prompts, waiting = (exp(sign * part) for part in axis)
-    return Multipliers(times.fixed * fixed, times.growing * growing, times.prompts * prompts, times.waiting * waiting)
 
 
 def _windows(calibration: Calibration) -> str:

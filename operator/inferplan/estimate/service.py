@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inferplan.estimate.load import Load
-from inferplan.estimate.speed_constants import Multipliers, SpeedConstants
+from inferplan.estimate.speed_constants import MultiplierCases, Multipliers, SpeedConstants
 from inferplan.estimate.step_shape import Flags, Floats, StepColumns
 from inferplan.estimate.step_time import StepTimer
 
@@ -93,10 +93,15 @@ class Service:
     Args:
         columns: The deployments: one, or one for each candidate.
         constants: The model's constants.
-        multipliers: What was learned of this very instance.
+        multipliers: What was learned of this very instance; or cases of it, in the place of candidates.
     """
 
-    def __init__(self, columns: StepColumns, constants: SpeedConstants, multipliers: Multipliers | None = None) -> None:
+    def __init__(
+        self,
+        columns: StepColumns,
+        constants: SpeedConstants,
+        multipliers: Multipliers | MultiplierCases | None = None,
+    ) -> None:
         self._of, self._constants = columns, constants
         self._times = multipliers or Multipliers()
         self._timer = StepTimer(columns, constants)

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from inferplan.estimate.step_shape import KERNELS
+from inferplan.estimate.step_shape import KERNELS, Floats
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,16 @@ class Multipliers:
     def times(self, factor: float) -> "Multipliers":
         """All of them, multiplied."""
         return Multipliers(self.fixed * factor, self.growing * factor, self.prompts * factor, self.waiting * factor)
+
+
+@dataclass(frozen=True)
+class MultiplierCases:
+    """As `Multipliers`, several cases at once: arrays of one length."""
+
+    fixed: Floats
+    growing: Floats
+    prompts: Floats
+    waiting: Floats
 
 
 @dataclass(frozen=True)
