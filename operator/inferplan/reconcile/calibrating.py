@@ -16,12 +16,14 @@ from inferplan.api.values import Engine
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import significant
-from inferplan.engine.identity import deployment_digest
+from inferplan.engine.identity import args_digest, deployment_digest
 from inferplan.engine.windows import stored_points
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, remembered, with_past
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.speed_constants import Spread, shipped
+from inferplan.observe.gather import Gathered
+from inferplan.reconcile.instance import Instance
 from inferplan.reconcile.look import Look
 
 _DIGITS = 3
@@ -32,8 +34,7 @@ def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
     if look.gathered is None:
         return None
     observation = look.gathered.assembled.observation
-    digest = _digest(look, observation)
-    kept = stored_points(look.instance.status.get("calibration"), digest)
+    kept = kept_points(look.instance, look.gathered)
     new = operating_point(observation.metrics, now)
     seen = kept if isinstance(new, Missing) else remembered(kept, _rounded(new))
     points = with_past(seen, _past(observation))
@@ -41,13 +42,21 @@ def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
         return None
     situation = EstimateInput(observation.config, observation.accelerator, observation.model)
     found = learn(situation, points)
-    return None if isinstance(found, Missing) else _status(digest, points, found, observation.config.engine)
+    if isinstance(found, Missing):
+        return None
+    return _status(_digest(look.gathered), points, found, observation.config.engine)
 
 
-def _digest(look: Look, observation: Observation) -> str:
-    workload = look.gathered.workload if look.gathered is not None else None
+def kept_points(instance: Instance, gathered: Gathered) -> tuple[OperatingPoint, ...]:
+    """Windows of earlier looks at what runs now."""
+    return stored_points(instance.status.get("calibration"), _digest(gathered))
+
+
+def _digest(gathered: Gathered) -> str:
+    workload = gathered.workload
     image = workload.container.image if workload is not None else ""
-    return deployment_digest(observation, image, look.args_digest or "")
+    args = args_digest(workload.container.command, workload.container.args) if workload is not None else ""
+    return deployment_digest(gathered.assembled.observation, image, args)
 
 
 def _past(observation: Observation) -> tuple[OperatingPoint, ...]:

@@ -10,20 +10,22 @@ from inferplan.api.plan import Phase, PlanSpec
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.units import timestamp
 from inferplan.engine.document import name_of
-from inferplan.engine.planner import plan
+from inferplan.engine.identity import args_digest
+from inferplan.engine.planner import Before, plan
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import EVENTS, INSTANCES, PLANS, Document
 from inferplan.observe.assemble import SpecError, policy_of
-from inferplan.observe.gather import Gatherer
+from inferplan.observe.gather import Gathered, Gatherer
 from inferplan.observe.target import TargetError
+from inferplan.reconcile.calibrating import kept_points
 from inferplan.reconcile.conditions import Held, Standing, conditions, readable
 from inferplan.reconcile.controller import Result
 from inferplan.reconcile.events import Note, apply_note, condition_notes, event_body, plan_notes
 from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
 from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
-from inferplan.reconcile.plans import Steps, StoredPlan, own_plans, steps, wanted_spec
+from inferplan.reconcile.plans import Steps, StoredPlan, own_plans, standing, steps, wanted_spec
 from inferplan.reconcile.seen import LastLooks
 from inferplan.reconcile.status import instance_status, status_patch
 from inferplan.telemetry import Telemetry
@@ -79,13 +81,13 @@ class Planner:
         instance = read_instance(document)
         self._feed.refer(key, _target_of(instance))
         stored = await self._stored_plans(instance)
-        look = await self._look(instance)
+        look = await self._look(instance, stored)
         moment = self._clock()
         self._looks.remember(look, moment)
         await self._write(look, stored, timestamp(moment))
         return Result.SETTLED if look.settled else Result.WAITING
 
-    async def _look(self, instance: Instance) -> Look:
+    async def _look(self, instance: Instance, stored: tuple[StoredPlan, ...]) -> Look:
         spec = instance.spec
         if isinstance(spec, str):
             return invalid_spec(instance, spec)
@@ -97,7 +99,7 @@ class Planner:
             return no_target(instance, error)
         observation = gathered.assembled.observation
         policy = policy_of(spec, rules_of_thumb=spec.target_ref is None)
-        outcome = plan(observation, policy)
+        outcome = plan(observation, policy, _before(instance, gathered, stored))
         return seen(instance, gathered, outcome, analyze(observation, spec.slo, outcome.diagnosis))
 
     async def _stored_plans(self, instance: Instance) -> tuple[StoredPlan, ...]:
@@ -158,6 +160,13 @@ class Planner:
             return
         except KubeError as error:
             logger.warning("event %s: %s", note.reason, error, extra={"instance": instance.key.name})
+
+
+def _before(instance: Instance, gathered: Gathered, stored: tuple[StoredPlan, ...]) -> Before:
+    """What earlier looks know: windows at other loads, and the plan that stands."""
+    workload = gathered.workload
+    args = args_digest(workload.container.command, workload.container.args) if workload is not None else None
+    return Before(kept_points(instance, gathered), standing(stored, args))
 
 
 def plan_body(instance: Instance, spec: PlanSpec) -> Document:

@@ -1,15 +1,18 @@
 """Which plan is to be there, and what that means for those that are. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.plan import Decision, Phase, PlanSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
+from inferplan.domain.serving import SettingValue
 from inferplan.engine.document import Target, name_of, plan_spec
 from inferplan.engine.patching import Place
+from inferplan.engine.search import Standing
 from inferplan.observe.gather import Gathered
 from inferplan.reconcile.instance import Instance
 from inferplan.reconcile.look import Look
@@ -53,6 +56,7 @@ class StoredPlan:
         optimizers: Optimizers that its changes came from.
         gain: spec.summary.gain.
         confidence: spec.summary.confidence.
+        settings: Recommended value of each setting that it changes; None for a flag that it takes out.
     """
 
     name: str
@@ -62,6 +66,7 @@ class StoredPlan:
     optimizers: frozenset[str]
     gain: str
     confidence: str
+    settings: Standing = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,16 @@ def undecided(look: Look) -> str | None:
     return notes[0].reason if notes else None
 
 
+def standing(stored: Sequence[StoredPlan], args: str | None) -> Standing | None:
+    """Settings of the plan that is open for these very arguments; None where there is none.
+
+    Args:
+        stored: The instance's plans.
+        args: Digest of the engine's present arguments; None without a workload.
+    """
+    return next((plan.settings for plan in stored if plan.phase in _OPEN and plan.args_digest == args), None)
+
+
 def _kept(look: Look, stored: Sequence[StoredPlan]) -> StoredPlan | None:
     """The open plan, if the look says nothing against it and its workload still has the same arguments."""
     plan = next((entry for entry in stored if entry.phase in _OPEN), None)
@@ -180,4 +195,11 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         optimizers=frozenset(name for kind, name in _OPTIMIZER_OF.items() if kind in types),
         gain=summary.get("gain") or "",
         confidence=summary.get("confidence") or "",
+        settings=MappingProxyType(dict(_settings(spec))),
     )
+
+
+def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, SettingValue | None]]:
+    for optimization in spec.get("optimizations") or ():
+        for change in optimization.get("configChanges") or ():
+            yield change.get("parameter") or "", change.get("recommendedValue")
