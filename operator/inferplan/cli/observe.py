@@ -98,6 +98,7 @@ def _assembled(inputs: Inputs) -> Assembled:
                 container=workload.container if workload is not None else None,
                 node_labels=inputs.node_labels,
                 model_config=inputs.model_config,
+                owners=workload.owners if workload is not None else (),
             )
         )
     except SpecError as error:

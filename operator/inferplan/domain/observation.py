@@ -8,6 +8,7 @@ from inferplan.domain.drift import Drift
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.model_card import ModelCard
+from inferplan.domain.owner import Owner
 from inferplan.domain.serving import ServingConfig
 
 NO_MODEL_CONFIG = Missing(
@@ -186,6 +187,7 @@ class Observation:
         replicas: Ready replicas that the metrics cover; None without a workload.
         drift: What the release that runs makes of the engine's arguments.
         declared: What the owner says of the traffic.
+        owners: Who else keeps the workload as it is.
     """
 
     config: ServingConfig
@@ -197,3 +199,4 @@ class Observation:
     replicas: int | None = None
     drift: Drift | Missing = NO_ARGUMENTS
     declared: WorkloadSpec | None = None
+    owners: tuple[Owner, ...] = ()

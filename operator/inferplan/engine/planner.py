@@ -11,10 +11,12 @@ from inferplan.diagnose.bottlenecks import Diagnosis, diagnose
 from inferplan.domain.lever import Answer, Lever
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
+from inferplan.domain.owner import Owner
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.engine.budget import after_changes, memory_budget
 from inferplan.engine.explain import resulting_configs, summarize, total_improvement, whole_effects
 from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, objection
+from inferplan.engine.ownership import with_owners
 from inferplan.engine.search import Found, Standing, search
 from inferplan.engine.wording import alternative_of, optimization_of
 from inferplan.estimate.learning import OperatingPoint
@@ -73,7 +75,7 @@ def plan(
         for draft in drafts
         if isinstance(found, Found)
     ]
-    kept = _ranked(searched, alone)
+    kept = _ranked(searched, alone, observation.owners)
     notes = tuple(_notes(answers, kept, levers, found))
     return Outcome(_compose(observation, kept, found, (refused, notes, _advice(answers.values()))), diagnosis)
 
@@ -112,7 +114,7 @@ def _free(answers: Iterable[Answer], alone: Sequence[_Kept]) -> tuple[Lever, ...
     )
 
 
-def _ranked(searched: Sequence[_Kept], alone: Sequence[_Kept]) -> tuple[_Kept, ...]:
+def _ranked(searched: Sequence[_Kept], alone: Sequence[_Kept], owners: tuple[Owner, ...]) -> tuple[_Kept, ...]:
     """What keeps the engine from starting, then what is forecast, by share, then the rest by impact.
 
     Ids carry type and rank.
@@ -120,9 +122,10 @@ def _ranked(searched: Sequence[_Kept], alone: Sequence[_Kept]) -> tuple[_Kept, .
     by_impact = sorted(alone, key=lambda one: _RANK[one.optimization.expected_impact])
     first = [one for one in by_impact if one.optimization.expected_impact is ImpactLevel.CRITICAL]
     ordered = [*first, *searched, *by_impact[len(first) :]][:_OPTIMIZATIONS_MAX]
+    owned = with_owners((one.optimization for one in ordered), owners)
     return tuple(
-        replace(one, optimization=one.optimization.model_copy(update={"id": f"{one.optimization.type}_{rank}"}))
-        for rank, one in enumerate(ordered)
+        replace(one, optimization=made.model_copy(update={"id": f"{made.type}_{rank}"}))
+        for rank, (one, made) in enumerate(zip(ordered, owned, strict=True))
     )
 
 

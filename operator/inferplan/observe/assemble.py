@@ -30,6 +30,7 @@ from inferplan.domain.observation import (
     Observation,
     ReplicaMetrics,
 )
+from inferplan.domain.owner import Owner
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
 from inferplan.domain.units import MIB_PER_GIB
@@ -54,6 +55,7 @@ class Sources:
         metrics: What was measured.
         replica_metrics: The replicas side by side.
         replicas: Ready replicas that the metrics cover.
+        owners: Who else keeps the workload as it is.
     """
 
     spec: InstanceSpec
@@ -64,6 +66,7 @@ class Sources:
     metrics: Metrics = field(default_factory=Metrics)
     replica_metrics: tuple[ReplicaMetrics, ...] = ()
     replicas: int | None = None
+    owners: tuple[Owner, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def assemble(sources: Sources) -> Assembled:
         replica_metrics=sources.replica_metrics,
         replicas=sources.replicas,
         declared=sources.spec.workload,
+        owners=sources.owners,
         drift=NO_ARGUMENTS if reading is None else drift_of(reading, accelerator, model, _version_source(sources)),
     )
     if isinstance(reading, Unreadable):

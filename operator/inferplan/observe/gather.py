@@ -95,7 +95,7 @@ class Gatherer:
             pods = await self._pods(namespace, workload)
             labels, unlabelled = await self._node_labels(pods)
             notes = (*unread, *unlabelled)
-            sources = replace(sources, container=workload.container, node_labels=labels)
+            sources = replace(sources, container=workload.container, node_labels=labels, owners=workload.owners)
             read = assemble(replace(sources, running_version=await self._version(sources, workload, pods)))
         measured, history = await self._measurer.measure(namespace, spec, read, workload, pods)
         observation = replace(

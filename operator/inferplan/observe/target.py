@@ -11,6 +11,8 @@ from inferplan.api.values import Engine
 from inferplan.dialects.container import Container, read_container, required_config_maps
 from inferplan.dialects.images import engine_of_image
 from inferplan.dialects.launch import Launch, launch_of
+from inferplan.domain.owner import Owner
+from inferplan.observe.owners import owners_of
 
 ConfigMaps = Mapping[str, Mapping[str, str]]
 """Data of ConfigMaps by name; one that could not be read is not here."""
@@ -55,6 +57,7 @@ class Workload:
         container: The engine's container.
         selector: Label selector of its pods, as the API takes it.
         config_maps: ConfigMaps that the container was read with.
+        owners: Who else keeps it as it is.
     """
 
     kind: str
@@ -63,6 +66,7 @@ class Workload:
     container: Container
     selector: str
     config_maps: ConfigMaps = field(default_factory=dict)
+    owners: tuple[Owner, ...] = ()
 
 
 def config_maps_of(document: Mapping[str, Any], ref: TargetRef) -> Mapping[str, bool]:
@@ -90,13 +94,15 @@ def read_workload(
     """
     spec, pod_spec, maps = document.get("spec") or {}, _pod_spec(document), config_maps or {}
     containers = tuple(read_container(template, pod_spec, maps) for template in pod_spec.get("containers") or ())
+    container = _engine_container(containers, ref, engine)
     return Workload(
         kind=ref.kind,
         name=ref.name,
         generation=int((document.get("metadata") or {}).get("generation") or 0),
-        container=_engine_container(containers, ref, engine),
+        container=container,
         selector=selector_text(spec.get("selector") or {}),
         config_maps=maps,
+        owners=owners_of(document, container.name),
     )
 
 

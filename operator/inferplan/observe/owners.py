@@ -1,0 +1,73 @@
+"""Owners of a workload, from its labels, annotations and managedFields. Pure.
+
+Labels and annotations are those that the tools' own documents name: Argo CD (resource tracking), Flux (kustomize- and
+helm-controller), Helm (release annotations). An autoscaler shows by its writes to the scale subresource.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from inferplan.domain.owner import OwnedField, Owner
+
+_ARGO_ANNOTATION, _ARGO_LABEL = "argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"
+_FLUX = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
+_HELM = "meta.helm.sh/release-name"
+_OWN_MANAGER = "inferplan"
+_CLUSTER_MANAGERS = frozenset({"kube-controller-manager", _OWN_MANAGER})
+
+
+def owners_of(document: Mapping[str, Any], container: str) -> tuple[Owner, ...]:
+    """Who keeps the workload, its engine's arguments or its replicas, beside this operator.
+
+    Args:
+        document: The workload.
+        container: Name of the engine's container.
+    """
+    meta = _mapping(document.get("metadata"))
+    owners = (*_tools(meta), *_controllers(meta), *_managers(meta, container))
+    return tuple({(owner.name, owner.owned): owner for owner in reversed(owners)}.values())[::-1]
+
+
+def _tools(meta: Mapping[str, Any]) -> Iterator[Owner]:
+    labels, annotations = _mapping(meta.get("labels")), _mapping(meta.get("annotations"))
+    for key, found in ((_ARGO_ANNOTATION, annotations), (_ARGO_LABEL, labels)):
+        if found.get(key):
+            yield Owner("Argo CD", OwnedField.ALL, reconciles=True, basis=f"{key}: {found[key]}")
+    for key in _FLUX:
+        if labels.get(key):
+            yield Owner("Flux", OwnedField.ALL, reconciles=True, basis=f"{key}: {labels[key]}")
+    if annotations.get(_HELM):
+        yield Owner("Helm", OwnedField.ALL, reconciles=False, basis=f"{_HELM}: {annotations[_HELM]}")
+
+
+def _controllers(meta: Mapping[str, Any]) -> Iterator[Owner]:
+    """An object that made the workload: KServe's InferenceService, AIBrix's StormService, an operator's own kind."""
+    for owner in map(_mapping, _list(meta.get("ownerReferences"))):
+        if owner.get("controller"):
+            kind = f"{owner.get('kind')} {owner.get('name')}"
+            yield Owner(kind, OwnedField.ALL, reconciles=True, basis=f"metadata.ownerReferences: {kind}")
+
+
+def _managers(meta: Mapping[str, Any], container: str) -> Iterator[Owner]:
+    for entry in map(_mapping, _list(meta.get("managedFields"))):
+        manager = str(entry.get("manager") or "")
+        spec = _mapping(_mapping(entry.get("fieldsV1")).get("f:spec"))
+        if entry.get("subresource") == "scale" and "f:replicas" in spec:
+            yield Owner("an autoscaler", OwnedField.REPLICAS, reconciles=True, basis=f"managedFields: scale, {manager}")
+        elif manager not in _CLUSTER_MANAGERS and _writes_arguments(spec, container):
+            yield Owner(manager, OwnedField.ARGUMENTS, reconciles=False, basis=f"managedFields: {manager}")
+
+
+def _writes_arguments(spec: Mapping[str, Any], container: str) -> bool:
+    pod = _mapping(_mapping(spec.get("f:template")).get("f:spec"))
+    own = _mapping(_mapping(pod.get("f:containers")).get(f'k:{{"name":"{container}"}}'))
+    return "f:args" in own or "f:command" in own
+
+
+def _mapping(found: object) -> Mapping[str, Any]:
+    """A mapping as it is; of a file that nobody checked, anything else says nothing."""
+    return found if isinstance(found, Mapping) else {}
+
+
+def _list(found: object) -> Sequence[Any]:
+    return found if isinstance(found, list) else ()
