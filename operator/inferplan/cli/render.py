@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inferplan.api.plan import Decision, MemoryBudget, PlanSpec
+from inferplan.api.plan import Alternative, Decision, MemoryBudget, PlanSpec, Rejected
 from inferplan.api.values import ConfigChange, Effect, Optimization
 from inferplan.cli.layout import DEEP_INDENT, INDENT, evidence, labelled, number, pairs, section, wrapped
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
@@ -68,7 +68,8 @@ def render(decision: Decision, heading: Heading) -> str:
         section("What limits it", [line for text in heading.limits for line in wrapped(text, INDENT)]),
         _changes(decision),
         section("Memory per GPU", _memory(decision.memory_budget)),
-        section("Left out", pairs((entry.option, entry.code, entry.reason) for entry in decision.rejected)),
+        section("Instead", [line for entry in decision.alternatives for line in _alternative(entry)]),
+        section("Left out", pairs((entry.option, entry.code, _reason(entry)) for entry in decision.rejected)),
         section("No change by", pairs((note.optimizer, note.code, note.reason) for note in decision.abstentions)),
     )
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
@@ -108,6 +109,16 @@ def _changes(decision: Decision) -> list[str]:
     if len(decision.optimizations) > 1:
         lines += ["", *wrapped(f"In all: {decision.estimated_total_improvement}", INDENT)]
     return lines
+
+
+def _alternative(entry: Alternative) -> Iterator[str]:
+    yield from wrapped(entry.title, INDENT)
+    yield from wrapped(entry.description, DEEP_INDENT)
+
+
+def _reason(entry: Rejected) -> str:
+    """Why it was left out, and what that costs."""
+    return entry.reason if entry.cost is None else f"{entry.reason}. {entry.cost}"
 
 
 def _optimization(rank: int, entry: Optimization) -> Iterator[str]:

@@ -29,6 +29,6 @@ def _sentence(owner: Owner) -> str | None:
         )
     if owner.name.startswith(_KUBECTL):
         return (
-            f"The arguments were applied from a file ({owner.basis}): change the file too, or the next apply undoes it."
+            f"The arguments were written with kubectl ({owner.basis}): a file that is applied again has to change too."
         )
     return f"{owner.name} wrote this ({owner.basis}): change its values too, or its next run undoes the change."
