@@ -1,16 +1,19 @@
-"""Quantization of weights: less memory for weights, more for the KV cache.
+"""Quantization of weights: less memory for weights, more for the KV cache, and faster steps.
 
-Table: already quantized → abstains. Measured and not KV-bound → abstains. KV-bound, bf16 model of known
-geometry, vLLM from 0.20, GPU with fp8 compute (8.9 and later) → online fp8 of the linear layers.
-Neither model nor load known, and rules of thumb asked for → int8 weights, marked as such.
+Table: weights quantized already, or published so → abstains. Memory full or nearly, a target missed, or steps that
+limit where the objective is not balanced → the 8-bit format that the engine makes at load, and the checkpoints that
+the owner lists, one of them or none. Nothing limits → abstains. Neither model nor load known, and rules of thumb asked
+for → int8 weights, marked as such.
 """
 
-from inferplan.api.instance import OptimizerName
+from collections.abc import Iterator
+
+from inferplan.api.instance import Objective, OptimizerName
+from inferplan.api.plan import Alternative
 from inferplan.api.reasons import Reason
 from inferplan.api.values import (
     Confidence,
     ConfigChange,
-    Effect,
     Effort,
     Engine,
     Evidence,
@@ -21,28 +24,41 @@ from inferplan.api.values import (
     Source,
 )
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.dialects.keys import flag_name
-from inferplan.dialects.version_order import VersionNumber, version_number
+from inferplan.diagnose.slo import slo_states
+from inferplan.dialects.checkpoints import twins_of
+from inferplan.dialects.weight_formats import online_format
+from inferplan.domain.lever import Answer, Lever, Option
 from inferplan.domain.measurement import Measured, Missing
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
-from inferplan.domain.serving import Origin, Setting
-from inferplan.domain.units import in_gib
-from inferplan.estimate.memory_estimate import MemoryEstimate
-from inferplan.estimate.memory_observed import Sizes, sizes
-from inferplan.estimate.memory_terms import WEIGHTS
-from inferplan.estimate.result import Interval
-from inferplan.estimate.running import fixing_key, is_single_engine, running_bits
+from inferplan.domain.quantization import NumberFormat
+from inferplan.domain.serving import Origin
+from inferplan.estimate.number_formats import served_format
+from inferplan.estimate.running import fixing_key
+from inferplan.estimate.tensor import is_family
 from inferplan.optimizers.base import cannot_judge, load_is_measured
+from inferplan.optimizers.quantization_options import TITLE_MAX, Need, checkpoint_option, online_option
 
-ONLINE_FP8_SINCE = VersionNumber((0, 20, 2))
-"""First read release with the online shorthand fp8_per_tensor (engine-facts section 2a)."""
+KV_NEARLY_FULL = 0.7
+"""99th percentile of the KV cache's use from which on memory is worth looking for: a larger batch would fill the rest
+soon. A choice."""
 
-_ONLINE_FP8 = "fp8_per_tensor"
-
-FP8_COMPUTE_SINCE = 89
-"""Compute capability times 10 from which on fp8 W8A8 runs natively (Ada; engine-facts section 2c)."""
-
+_HALF_BITS = 16
+_SEEN_MAX = 2000  # of the 4096 letters of api.base.Sentence
+_QUANTIZED_LOADS = frozenset({"gguf", "bitsandbytes"})
+_NATIVE = (
+    # Families whose original checkpoint is the quantized one, and its format (their config.json).
+    ("gptoss", NumberFormat.MXFP4),
+    ("deepseekv3", NumberFormat.FP8),
+    ("deepseekv4", NumberFormat.FP8),
+    ("minimaxm2", NumberFormat.FP8),
+)
+_STEPS = {
+    Cause.SCHEDULER_CAPPED: "Requests wait at the cap on running requests",
+    Cause.PREFILL_BOUND: "Requests wait because steps are full of prompts",
+    Cause.OVERLOAD: "Requests wait, and more than one limit is reached",
+}
 _UNKNOWN_THINGS = (
     "the model (spec.model.config, the config.json)",
     "the accelerator (product and count)",
@@ -51,19 +67,141 @@ _UNKNOWN_THINGS = (
 
 
 class Quantization:
-    """Proposes smaller weights when memory limits the instance."""
+    """Offers smaller weights where memory or the steps' time limits the instance."""
 
     name = OptimizerName.QUANTIZATION
 
-    def propose(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
+    def answer(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Answer:
         """See the module's table."""
-        current = observation.config.text("quantization")
-        if current not in {None, "none"}:
-            return Abstention(self.name, Reason.ALREADY_SET, f"the weights are quantized already ({current})")
+        why = _quantized_already(observation)
+        if why is not None:
+            return _abstains(self.name, Reason.ALREADY_SET, why)
         if policy.rules_of_thumb and _nothing_known(observation, diagnosis):
             return _rule_of_thumb(self.name, observation)
         blocked = cannot_judge(self.name, observation, diagnosis)
-        return blocked if blocked is not None else _online_fp8(self.name, observation, diagnosis)
+        if blocked is not None:
+            return Answer(abstentions=(blocked,))
+        need = _need(observation, diagnosis, policy)
+        if isinstance(need, Missing):
+            return _abstains(self.name, need.code, need.reason)
+        model = _plain(observation)
+        if isinstance(model, Missing):
+            return _abstains(self.name, model.code, model.reason)
+        return _offer(self.name, observation, model, policy, need)
+
+
+def _abstains(name: OptimizerName, code: Reason, why: str) -> Answer:
+    return Answer(abstentions=(Abstention(name, code, why),))
+
+
+def _quantized_already(observation: Observation) -> str | None:
+    """Why nothing is added to these weights; None for a plain model, and where that is not known."""
+    config, model = observation.config, observation.model
+    flag = config.text("quantization")
+    if flag not in {None, "none"}:
+        return f"the weights are quantized already ({flag})"
+    if config.text("load_format") in _QUANTIZED_LOADS or "gguf" in (config.model or "").lower():
+        return "the weights are quantized already, in the files that are loaded"
+    served = model if isinstance(model, Missing) else served_format(config, model)
+    if isinstance(model, Missing) or isinstance(served, Missing) or served.quantization is None:
+        return None
+    weights = served.quantization.weights
+    if any(is_family(model.architecture, family) and weights is own for family, own in _NATIVE):
+        return f"the model is published in {weights}, there is no original of more bits; nothing is added to it"
+    return f"the checkpoint is quantized already ({served.quantization.method}, {weights}); nothing is added to it"
+
+
+def _plain(observation: Observation) -> ModelCard | Missing:
+    """The model, where it is known and runs in 16 bit."""
+    model = observation.model
+    served = model if isinstance(model, Missing) else served_format(observation.config, model)
+    if isinstance(model, Missing):
+        return model
+    if isinstance(served, Missing):
+        return served
+    if served.bits != _HALF_BITS:
+        why = f"the model runs in {served.bits} bit; what a smaller format brings was read for 16 bit"
+        return Missing(Reason.FORMAT_UNSUPPORTED, why)
+    return model
+
+
+def _need(observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Need | Missing:
+    """What speaks for smaller weights; why nothing does."""
+    missed = [state.sentence for state in slo_states(policy.slo, observation.metrics) if state.met is False]
+    memory, fixed = _memory(observation, diagnosis), fixing_key(observation.config)
+    steps = _STEPS.get(diagnosis.cause)
+    seen = [*([memory] if memory and fixed is None else []), *missed]
+    if steps is not None and policy.objective is not Objective.BALANCED:
+        seen.append(f"{steps}; the objective is {policy.objective}")
+    if seen:
+        return Need("; ".join(seen)[:_SEEN_MAX], _evidence(observation))
+    if memory and fixed is not None:
+        return Missing(Reason.ALREADY_SET, f"{fixed} fixes the KV cache: smaller weights would not enlarge it")
+    if steps is not None:
+        why = "steps limit the instance, and neither the objective nor a missed target weighs speed against accuracy"
+        return Missing(Reason.NOT_LIMITED, why)
+    return Missing(Reason.NOT_LIMITED, "neither memory nor steps limit the instance; smaller weights are not needed")
+
+
+def _memory(observation: Observation, diagnosis: Diagnosis) -> str:
+    """How memory limits or is about to, empty where it does not."""
+    if diagnosis.kv_cache_full:
+        return "Requests wait for KV cache memory, or are preempted"
+    metrics = observation.metrics
+    usage = metrics.kv_cache_usage if isinstance(metrics.kv_cache_usage_p99, Missing) else metrics.kv_cache_usage_p99
+    if isinstance(usage, Missing) or usage.value < KV_NEARLY_FULL:
+        return ""
+    return f"The KV cache was up to {usage.value:.0%} full"
+
+
+def _evidence(observation: Observation) -> tuple[Evidence, ...]:
+    metrics = observation.metrics
+    seen = (
+        metrics.kv_cache_usage_p99,
+        metrics.kv_cache_usage,
+        metrics.preemptions_per_second,
+        metrics.num_requests_waiting,
+        metrics.num_requests_running,
+    )
+    return tuple(value.as_evidence() for value in seen if isinstance(value, Measured))
+
+
+def _offer(name: OptimizerName, observation: Observation, model: ModelCard, policy: Policy, need: Need) -> Answer:
+    found = list(_options(observation, model, policy, need))
+    options = tuple(entry for entry in found if isinstance(entry, Option))
+    advice = _advice(observation, model, policy, need)
+    if not options:
+        lacking = [entry for entry in found if isinstance(entry, Missing)]
+        why = "; ".join(entry.reason for entry in lacking)[:_SEEN_MAX]
+        return Answer(abstentions=(Abstention(name, lacking[0].code, why),), advice=advice)
+    left = "smaller weights were weighed together with the other changes; the plan does without them"
+    return Answer(
+        levers=(Lever(name, OptimizationType.QUANTIZATION, options),),
+        abstentions=(Abstention(name, Reason.GAIN_TOO_SMALL, left),),
+        advice=advice,
+    )
+
+
+def _options(observation: Observation, model: ModelCard, policy: Policy, need: Need) -> Iterator[Option | Missing]:
+    """Formats to choose from, and why others are none."""
+    online = online_format(observation.config, observation.accelerator, model)
+    yield online if isinstance(online, Missing) else online_option(observation, online, need)
+    for checkpoint in policy.checkpoints:
+        if checkpoint.id != observation.config.model:
+            yield checkpoint_option(observation, model, checkpoint, need)
+
+
+def _advice(observation: Observation, model: ModelCard, policy: Policy, need: Need) -> tuple[Alternative, ...]:
+    """Published twins that run here and that the owner does not list: they are named, and never proposed unasked."""
+    listed = {checkpoint.id for checkpoint in policy.checkpoints}
+    twins = [twin for twin in twins_of(observation.config.model) if twin.id not in listed]
+    runs = [twin for twin in twins if isinstance(checkpoint_option(observation, model, twin.checkpoint, need), Option)]
+    if not runs:
+        return ()
+    told = "; ".join(f"{twin.id} ({twin.method}, {twin.recovery})" for twin in runs)
+    description = f"{told}. List one under spec.model.checkpoints, and it is weighed with the other changes."
+    title = f"A verified quantized checkpoint of {observation.config.model} exists"
+    return (Alternative(title=title[:TITLE_MAX], description=description),)
 
 
 def _nothing_known(observation: Observation, diagnosis: Diagnosis) -> bool:
@@ -72,10 +210,10 @@ def _nothing_known(observation: Observation, diagnosis: Diagnosis) -> bool:
     return not known and observation.config.engine is not Engine.TGI
 
 
-def _rule_of_thumb(name: OptimizerName, observation: Observation) -> Proposal | Abstention:
+def _rule_of_thumb(name: OptimizerName, observation: Observation) -> Answer:
     stated = observation.config.settings.get("quantization")
     if stated is None or stated.origin is Origin.VERSION_DEFAULT:  # the checkpoint may be quantized without a flag
-        return Abstention(name, Reason.SETTING_UNKNOWN, "whether the weights are quantized is not known")
+        return _abstains(name, Reason.SETTING_UNKNOWN, "whether the weights are quantized is not known")
     change = ConfigChange(
         parameter="quantization",
         current_value=stated.value,
@@ -103,112 +241,4 @@ def _rule_of_thumb(name: OptimizerName, observation: Observation) -> Proposal | 
         raises_confidence=_UNKNOWN_THINGS,
         accuracy_risk="Weights lose precision.",
     )
-    return Proposal(name, optimization)
-
-
-def _online_fp8(name: OptimizerName, observation: Observation, diagnosis: Diagnosis) -> Proposal | Abstention:
-    if not diagnosis.kv_cache_full:
-        return Abstention(
-            name, Reason.NOT_KV_BOUND, "memory does not limit the instance; smaller weights are not needed"
-        )
-    unfit = _platform_unfit(name, observation)
-    if unfit is not None:
-        return unfit
-    model, tokens = observation.model, observation.metrics.kv_cache_tokens
-    if isinstance(model, Missing):
-        return Abstention(name, model.code, model.reason)
-    bits = (model.weight_bits, running_bits(observation.config, model))
-    if model.quantization_method is not None or bits != (16, 16):
-        return Abstention(name, Reason.ALREADY_SET, "the checkpoint is not plain 16 bit; nothing is added to it")
-    if isinstance(tokens, Missing):
-        return Abstention(name, tokens.code, f"the KV cache's capacity is needed: {tokens.reason}")
-    return _fp8_proposal(name, observation, tokens)
-
-
-def _platform_unfit(name: OptimizerName, observation: Observation) -> Abstention | None:
-    config, gpu = observation.config, observation.accelerator
-    version = version_number(config.version)
-    if version is None:
-        return Abstention(name, Reason.ENGINE_VERSION_UNKNOWN, "the engine's version is not known")
-    if config.engine is not Engine.VLLM or version < ONLINE_FP8_SINCE:
-        why = f"{config.engine} {config.version}: only vLLM from 0.20.2 has the online format fp8_per_tensor"
-        return Abstention(name, Reason.FORMAT_UNSUPPORTED, why)
-    if gpu.compute_capability is None:
-        return Abstention(name, Reason.ACCELERATOR_UNKNOWN, "the GPU's compute capability is not known")
-    if gpu.compute_capability < FP8_COMPUTE_SINCE:
-        return Abstention(name, Reason.FORMAT_UNSUPPORTED, f"{gpu.product} does not compute in fp8")
-    return None
-
-
-def _fp8_proposal(name: OptimizerName, observation: Observation, tokens: Measured) -> Proposal | Abstention:
-    config = observation.config
-    fixed = fixing_key(config)
-    if fixed is not None:
-        return Abstention(name, Reason.ALREADY_SET, f"{fixed} fixes the KV cache: smaller weights would not enlarge it")
-    if not is_single_engine(config) or config.text("kv_cache_dtype") is None:
-        return Abstention(name, Reason.SETTING_UNKNOWN, "the parallel layout or the KV format is unknown, or not sized")
-    sized = sizes(observation, config.with_settings({"quantization": Setting(_ONLINE_FP8, Origin.ARGUMENT)}))
-    freed = _freed(sized)
-    if isinstance(freed, Missing):
-        return Abstention(name, freed.code, f"what smaller weights free is not known: {freed.reason}")
-    saved, gained = freed
-    change = ConfigChange(
-        parameter="quantization",
-        flag=flag_name(config.engine, "quantization"),
-        current_value="none",
-        recommended_value=_ONLINE_FP8,
-        reason=f"The KV cache is full; fp8 linear layers free {in_gib(saved)} per GPU for it.",
-        evidence=(
-            tokens.as_evidence(),
-            Evidence(
-                formula="bytes of weights per GPU in 16 bit - with linear layers in fp8", value=saved, unit="bytes"
-            ),
-        ),
-    )
-    return Proposal(name, _fp8_optimization(change, tokens, gained))
-
-
-def _freed(sized: Sizes | Missing) -> tuple[int, Interval] | Missing:
-    """Bytes of weights that are saved per GPU, and the tokens that the cache then holds."""
-    if isinstance(sized, Missing):
-        return sized
-    tokens = sized.after.kv_cache_tokens
-    return tokens if isinstance(tokens, Missing) else (_weights(sized.before) - _weights(sized.after), tokens)
-
-
-def _weights(estimate: MemoryEstimate) -> int:
-    return next(term.bytes for term in estimate.terms if term.name == WEIGHTS)
-
-
-def _fp8_optimization(change: ConfigChange, tokens: Measured, gained: Interval) -> Optimization:
-    more_tokens = int(gained.expected - tokens.value)
-    return Optimization(
-        type=OptimizationType.QUANTIZATION,
-        title="Load the linear layers in fp8",
-        description="Requests wait for KV cache memory. Linear layers in fp8 take half; the cache gets the rest.",
-        config_changes=(change,),
-        expected_impact=ImpactLevel.HIGH,
-        estimated_improvement=(
-            f"The KV cache holds about {more_tokens:,} more tokens; the effect on speed is not known without a"
-            " step-time model."
-        ),
-        effects=(
-            Effect(
-                metric="kv_cache_tokens",
-                current=tokens.value,
-                low=gained.low,
-                expected=gained.expected,
-                high=gained.high,
-                unit="tokens",
-                source=Source.MEASURED_HERE,
-                basis="The memory budget with linear layers in fp8, calibrated by the measured capacity.",
-            ),
-        ),
-        confidence=Confidence.MEDIUM,
-        source=Source.MEASURED_HERE,
-        implementation_effort=Effort.MEDIUM,
-        risks=("Answers can get worse; compare on your own evaluation first.",),
-        prerequisites=("An evaluation of the model's answers in fp8.",),
-        raises_confidence=("The accuracy of this model in fp8 on your own evaluation.",),
-        accuracy_risk="Weights and activations of the linear layers lose precision (fp8 e4m3, per tensor).",
-    )
+    return Answer(proposals=(Proposal(name, optimization),))
