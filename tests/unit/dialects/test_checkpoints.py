@@ -1,5 +1,8 @@
 """The table of published quantized checkpoints: whole, typed, each figure with its source."""
 
+import json
+from importlib import resources
+
 from inferplan.api.values import QuantizationMethod
 from inferplan.dialects.checkpoints import twin, twins_of
 
@@ -28,8 +31,12 @@ def test_a_checkpoint_is_known_by_its_id() -> None:
 
 
 def test_every_entry_names_its_own_card_and_a_score_that_can_be() -> None:
-    models = ("mistralai/Mixtral-8x7B-Instruct-v0.1", "Qwen/Qwen2-7B-Instruct", "ibm-granite/granite-3.1-8b-instruct")
-    for model in models:
-        (found,) = twins_of(model)
+    entries = json.loads(resources.files("inferplan.dialects").joinpath("data", "checkpoints.json").read_text("utf-8"))
+    assert len({entry["id"] for entry in entries}) == len(entries)
+    for entry in entries:
+        found = twin(entry["id"])
+        assert found is not None
+        assert found in twins_of(entry["models"][0])
         assert found.source == f"https://huggingface.co/{found.id}"
         assert 90 < found.recovery_percent < 110
+        assert entry["stated"]
