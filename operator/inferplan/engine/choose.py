@@ -201,7 +201,9 @@ class Search:
         risk = next((text for text in risks if text is not None), None)
         if risk is not None:
             return Objection(Reason.SLO_AT_RISK, risk)
-        if -log(ratios.throughput.low) > HARM_MOST + max(score, 0.0) / 2:
+        span = ratios.throughput
+        meant = min(0.0, log(span.expected)) if span.expected is not None else 0.0  # given up for a latency
+        if meant - log(span.low) > HARM_MOST + max(score, 0.0) / 2:
             why = f"throughput could fall to {ratios.throughput.low:.0%} of today's (low end of the interval)"
             return Objection(Reason.GAIN_UNCERTAIN, why)
         return None
