@@ -40,7 +40,8 @@ def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> Ser
             kept.pop(change.parameter, None)
         elif change.recommended_value is not None:
             kept[change.parameter] = Setting(change.recommended_value, Origin.ARGUMENT)
-    return replace(config, settings=MappingProxyType(kept))
+    model = kept["model"].value if "model" in kept else None
+    return replace(config, settings=MappingProxyType(kept), model=model if isinstance(model, str) else config.model)
 
 
 def memory_budget(observation: Observation, after: ServingConfig, card: ModelCard | None = None) -> MemoryBudget | None:

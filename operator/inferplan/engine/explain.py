@@ -1,6 +1,7 @@
 """A decision in words and as whole settings."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from inferplan.api.instance import Objective
 from inferplan.api.plan import PlanSummary
@@ -13,9 +14,10 @@ from inferplan.api.values import (
     KVCacheConfig,
     Optimization,
     QuantizationConfig,
-    QuantizationMethod,
     Source,
 )
+from inferplan.dialects.weight_formats import weight_format
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
 from inferplan.engine.effects import Expected, effects_of, sentence
@@ -23,15 +25,23 @@ from inferplan.engine.search import Found
 from inferplan.estimate.forecast import Ratios, Span
 
 _CONFIDENCE_ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
-_WEIGHT_FORMATS = {
-    # recommended value → method, bits, activations quantized too
-    "int8": (QuantizationMethod.INT8, 8, False),
-    "fp8_per_tensor": (QuantizationMethod.FP8, 8, True),
-}
 _LENGTH_MAX = 256
 _IMPACT_ORDER = (ImpactLevel.CRITICAL, ImpactLevel.HIGH, ImpactLevel.MEDIUM, ImpactLevel.LOW)
 _THROUGHPUT_FIRST = 10
 """Throughput that moves at all is what a plan is told by: a latency moves by more when a queue ends. A choice."""
+
+
+@dataclass(frozen=True)
+class ResultingConfig:
+    """What would run.
+
+    Attributes:
+        config: The settings.
+        card: The model; None where it is not known.
+    """
+
+    config: ServingConfig
+    card: ModelCard | None
 
 
 def whole_effects(found: Found | None, observation: Observation) -> tuple[Effect, ...]:
@@ -81,38 +91,43 @@ def summarize(optimizations: Sequence[Optimization], found: Found | None) -> Pla
 
 
 def resulting_configs(
-    after: ServingConfig, changes: Sequence[ConfigChange]
+    after: ResultingConfig, changes: Sequence[ConfigChange], capability: int | None
 ) -> tuple[KVCacheConfig | None, QuantizationConfig | None, BatchingConfig | None]:
     """The whole resulting setting of each kind that the plan touches; None for the others.
 
     A value that is no number where one belongs (max_model_len auto) is left out, like one that is not known.
+
+    Args:
+        after: The configuration that would run, and the model where it is known.
+        changes: What the plan changes.
+        capability: Compute capability of the GPU times 10.
     """
+    config = after.config
     touched = {change.parameter for change in changes}
     kv_cache = KVCacheConfig(
-        kv_cache_dtype=(after.text("kv_cache_dtype") or "")[:_LENGTH_MAX] or None,
-        gpu_memory_utilization=after.fraction("gpu_memory_utilization"),
-        block_size=after.integer("block_size"),
-        max_model_len=after.integer("max_model_len"),
-        enable_prefix_caching=after.flag("enable_prefix_caching"),
+        kv_cache_dtype=(config.text("kv_cache_dtype") or "")[:_LENGTH_MAX] or None,
+        gpu_memory_utilization=config.fraction("gpu_memory_utilization"),
+        block_size=config.integer("block_size"),
+        max_model_len=config.integer("max_model_len"),
+        enable_prefix_caching=config.flag("enable_prefix_caching"),
     )
     batching = BatchingConfig(
-        max_batch_size=after.integer("max_batch_size"),
-        max_num_batched_tokens=after.integer("max_num_batched_tokens"),
-        enable_chunked_prefill=after.flag("enable_chunked_prefill"),
+        max_batch_size=config.integer("max_batch_size"),
+        max_num_batched_tokens=config.integer("max_num_batched_tokens"),
+        enable_chunked_prefill=config.flag("enable_chunked_prefill"),
     )
     return (
         kv_cache if touched & set(KVCacheConfig.model_fields) else None,
-        _quantization(after) if "quantization" in touched else None,
+        _quantization(after, touched, capability),
         batching if touched & set(BatchingConfig.model_fields) else None,
     )
 
 
-def _quantization(after: ServingConfig) -> QuantizationConfig | None:
-    known = _WEIGHT_FORMATS.get(after.text("quantization") or "")
-    if known is None:
-        return None
-    method, bits, activations = known
-    return QuantizationConfig(method=method, target_bits=bits, quantize_weights=True, quantize_activations=activations)
+def _quantization(after: ResultingConfig, touched: set[str], capability: int | None) -> QuantizationConfig | None:
+    """The format of the weights, by the flag or by the checkpoint that would run."""
+    if "model" in touched and after.card is not None and after.card.quantization is not None:
+        return weight_format(after.card.quantization, capability)
+    return weight_format(after.config.text("quantization") or "", capability) if "quantization" in touched else None
 
 
 def _arrow(change: ConfigChange) -> str:

@@ -14,7 +14,7 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.owner import Owner
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.engine.budget import after_changes, memory_budget
-from inferplan.engine.explain import resulting_configs, summarize, total_improvement, whole_effects
+from inferplan.engine.explain import ResultingConfig, resulting_configs, summarize, total_improvement, whole_effects
 from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, objection
 from inferplan.engine.ownership import with_owners
 from inferplan.engine.search import Found, Standing, search
@@ -169,8 +169,11 @@ def _compose(
     optimizations, (refused, notes, advice) = tuple(one.optimization for one in kept), beside
     changes = [change for optimization in optimizations for change in optimization.config_changes]
     after = after_changes(observation.config, changes)
-    kv_cache, quantization, batching = resulting_configs(after, changes)
     searched = found if isinstance(found, Found) else None
+    card = searched.card if searched is not None else None
+    kv_cache, quantization, batching = resulting_configs(
+        ResultingConfig(after, card), changes, observation.accelerator.compute_capability
+    )
     others = [alternative_of(other, searched, observation) for other in searched.others] if searched else []
     return Decision(
         optimizations=optimizations,
@@ -180,7 +183,7 @@ def _compose(
         priority_order=tuple(optimization.id for optimization in optimizations),
         estimated_total_improvement=total_improvement(optimizations, searched, observation),
         effects=whole_effects(searched, observation),
-        memory_budget=memory_budget(observation, after, searched.card if searched else None) if changes else None,
+        memory_budget=memory_budget(observation, after, card) if changes else None,
         alternatives=(*others, *advice)[:_ALTERNATIVES_MAX],
         rejected=(*refused, *(searched.rejected if searched else ()))[:_REJECTED_MAX],
         abstentions=notes[:_REJECTED_MAX],

@@ -37,7 +37,8 @@ DOUBT: Mapping[Kernel, float] = MappingProxyType(
 """Standard deviation of ln(measured speed ratio / the step model's), the model not calibrated.
 
 Root mean square of improvement_pairs.json, category quantization, pairs of vLLM and SGLang (those that
-benchmarks/results/accuracy.md counts under "Effect of one change"): fp8 5 pairs, fp8 weight-only 5, int8 10, int8
+benchmarks/results/accuracy.md counts under "Effect of one change"): fp8 5 pairs, without the L40's of an unknown
+version, which is off by 0.62, fp8 weight-only 5, int8 10, int8
 weight-only 21, int4 weight-only without the forced GPTQ kernels 27. No pair has fp4: the largest of the others.
 """
 
