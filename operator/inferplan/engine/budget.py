@@ -34,14 +34,14 @@ SIZING_KEYS = _GROWING | _SHRINKING | _FORMATS | _LAYOUT
 
 def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> ServingConfig:
     """The configuration with the recommended values; what a flag that is taken out leaves behind is not known."""
-    kept = dict(config.settings)
+    kept, model = dict(config.settings), config.model
     for change in changes:
         if change.removes_flag:
             kept.pop(change.parameter, None)
         elif change.recommended_value is not None:
             kept[change.parameter] = Setting(change.recommended_value, Origin.ARGUMENT)
-    model = kept["model"].value if "model" in kept else None
-    return replace(config, settings=MappingProxyType(kept), model=model if isinstance(model, str) else config.model)
+            model = str(change.recommended_value) if change.parameter == "model" else model
+    return replace(config, settings=MappingProxyType(kept), model=model)
 
 
 def memory_budget(observation: Observation, after: ServingConfig, card: ModelCard | None = None) -> MemoryBudget | None:

@@ -17,8 +17,8 @@ from inferplan.estimate.forecast import Outlook, Ratios, Span
 from inferplan.estimate.step_shape import Floats
 
 _RELIEF_WEIGHT = 6.0
-"""A missed target against the objective: a tenth nearer to it is worth half of the throughput, as a target is a promise.
-A choice."""
+"""A missed target against the objective: a tenth nearer to it is worth half of the throughput, as a target is a
+promise. A choice."""
 
 _LATENCY_MOST = 0.7
 """A latency that halves counts in full; what a queue's end makes of the TTFT beyond says nothing more of the change."""
