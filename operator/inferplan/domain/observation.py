@@ -54,10 +54,14 @@ class Metrics:
     prompt_tokens_p50: Measurement = NOT_MEASURED
     prompt_tokens_p95: Measurement = NOT_MEASURED
     prompt_tokens_p99: Measurement = NOT_MEASURED
+    prompt_tokens_max: Measurement = NOT_MEASURED
+    """What no prompt of the window exceeds: the bound of the highest bucket that holds one."""
     generation_tokens_mean: Measurement = NOT_MEASURED
     generation_tokens_p50: Measurement = NOT_MEASURED
     generation_tokens_p95: Measurement = NOT_MEASURED
     generation_tokens_p99: Measurement = NOT_MEASURED
+    generation_tokens_max: Measurement = NOT_MEASURED
+    """What no answer of the window exceeds, likewise."""
     prefix_cache_hit_share: Measurement = NOT_MEASURED
     """Share of prompt tokens that the prefix cache held."""
     speculation_accepted_share: Measurement = NOT_MEASURED

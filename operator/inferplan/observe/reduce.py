@@ -166,6 +166,8 @@ def _work(look: Look) -> dict[str, Measurement]:
         "tokens_per_step_p95": look.percentile("step_tokens", 95, PLAIN_TOKENS),
         **_distribution(look, "prompt_tokens", "prompt_tokens_{}", PLAIN_TOKENS, (50, 95, 99)),
         **_distribution(look, "generation_tokens", "generation_tokens_{}", PLAIN_TOKENS, (50, 95, 99)),
+        "prompt_tokens_max": look.percentile("prompt_tokens", 100, PLAIN_TOKENS),
+        "generation_tokens_max": look.percentile("generation_tokens", 100, PLAIN_TOKENS),
     }
 
 

@@ -193,6 +193,15 @@ def test_a_percentile_in_the_last_bucket_is_only_bounded() -> None:
     )
 
 
+def test_the_longest_request_is_bounded_by_the_highest_bucket_that_holds_one() -> None:
+    metrics = look(a_replica(histograms={"prompt_tokens": a_histogram((500, 10), (1000, 2), (2000, 0))}))
+    longest = metrics.prompt_tokens_max
+    assert isinstance(longest, Measured)
+    assert (longest.value, longest.low, longest.high) == (1000, 500, 1000)
+    beyond = look(a_replica(histograms={"generation_tokens": a_histogram((500, 10), above=1)})).generation_tokens_max
+    assert "above 500 tokens" in missing(beyond, Reason.ABOVE_LAST_BUCKET)
+
+
 def test_a_target_is_measured_and_so_is_the_share_that_misses_it() -> None:
     slos = (an.slo(SLOMetric.TTFT, 95, 250), an.slo(SLOMetric.TTFT, 50, 175), an.slo(SLOMetric.TPOT, 50))
     metrics = look(a_replica(), slos=slos)
