@@ -9,7 +9,7 @@ from benchmarks.closed_loop import verdict
 from benchmarks.closed_loop.cases import Case
 from benchmarks.closed_loop.measure import measured
 from benchmarks.closed_loop.objects import NotApplicableError, Object, applied, arguments, deployment, instance
-from benchmarks.closed_loop.planner import Planner
+from benchmarks.closed_loop.planner import Planner, PlannerError
 from benchmarks.closed_loop.running import NotStartedError, Run
 
 Answer = dict[str, Any]
@@ -65,7 +65,10 @@ class Loop:
         before = self._tried(case, workload, answer, "before")
         if self.controls and case.better:
             answer["control"] = self._control(case)
-        plan = self._plan(case, workload, before)
+        try:
+            plan = self._plan(case, workload, before)
+        except PlannerError as error:
+            return answer | {"summary": f"planner failed: {error}", "lever": verdict.no_plan(case)}
         answer |= {"summary": plan["spec"]["summary"]["changes"], "lever": verdict.lever(case, plan)}
         answer["abstentions"] = {one["optimizer"]: one["code"] for one in plan["spec"].get("abstentions") or ()}
         if answer["lever"]["moved"]:

@@ -33,6 +33,11 @@ def lever(case: Case, plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def no_plan(case: Case) -> dict[str, Any]:
+    """The same where the planner failed."""
+    return {"moved": [], "acceptable": list(case.levers), "right": False, "besides": [], "advised": None}
+
+
 def _advised(plan: Mapping[str, Any], word: str) -> bool:
     texts = (f"{one['title']} {one['description']}" for one in plan["spec"].get("alternatives") or ())
     return any(word in text.lower() for text in texts)

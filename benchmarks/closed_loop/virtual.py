@@ -31,8 +31,8 @@ from inferplan_lab.load.summary import Answer, Summary
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
 """When every virtual process starts."""
-WINDOW = Window(warm_up=120.0, seconds=90.0)
-"""A process younger than its window, or than 90 s, would be told to be cold."""
+WINDOW = Window(warm_up=240.0, seconds=120.0)
+"""The slowest cases take 80 s for a request; a process younger than its window would be told to be cold."""
 ADMITTED_MOST = 200_000
 """Requests of one run; more is a load that no case means."""
 
