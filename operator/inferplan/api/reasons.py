@@ -100,6 +100,7 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden", "spec.constraints forbids the change."
     GAIN_TOO_SMALL = "GainTooSmall", "The change stays below spec.constraints.minimumGainPercent."
     GAIN_UNCERTAIN = "GainUncertain", "The change could do more harm than its expected gain is worth."
+    STEP_TOO_LARGE = "StepTooLarge", "The change goes further in one step than a forecast is good for."
     MEMORY_UNPROVEN = "MemoryUnproven", "It could not be shown that the change fits into GPU memory."
     FLAG_UNSUPPORTED = "FlagUnsupported", "The running version is not known to have the flag, or to take the value."
     ENGINE_REFUSES = "EngineRefuses", "The running version would not start with the resulting settings."

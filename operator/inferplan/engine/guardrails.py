@@ -63,6 +63,23 @@ def shortens_context(deed: Deed, observation: Observation, policy: Policy) -> Ob
     return Objection(Reason.FORBIDDEN, f"max_model_len would fall below minMaxModelLen {floor}") if below else None
 
 
+STEP_MOST = {"max_batch_size": 2.0, "max_num_batched_tokens": 4.0}
+"""By how much one plan multiplies a limit at most: the next plan looks again at what then happens. A choice."""
+
+
+def step_size(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
+    """What was measured speaks of today's neighbourhood: a limit is moved by so much at most, the next plan goes on."""
+    del observation, policy
+    for change in deed.changes:
+        most, before, after = STEP_MOST.get(change.parameter), change.current_value, change.recommended_value
+        if most is None or not isinstance(before, int) or not isinstance(after, int):
+            continue
+        if after > most * before:
+            why = f"{change.parameter} would go from {before} to {after}, a plan multiplies it by {most:.0f} at most"
+            return Objection(Reason.STEP_TOO_LARGE, why)
+    return None
+
+
 def flag_exists(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
     """The running version must be known to have every flag, and to take its value."""
     problems = (
@@ -128,6 +145,7 @@ ALONE: tuple[Guard, ...] = (
     forbidden,  # what the owner does not want is not even looked at
     flag_exists,  # an engine that is given a flag that it does not have does not start
     shortens_context,  # a shorter context refuses requests that were served before
+    step_size,  # a forecast is good near what was measured
 )
 TOGETHER: tuple[Guard, ...] = (
     engine_accepts,  # an engine whose settings contradict each other does not start
