@@ -11,6 +11,10 @@ from inferplan.domain.measurement import Measured
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy
 
+KV_NEARLY_FULL = 0.7
+"""99th percentile of the KV cache's use from which on memory is worth looking for: a larger batch would fill the rest
+soon. A choice."""
+
 
 class Optimizer(Protocol):
     """One idea of what to change: levers to search, changes that stand alone, abstentions with a code, advice."""

@@ -37,12 +37,8 @@ from inferplan.domain.serving import Origin
 from inferplan.estimate.number_formats import served_format
 from inferplan.estimate.running import fixing_key
 from inferplan.estimate.tensor import is_family
-from inferplan.optimizers.base import cannot_judge, load_is_measured
+from inferplan.optimizers.base import KV_NEARLY_FULL, cannot_judge, load_is_measured
 from inferplan.optimizers.quantization_options import TITLE_MAX, Need, checkpoint_option, online_option
-
-KV_NEARLY_FULL = 0.7
-"""99th percentile of the KV cache's use from which on memory is worth looking for: a larger batch would fill the rest
-soon. A choice."""
 
 _HALF_BITS = 16
 _SEEN_MAX = 2000  # of the 4096 letters of api.base.Sentence
