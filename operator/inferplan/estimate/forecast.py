@@ -6,7 +6,7 @@ the measured value is what the ratio is of.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import exp, hypot, log
+from math import exp, hypot
 from typing import Protocol
 
 import numpy as np
@@ -19,13 +19,14 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.calibration import PRIOR_AXES, Calibration
-from inferplan.estimate.candidates import Candidates, Evaluated, Learned, evaluate_sized
+from inferplan.estimate.candidates import Candidates, Evaluated, Learned, Whole, evaluate_sized
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import memory_model
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_observed import Ground
 from inferplan.estimate.observed_load import Seen
 from inferplan.estimate.port import EstimateInput
+from inferplan.estimate.question import attention_ranks
 from inferplan.estimate.speed_constants import MultiplierCases, Multipliers, SpeedFit, shipped
 from inferplan.estimate.step_shape import Flags, Floats
 from inferplan.estimate.vllm_memory import Sized
@@ -76,6 +77,11 @@ class Span:
     low: float
     expected: float | None
     high: float
+
+
+_ALL_SERVED = Span(1.0, 1.0, 1.0)
+"""In an open loop what comes is served, by either configuration: nothing is uncertain of that unless in some case more
+comes than one of them serves."""
 
 
 @dataclass(frozen=True)
@@ -193,13 +199,8 @@ class StepForecast:
             Span(exp(middle - below), exp(middle), exp(middle + above))
             for middle, below, above in zip(expected, down, up, strict=True)
         ]
-        return Ratios(self._served(spans[0]), spans[1], spans[2])
-
-    def _served(self, span: Span) -> Span:
-        """In an open loop what comes is served, by either configuration: nothing is uncertain of that."""
-        steady = self.seen.load.concurrency is None and span.expected is not None
-        same = steady and abs(log(span.expected or 1.0)) < _RATIO_NOISE / 2
-        return Span(1.0, 1.0, 1.0) if same else span
+        all_served = self.seen.load.concurrency is None and np.allclose(logs[0], 0.0)
+        return Ratios(_ALL_SERVED if all_served else spans[0], spans[1], spans[2])
 
     def _logs(self, sides: "_Sides") -> Floats | Missing:
         """Logarithms of after over before: rows throughput, ITL, TTFT; a column for each case, the expected first."""
@@ -252,7 +253,9 @@ class StepForecast:
         known = Learned(replace(fit, constants=constants), self.calibration, self.ground.overhead, cases)
         candidates = candidates_of(of.sized, moves)
         found = evaluate_sized(situation, self.seen.load, candidates, known, of.sized)
-        return found if isinstance(found, Missing) else _told(found, self.seen.load, candidates, losses)
+        if isinstance(found, Missing):
+            return found
+        return _told(found, self.seen.load, candidates.sequences * attention_ranks(of.place.config), losses)
 
 
 @dataclass(frozen=True)
@@ -266,15 +269,20 @@ class _SizedPlace:
 _Sides = tuple[_SizedPlace, _SizedPlace]
 
 
-def _told(found: Evaluated, load: Load, candidates: Candidates, losses: Floats) -> Outlook:
+def _told(found: Evaluated, load: Load, caps: Whole, losses: Floats) -> Outlook:
+    """The flow less what preempted requests take, where the cache holds fewer than may run.
+
+    It takes time; and throughput where all of the time is used.
+    """
     flow = found.flow
-    wanted = np.minimum(candidates.sequences, load.concurrency if load.concurrency is not None else np.inf)
+    wanted = np.minimum(caps, load.concurrency if load.concurrency is not None else np.inf)
     preempted = (found.held_at_once < wanted) & found.starts
     kept = np.where(preempted, 1.0 - losses, 1.0)
+    full = flow.saturated if load.concurrency is None else True
     values = np.broadcast_arrays(
         found.starts,
         found.cache_tokens,
-        flow.requests_per_second * load.output_tokens * kept,
+        flow.requests_per_second * load.output_tokens * np.where(full, kept, 1.0),
         flow.ttft_seconds / kept,
         flow.itl_seconds / kept,
         flow.running,

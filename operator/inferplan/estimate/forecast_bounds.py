@@ -19,6 +19,7 @@ from inferplan.estimate.forecast import Moves, Outlook, Place, Ratios, Span, can
 from inferplan.estimate.memory_estimate import memory_model
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_observed import Ground
+from inferplan.estimate.question import attention_ranks
 from inferplan.estimate.step_shape import Floats
 
 KV_USE_MAX = 0.90
@@ -36,7 +37,7 @@ class Today:
         waiting: Requests that wait, mean.
         usage: Highest use of the KV cache.
         tokens: Tokens that it holds.
-        cap: max_batch_size; infinite where it is not known.
+        cap: max_batch_size, of one rank; infinite where it is not known.
     """
 
     running: float
@@ -109,8 +110,9 @@ class BoundedForecast:
         if isinstance(plans, Missing):
             return plans
         shape = tried.sequences.shape
-        tokens = np.broadcast_to(plans.tokens.astype(np.float64), shape)
-        running = self._running(place.config, moves, tokens)
+        ranks = attention_ranks(place.config)
+        tokens = np.broadcast_to(plans.tokens.astype(np.float64) * ranks, shape)
+        running = self._running(place.config, moves, tokens, ranks)
         middle = np.sqrt(running / self.today.running)
         none = np.full(shape, np.nan)
         starts, never = np.broadcast_to(plans.holds_request, shape), np.zeros(shape, dtype=bool)
@@ -129,12 +131,12 @@ class BoundedForecast:
         span = Span(min(1.0, ratio) / doubt, None, max(1.0, ratio) * doubt)
         return Ratios(span, span, None)
 
-    def _running(self, config: ServingConfig, moves: Moves, tokens: Floats) -> Floats:
+    def _running(self, config: ServingConfig, moves: Moves, tokens: Floats, ranks: int) -> Floats:
         today = self.today
         cap = config.integer("max_batch_size")
         own = float(cap) if cap is not None else today.cap
         caps = np.asarray(moves.get(LimitKey.SEQUENCES, np.full(tokens.shape, own)), dtype=np.float64)
-        at_most = np.minimum(caps, today.running + today.waiting)
+        at_most = np.minimum(caps * ranks, today.running + today.waiting)
         running: Floats = np.maximum(np.minimum(at_most, today.fits(tokens)), 1.0)
         return running
 
