@@ -23,6 +23,7 @@ from inferplan.api.values import (
 )
 from inferplan.diagnose.bottlenecks import Diagnosis
 from inferplan.domain.drift import Drift, DriftFinding, Mend, Severity, VersionSource
+from inferplan.domain.lever import Answer
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
@@ -43,18 +44,18 @@ class Version:
 
     name = OptimizerName.VERSION
 
-    def propose(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Proposal | Abstention:
+    def answer(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Answer:
         """See the module's table."""
         del diagnosis, policy  # whether a server starts depends on neither load nor wishes
         ended, drift = end_of_life(self.name, observation), observation.drift
         if ended is not None:
-            return ended
+            return Answer(abstentions=(ended,))
         if isinstance(drift, Missing):
-            return Abstention(self.name, drift.code, drift.reason)
+            return Answer(abstentions=(Abstention(self.name, drift.code, drift.reason),))
         changes = _changes(observation, drift)
         if 0 < len(changes) <= CHANGES_MAX:
-            return Proposal(self.name, _optimization(observation, drift, changes))
-        return _abstention(self.name, observation, drift)
+            return Answer(proposals=(Proposal(self.name, _optimization(observation, drift, changes)),))
+        return Answer(abstentions=(_abstention(self.name, observation, drift),))
 
 
 def _changes(observation: Observation, drift: Drift) -> dict[str, ConfigChange]:

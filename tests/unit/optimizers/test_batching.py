@@ -1,4 +1,4 @@
-"""The table of the batching optimizer."""
+"""The table of the batching optimizer: what it offers when, and why it abstains."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,77 +6,64 @@ from typing import Any
 import pytest
 from tests.support.build import a, an
 
-from inferplan.api.instance import SLO, Objective, OptimizerName, SLOMetric
+from inferplan.api.instance import Objective, OptimizerName, SLOMetric
 from inferplan.api.reasons import Reason
-from inferplan.api.values import Confidence, Engine, ImpactLevel, Optimization, Source
+from inferplan.api.values import Confidence, Engine, ImpactLevel, Optimization, OptimizationType, Source
 from inferplan.diagnose.bottlenecks import diagnose
-from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
-from inferplan.domain.proposal import Abstention, Policy, Proposal
+from inferplan.domain.lever import Answer
+from inferplan.domain.observation import Metrics, Observation
+from inferplan.domain.proposal import Abstention, Policy
 from inferplan.optimizers.batching import Batching
 
 THUMB = Policy(rules_of_thumb=True)
+STEPS_FULL = {"num_requests_running": 9.0, "tokens_per_step": 8000.0, "prompt_tokens_mean": 500.0}
 
 
-def ask(observation: Observation, policy: Policy | None = None) -> Proposal | Abstention:
-    return Batching().propose(observation, diagnose(observation), policy or Policy())
-
-
-def proposed(observation: Observation, policy: Policy | None = None) -> Optimization:
-    answer = ask(observation, policy)
-    assert isinstance(answer, Proposal), answer
-    return answer.optimization
+def ask(observation: Observation, policy: Policy | None = None) -> Answer:
+    return Batching().answer(observation, diagnose(observation), policy or Policy())
 
 
 def refused(observation: Observation, policy: Policy | None = None) -> Abstention:
     answer = ask(observation, policy)
-    assert isinstance(answer, Abstention), answer
-    assert answer.optimizer is OptimizerName.BATCHING
-    return answer
+    assert not answer.proposals
+    (abstention,) = answer.abstentions
+    assert abstention.optimizer is OptimizerName.BATCHING
+    return abstention
 
 
-def test_a_scheduler_capped_instance_gets_twice_the_cap() -> None:
-    optimization = proposed(an.observation())
-    (change,) = optimization.config_changes
-    assert (change.parameter, change.flag) == ("max_batch_size", "--max-num-seqs")
-    assert (change.current_value, change.recommended_value) == (32, 64)
-    assert optimization.expected_impact is ImpactLevel.HIGH
-    # 0.3 x 400,000 x 64 / 32 / (400,000 - 12 graphs x 32 layers x 240 KiB / 131,072): what the plan's budget says
-    assert change.evidence[-1].formula == "0.300 x 400000 tokens x 64 / 32.0 requests / 399280 tokens"
-    assert change.evidence[-1].value == 0.601
-    assert "between nothing and 100%" in optimization.estimated_improvement
-    running, throughput = optimization.effects
-    assert (running.current, running.expected, running.high) == (32.0, 44.0, 64.0)  # 32 run + 12 wait
-    assert (throughput.low, throughput.expected, throughput.high) == (1.0, None, 2.0)
+def ruled(observation: Observation, policy: Policy = THUMB) -> Optimization:
+    answer = ask(observation, policy)
+    assert answer.levers == answer.abstentions == answer.advice == ()
+    (proposal,) = answer.proposals
+    assert proposal.optimizer is OptimizerName.BATCHING
+    return proposal.optimization
 
 
-def test_time_between_tokens_is_bounded_where_it_is_measured() -> None:
-    itl = proposed(an.observation(load={"itl_mean_milliseconds": 20.0})).effects[2]
-    assert (itl.metric, itl.low, itl.high) == ("itl_mean", 20.0, 40.0)
+def moved(answer: Answer) -> list[str]:
+    """Settings that the levers move, by their first options."""
+    assert all(lever.optimizer is OptimizerName.BATCHING for lever in answer.levers)
+    assert all(lever.type is OptimizationType.BATCHING for lever in answer.levers)
+    return [lever.options[0].changes[0].parameter for lever in answer.levers]
 
 
-@pytest.mark.parametrize(
-    ("usage", "cap"),
-    [
-        (0.44, 64),  # 0.9 x 396,827 x 32 / (0.44 x 400,000) = 64.93
-        (0.45, 56),  # 63.5, down to 32 + 3 x 8
-        (0.60, 40),  # 47.6
-        (0.70, 40),  # 40.8
-        (0.72, None),  # 39.7 rounds to 32
-        (0.94, None),
-    ],
-)
-def test_the_cap_rises_only_as_far_as_the_cache_has_room(usage: float, cap: int | None) -> None:
-    observation = an.observation(load={"kv_cache_usage": usage})
-    if cap is None:
-        assert refused(observation).code is Reason.MEMORY_UNPROVEN
-    else:
-        optimization = proposed(observation)
-        assert optimization.config_changes[0].recommended_value == cap
-        assert optimization.expected_impact is (ImpactLevel.HIGH if cap == 64 else ImpactLevel.MEDIUM)
+def test_a_scheduler_capped_instance_may_get_more_at_once_and_says_nothing_against_it() -> None:
+    answer = ask(an.observation())
+    assert moved(answer) == ["max_batch_size"]
+    assert answer.abstentions == answer.proposals == answer.advice == ()
 
 
-def test_a_cache_smaller_than_the_batchs_cost_gives_no_raise() -> None:
-    assert refused(an.observation(load={"kv_cache_tokens": 700.0})).code is Reason.MEMORY_UNPROVEN
+def test_full_steps_may_get_longer() -> None:
+    answer = ask(an.observation(load=STEPS_FULL))
+    assert moved(answer) == ["max_num_batched_tokens"]
+    assert answer.abstentions == ()
+
+
+def test_no_two_levers_change_the_same_setting() -> None:
+    hurt = {"itl_mean_milliseconds": 20.0, "itl_p99_milliseconds": 900.0, "preemptions_per_second": 1.0}
+    settings = {"enforce_eager": True, "max_num_batched_tokens": 64, "max_cudagraph_capture_size": 8}
+    answer = ask(an.observation(load=hurt, settings=settings))
+    changed = [{change.parameter for option in lever.options for change in option.changes} for lever in answer.levers]
+    assert sum(map(len, changed)) == len(set().union(*changed))
 
 
 @pytest.mark.parametrize(
@@ -90,75 +77,55 @@ def test_a_cache_smaller_than_the_batchs_cost_gives_no_raise() -> None:
         ({"load": {"uptime_seconds": 60.0}}, Reason.COLD_START),
         ({"load": {"num_requests_running": 0.0, "num_requests_waiting": 0.0}}, Reason.IDLE),
         ({"load": {"num_requests_running": None}}, Reason.METRICS_MISSING),
-        ({"load": {"kv_cache_tokens": None}}, Reason.METRICS_MISSING),
-        ({"model": NO_MODEL_CONFIG}, Reason.MODEL_CONFIG_MISSING),
-        ({"drop": ("max_batch_size",)}, Reason.SETTING_UNKNOWN),
         ({"drop": ("max_num_batched_tokens",)}, Reason.SETTING_UNKNOWN),
-        ({"drop": ("tensor_parallel_size",)}, Reason.SETTING_UNKNOWN),
-        ({"drop": ("kv_cache_dtype",)}, Reason.SETTING_UNKNOWN),
-        ({"settings": {"pipeline_parallel_size": 2}}, Reason.SETTING_UNKNOWN),
         ({"settings": {"max_num_batched_tokens": 32}}, Reason.ALREADY_SET),
+        ({"settings": {"max_num_active_seqs": 8}}, Reason.ALREADY_SET),
         ({"settings": {"num_gpu_blocks_override": 500}}, Reason.MEMORY_UNPROVEN),
         ({"settings": {"kv_cache_memory_bytes": 10**10}}, Reason.MEMORY_UNPROVEN),
         ({"config": a.config(engine=Engine.TGI, max_batch_size=32)}, Reason.ENGINE_END_OF_LIFE),
     ],
 )
-def test_without_cause_or_proof_it_abstains(changes: dict[str, Any], code: Reason) -> None:
+def test_why_nothing_moves_if_nothing_does(changes: dict[str, Any], code: Reason) -> None:
     assert refused(an.observation(**changes)).code is code
-
-
-def test_preemptions_that_are_not_measured_do_not_block() -> None:
-    assert proposed(an.observation(load={"preemptions_per_second": None})).config_changes
-
-
-def test_vllm_takes_no_more_sequences_than_tokens_of_a_step() -> None:
-    optimization = proposed(an.observation(settings={"max_num_batched_tokens": 50}))
-    assert optimization.config_changes[0].recommended_value == 48  # 50 down to 32 + 2 x 8
-
-
-def test_sglang_has_no_such_rule() -> None:
-    layout: dict[str, Any] = {
-        "tensor_parallel_size": 1,
-        "pipeline_parallel_size": 1,
-        "kv_cache_dtype": "auto",
-    }
-    config = a.config(engine=Engine.SGLANG, version="0.5.23", max_batch_size=32, max_model_len=8192, **layout)
-    (change,) = proposed(an.observation(config=config)).config_changes
-    assert (change.flag, change.recommended_value) == ("--max-running-requests", 64)
 
 
 def test_a_cap_that_is_unknown_in_sglang_cannot_be_raised() -> None:
     config = a.config(engine=Engine.SGLANG, tensor_parallel_size=1, pipeline_parallel_size=1, kv_cache_dtype="auto")
-    full = diagnose(an.observation())
-    answer = Batching().propose(an.observation(config=config), full, Policy())
-    assert isinstance(answer, Abstention)
-    assert answer.code is Reason.SETTING_UNKNOWN
+    answer = Batching().answer(an.observation(config=config), diagnose(an.observation()), Policy())
+    assert [abstention.code for abstention in answer.abstentions] == [Reason.SETTING_UNKNOWN]
+    assert answer.levers == ()
 
 
-def test_objective_latency_never_raises_the_batch() -> None:
-    assert refused(an.observation(), Policy(objective=Objective.LATENCY)).code is Reason.OBJECTIVE_LATENCY
-    assert proposed(an.observation(), Policy(objective=Objective.THROUGHPUT)).config_changes
+def test_objective_latency_weighs_the_cap_and_says_why_it_may_stay() -> None:
+    latency = Policy(objective=Objective.LATENCY)
+    assert refused(an.observation(), latency).code is Reason.OBJECTIVE_LATENCY
+    assert moved(ask(an.observation(), latency)) == ["max_batch_size"]
 
 
-@pytest.mark.parametrize(
-    ("p99", "slo", "message"),
-    [
-        (50.0, an.slo(SLOMetric.ITL, 95, 100), None),  # 2 x 50
-        (51.0, an.slo(SLOMetric.ITL, 95, 100), "itl p95 could rise to 102 ms, target 100 ms"),
-        (51.0, an.slo(SLOMetric.TPOT, 50, 100), "tpot p50 could rise to 102 ms"),
-        (10.0, an.slo(SLOMetric.ITL, 98, 100), None),  # (100 - 98) / 2 = 1: p99 stands for it
-        (10.0, an.slo(SLOMetric.ITL, 99, 100), "percentiles above 99 are not measured"),
-        (None, an.slo(SLOMetric.ITL, 95, 100), "itl p95: the effect cannot be bounded: not measured"),
-        (None, an.slo(SLOMetric.TTFT, 95, 1), None),
-    ],
-)
-def test_a_target_between_tokens_must_hold_in_the_worst_case(p99: float | None, slo: SLO, message: str | None) -> None:
-    observation, policy = an.observation(load={"itl_p99_milliseconds": p99}), Policy(slo=(slo,))
-    if message is None:
-        assert proposed(observation, policy).config_changes
-    else:
-        answer = refused(observation, policy)
-        assert (answer.code, message in answer.reason) == (Reason.SLO_AT_RISK, True)
+def test_a_full_cache_comes_before_the_objective() -> None:
+    full = an.observation(load={"kv_cache_usage": 1.0})
+    assert refused(full, Policy(objective=Objective.LATENCY)).code is Reason.KV_BOUND
+
+
+def test_where_nothing_waits_and_no_target_is_missed_nothing_is_offered() -> None:
+    answer = ask(an.serving())
+    assert answer.levers == answer.proposals == answer.advice == ()
+    assert [abstention.code for abstention in answer.abstentions] == [Reason.NOT_LIMITED]
+
+
+def test_a_queue_that_no_setting_of_batches_moves_is_said_to_be_none_of_theirs() -> None:
+    settings = {"max_batch_size": 32, "max_model_len": 8192, "tensor_parallel_size": 1}
+    observation = an.observation(config=a.config(Engine.SGLANG, "0.5.23", **settings))
+    prefill = diagnose(an.observation(load=STEPS_FULL))
+    held = an.observation(load={"num_requests_running": 9.0}, config=observation.config)
+    answer = Batching().answer(held, prefill, Policy())
+    assert [abstention.code for abstention in answer.abstentions] == [Reason.NOT_LIMITED]
+
+
+def test_prompts_that_are_not_cut_are_warned_of_even_where_nothing_was_measured() -> None:
+    answer = ask(an.observation(load={"num_requests_running": None}, settings={"enable_chunked_prefill": False}))
+    assert [proposal.optimization.title for proposal in answer.proposals] == ["Let prompts be cut into chunks"]
+    assert [abstention.code for abstention in answer.abstentions] == [Reason.METRICS_MISSING]
 
 
 def unmeasured(**settings: Any) -> Observation:
@@ -166,9 +133,11 @@ def unmeasured(**settings: Any) -> Observation:
 
 
 def test_a_rule_of_thumb_speaks_only_when_asked_and_nothing_is_measured() -> None:
-    optimization = proposed(unmeasured(max_batch_size=32), THUMB)
+    optimization = ruled(unmeasured(max_batch_size=32))
     assert optimization.config_changes[0].recommended_value == 64
+    assert optimization.title == "Raise the running requests from 32 to 64"
     assert (optimization.source, optimization.confidence) == (Source.RULE_OF_THUMB, Confidence.LOW)
+    assert optimization.expected_impact is ImpactLevel.MEDIUM
     assert not optimization.effects
     assert "the accelerator (product and count)" in optimization.raises_confidence
     assert refused(unmeasured(max_batch_size=32)).code is Reason.METRICS_MISSING
@@ -203,7 +172,7 @@ def test_a_rule_of_thumb_knows_its_limits(observation: Observation, policy: Poli
 
 
 def test_a_known_step_size_that_suffices_lets_the_rule_speak() -> None:
-    assert proposed(unmeasured(max_batch_size=32, max_num_batched_tokens=64), THUMB).config_changes
+    assert ruled(unmeasured(max_batch_size=32, max_num_batched_tokens=64)).config_changes
     ttft = Policy(rules_of_thumb=True, slo=(an.slo(SLOMetric.TTFT),))
-    assert proposed(unmeasured(max_batch_size=32), ttft).config_changes
+    assert ruled(unmeasured(max_batch_size=32), ttft).config_changes
     assert Metrics().measured() == {}

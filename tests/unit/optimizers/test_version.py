@@ -40,7 +40,10 @@ def drift(*findings: DriftFinding, source: VersionSource = VersionSource.IMAGE) 
 
 def ask(found: Drift | Missing, config: ServingConfig | None = None) -> Proposal | Abstention:
     observation = Observation(config or a.config(), metrics=Metrics(), drift=found)  # nothing was measured
-    return Version().propose(observation, diagnose(observation), Policy())
+    answer = Version().answer(observation, diagnose(observation), Policy())
+    assert answer.levers == answer.advice == ()
+    (found,) = (*answer.proposals, *answer.abstentions)
+    return found
 
 
 def proposed(found: Drift) -> Optimization:
