@@ -21,9 +21,6 @@ KEY = "max_num_batched_tokens"
 LONG_STEP = 3.0
 """99th percentile of the time between tokens this many times its mean: steps with a prompt stand out. A choice."""
 
-_USUAL = 2048
-"""The smallest default of any server of vLLM or SGLang, whatever the hardware (engine-facts sections 1c and 4f)."""
-
 _LEAST = 512
 """Fewer tokens than a GPU needs to be busy with them; a choice."""
 
@@ -41,7 +38,7 @@ def tokens_lever(look: Look) -> Lever | None:
     if tokens is None or look.config.value("max_num_scheduled_tokens") is not None:
         return None  # the scheduler's own limit decides then, not this one
     up, down = _why_up(look, tokens), _why_down(look)
-    raised = _raised(look, tokens) if up else []
+    raised = [short(factor * tokens) for factor in _UP] if up else []
     lowered = _lowered(look, tokens) if down else []
     options = [*(_up(look, up, value) for value in raised), *(_down(look, down, value) for value in lowered)]
     return Lever(OptimizerName.BATCHING, OptimizationType.BATCHING, tuple(options)) if options else None
@@ -72,13 +69,6 @@ def _why_down(look: Look) -> str:
     if look.policy.objective is Objective.THROUGHPUT or mean is None or longest is None or longest < LONG_STEP * mean:
         return ""
     return f"The time between tokens is {mean:.0f} ms on average and {longest:.0f} ms at its 99th percentile"
-
-
-def _raised(look: Look, tokens: int) -> list[int]:
-    """Twice and four times as many, and what the release takes by itself on this hardware where that is more still."""
-    default, factored = look.default(KEY), [short(factor * tokens) for factor in _UP]
-    usual = max(_USUAL, default) if type(default) is int else _USUAL
-    return [*factored, usual] if usual > max(factored) else factored
 
 
 def _lowered(look: Look, tokens: int) -> list[int]:
