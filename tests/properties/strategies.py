@@ -1,6 +1,7 @@
 """Generated observations, policies and argument lists, and the profile of all property tests: quick, repeatable."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import settings
@@ -10,7 +11,8 @@ from tests.support.build import H100, LLAMA, LLAMA_CONFIG, a, an, metrics
 from inferplan.api.instance import Objective, OptimizerName, SLOMetric
 from inferplan.api.values import Engine
 from inferplan.dialects.effective import effective
-from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
+from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator, from_catalogue
+from inferplan.domain.measurement import Measured
 from inferplan.domain.model_config import read_model_config
 from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
 from inferplan.domain.proposal import Policy
@@ -128,6 +130,64 @@ def capped(draw: st.DrawFn) -> Observation:
         kv_cache_tokens=draw(st.one_of(st.integers(2000, 10**6), st.sampled_from([100_000, 400_000]))),
     )
     return Observation(config, gpu, draw(st.sampled_from(MODELS[:2])), seen)
+
+
+WHOLE_GPUS = tuple(
+    from_catalogue(name, 1)
+    for name in ("NVIDIA-H100-80GB-HBM3", "NVIDIA-A100-SXM4-80GB", "NVIDIA-L4", "NVIDIA-B200", "MI300X", "Tesla-T4")
+)
+_SETTINGS: st.SearchStrategy[Mapping[str, Any]] = st.fixed_dictionaries(
+    {"max_batch_size": st.sampled_from([1, 8, 32, 256]), "max_model_len": st.sampled_from([2048, 8192, 32_768])},
+    optional={
+        "max_num_batched_tokens": st.sampled_from([256, 2048, 16_384]),
+        "gpu_memory_utilization": st.sampled_from([0.5, 0.7, 0.85]),
+        "enable_prefix_caching": st.booleans(),
+        "enforce_eager": st.booleans(),
+        "kv_cache_dtype": st.sampled_from(["auto", "fp8"]),
+        "num_gpu_blocks_override": st.just(1000),
+    },
+)
+
+
+@st.composite
+def whole(draw: st.DrawFn) -> Observation:
+    """An instance whose model, GPU and load are known in full: what the step model forecasts."""
+    gpu, model = draw(st.sampled_from(WHOLE_GPUS)), draw(st.sampled_from(MODELS[:3]))
+    version = draw(st.sampled_from(["0.33.0", "0.33.0", "0.29.0", "0.20.2", "0.11.2", "0.8.5"]))
+    settings_drawn = draw(_SETTINGS)
+    config = effective(a.config(Engine.VLLM, version, **settings_drawn), gpu)
+    cap = settings_drawn["max_batch_size"]
+    running = draw(st.floats(0.3, 1.0)) * cap
+    usage = draw(st.sampled_from([0.05, 0.3, 0.8, 0.96, 1.0]))
+    prompt, answer = draw(st.sampled_from([(50, 20), (500, 200), (1500, 100), (200, 1000)]))
+    itl = draw(st.floats(5, 80))
+    rate = running / (answer * itl / 1e3 + 0.2)
+    seen = metrics(
+        num_requests_running=running,
+        num_requests_running_peak=running,
+        num_requests_waiting=draw(st.sampled_from([0.0, 0.0, 3.0, 40.0])),
+        kv_cache_usage=usage,
+        kv_cache_usage_mean=usage * 0.9,
+        kv_cache_usage_p99=usage,
+        preemptions_per_second=draw(st.sampled_from([0.0, 0.0, 0.0, 0.2])),
+        kv_cache_tokens=draw(_maybe(st.sampled_from([20_000, 100_000, 400_000]))),
+        requests_per_second=rate,
+        prompt_tokens_per_second=rate * prompt,
+        generation_tokens_per_second=rate * answer,
+        prompt_tokens_mean=prompt,
+        prompt_tokens_p99=3 * prompt,
+        generation_tokens_mean=answer,
+        generation_tokens_p99=3 * answer,
+        prefix_cache_hit_share=draw(st.sampled_from([0.0, 0.3, 0.8])),
+        tokens_per_step=draw(st.sampled_from([20.0, 500.0, 2040.0])),
+        prefill_time_mean_milliseconds=draw(st.floats(5, 500)),
+        itl_mean_milliseconds=itl,
+        ttft_mean_milliseconds=draw(st.floats(20, 5000)),
+        uptime_seconds=86_400.0,
+        restarts=0.0,
+    )
+    targets = (("itl p95", Measured(itl * 1.5, "ms", "vllm:itl", 900)),)
+    return Observation(config, gpu, model, replace(seen, slo_milliseconds=targets), replicas=1)
 
 
 policies = st.builds(

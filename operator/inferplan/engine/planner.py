@@ -30,10 +30,17 @@ _OPTIMIZATIONS_MAX, _ALTERNATIVES_MAX, _REJECTED_MAX = 8, 8, 16
 
 @dataclass(frozen=True)
 class Outcome:
-    """A decision and the diagnosis behind it."""
+    """A decision and the diagnosis behind it.
+
+    Attributes:
+        decision: What to change.
+        diagnosis: What limits the instance.
+        score: Logarithm of the gain of what was searched, in what the owner wants (wish.Wish); 0 for none.
+    """
 
     decision: Decision
     diagnosis: Diagnosis
+    score: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ def plan(
     ]
     kept = _ranked(searched, alone, observation.owners)
     notes = tuple(_notes(answers, kept, levers, found))
-    return Outcome(_compose(observation, kept, found, (refused, notes, _advice(answers.values()))), diagnosis)
+    decision = _compose(observation, kept, found, (refused, notes, _advice(answers.values())))
+    return Outcome(decision, diagnosis, found.score if isinstance(found, Found) else 0.0)
 
 
 def _ask(optimizer: Optimizer, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Answer:
