@@ -144,7 +144,7 @@ class Service:
         busy = loads.offered / full.requests_per_second
         saturated = busy >= _ALMOST_FULL
         queue = _queue_seconds(np.minimum(busy, _ALMOST_FULL), most, most / full.requests_per_second)
-        served = np.where(saturated, full.requests_per_second, loads.offered)
+        served = np.minimum(full.requests_per_second, loads.offered)
         running = np.minimum(served * (ttft + loads.output * itl), most)
         return _queued(Flow(ttft, itl, served, running, saturated, parts), queue, served, saturated)
 
