@@ -129,7 +129,7 @@ class Search:
 
     def ratios(self, positions: Positions) -> Ratios | Missing:
         """A combination against today."""
-        return self.forecast.ratios(self.today, self.space.place(positions))
+        return self.forecast.ratios(self.today, self.space.place(positions), self.wish.percentiles)
 
     def _worth(self, score: float) -> bool:
         """Whether the gain reaches what the owner asks for at least."""

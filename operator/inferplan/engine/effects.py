@@ -121,7 +121,7 @@ def _targets(ratios: Ratios, forecast: Forecast, targets: tuple[Target, ...]) ->
             high=significant(target.measured * span.high),
             unit="ms",
             source=forecast.source,
-            basis=f"The percentile moves as the mean does; target {target.slo.target_milliseconds} ms.",
+            basis=f"{forecast.basis} Target {target.slo.target_milliseconds} ms.",
         )
 
 

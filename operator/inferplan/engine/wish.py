@@ -26,8 +26,6 @@ _LATENCY_MOST = 0.7
 _ASIDE = 0.05
 """What the other side of the trade weighs where the objective names one: enough to choose between equals."""
 
-_STEP = frozenset({SLOMetric.ITL, SLOMetric.TPOT})
-
 
 @dataclass(frozen=True)
 class Target:
@@ -54,8 +52,14 @@ class Target:
         return slo_name(self.slo)
 
     def span(self, ratios: Ratios) -> Span | None:
-        """By what the forecast multiplies it: a percentile moves as its mean does. None where nothing is said."""
-        if self.slo.metric in _STEP:
+        """By what the forecast multiplies it; None where nothing is said.
+
+        Of the time between tokens percentiles are forecast. One of the TTFT, or of a request's own mean, moves as the
+        mean does.
+        """
+        if self.slo.metric is SLOMetric.ITL:
+            return ratios.tails.get(self.slo.percentile)
+        if self.slo.metric is SLOMetric.TPOT:
             return ratios.itl
         if self.slo.metric is SLOMetric.TTFT:
             return ratios.ttft
@@ -76,12 +80,16 @@ class Wish:
     targets: tuple[Target, ...]
     answer_tokens: float
 
+    @property
+    def percentiles(self) -> tuple[int, ...]:
+        """Percentiles of the time between tokens that targets name."""
+        named = (target.slo.percentile for target in self.targets if target.slo.metric is SLOMetric.ITL)
+        return tuple(dict.fromkeys(named))
+
     def scores(self, outlook: Outlook) -> Floats:
         """One number for each combination, the first being today's; -inf where it does not start or cannot serve."""
-        served = _log(outlook.throughput)
-        itl, ttft = _log(outlook.itl), _log(outlook.ttft)
-        whole = _log(outlook.ttft + self.answer_tokens * outlook.itl)
-        score = self._objective(served, itl, ttft) + _RELIEF_WEIGHT * self._relief(itl, ttft, whole)
+        served, itl, ttft = _log(outlook.throughput), _log(outlook.itl), _log(outlook.ttft)
+        score = self._objective(served, itl, ttft) + _RELIEF_WEIGHT * self._relief(outlook)
         lost = outlook.saturated & ~outlook.saturated[:1]
         possible: Floats = np.where(outlook.starts & ~lost, score, -np.inf)
         return possible
@@ -94,16 +102,22 @@ class Wish:
             return latency + _ASIDE * served + np.minimum(served, 0.0)
         return (served + latency) / 2.0
 
-    def _relief(self, itl: Floats, ttft: Floats, whole: Floats) -> Floats:
+    def _relief(self, outlook: Outlook) -> Floats:
         """How much nearer to the targets that are missed; nothing for what goes beyond a target."""
-        total = np.zeros(itl.shape)
+        total = np.zeros(outlook.itl.shape)
         for target in self.targets:
-            if not target.missed or target.measured is None:
-                continue
-            moved = itl if target.slo.metric in _STEP else ttft if target.slo.metric is SLOMetric.TTFT else whole
-            over = np.log(target.measured / target.slo.target_milliseconds)
-            total = total + over - np.maximum(over + moved, 0.0)
+            if target.missed and target.measured is not None:
+                over = np.log(target.measured / target.slo.target_milliseconds)
+                total = total + over - np.maximum(over + _log(self._of(target, outlook)), 0.0)
         return total
+
+    def _of(self, target: Target, outlook: Outlook) -> Floats:
+        """What a target's percentile moves with."""
+        if target.slo.metric is SLOMetric.ITL:
+            return outlook.itl_tail(target.slo.percentile)
+        if target.slo.metric is SLOMetric.TPOT:
+            return outlook.itl
+        return outlook.ttft if target.slo.metric is SLOMetric.TTFT else outlook.ttft + self.answer_tokens * outlook.itl
 
 
 def wish_of(observation: Observation, policy: Policy) -> Wish:

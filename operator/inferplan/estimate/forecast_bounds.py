@@ -3,8 +3,10 @@
 A step takes at most in proportion to its batch (weights are read once, KV bytes and FLOPs are linear), and at least as
 long as before. So with k times the running requests throughput is between 1 and k times today's, and so is the time
 between tokens. How many run is known from what holds them back today: the cap, the KV cache, or that no more come.
+The same holds of k times the tokens of a step where steps are full of prompts today.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
 
@@ -24,6 +26,9 @@ from inferplan.estimate.step_shape import Floats
 
 KV_USE_MAX = 0.90
 """Predicted use of a cache that is not full today may not exceed this: room for longer requests than those seen."""
+
+_FULL = 0.75
+"""Mean tokens of a step from this share of the budget on mean that steps are full but for those without prompts."""
 
 _Z80 = 1.2816
 
@@ -45,6 +50,19 @@ class Today:
     usage: float
     tokens: float
     cap: float
+    budget: float | None = None
+    full: bool = False
+
+    def steps(self, budgets: Floats) -> Floats:
+        """Tokens of a step against today's, as far as they hold anything back: all of them where steps are full.
+
+        A larger budget changes nothing where steps are not full; a smaller one is taken to hold back in any case.
+        """
+        if self.budget is None:
+            return np.ones(budgets.shape)
+        ratio = budgets / self.budget
+        stretched: Floats = ratio if self.full else np.minimum(ratio, 1.0)
+        return stretched
 
     def fits(self, tokens: Floats) -> Floats:
         """Requests that a cache of so many tokens holds: as many more as it is larger.
@@ -63,8 +81,16 @@ def measured_today(observation: Observation) -> Today | Missing:
     if missing is not None:
         return missing
     running, waiting, usage, tokens = (_value(value) for value in needed)
-    cap = config.integer("max_batch_size")
-    return Today(max(running, 1.0), waiting, usage, tokens, float(cap) if cap is not None else float("inf"))
+    cap, budget = config.integer("max_batch_size"), config.integer("max_num_batched_tokens")
+    return Today(
+        running=max(running, 1.0),
+        waiting=waiting,
+        usage=usage,
+        tokens=tokens,
+        cap=float(cap) if cap is not None else float("inf"),
+        budget=None if budget is None else float(budget),
+        full=budget is not None and _value(seen.tokens_per_step) >= _FULL * budget,
+    )
 
 
 @dataclass(frozen=True)
@@ -113,23 +139,23 @@ class BoundedForecast:
         ranks = attention_ranks(place.config)
         tokens = np.broadcast_to(plans.tokens.astype(np.float64) * ranks, shape)
         running = self._running(place.config, moves, tokens, ranks)
-        middle = np.sqrt(running / self.today.running)
-        none = np.full(shape, np.nan)
+        work = running / self.today.running * self.today.steps(tried.batched_tokens.astype(np.float64))
+        middle, none, nothing = np.sqrt(work), np.full(shape, np.nan), np.zeros(shape)
         starts, never = np.broadcast_to(plans.holds_request, shape), np.zeros(shape, dtype=bool)
-        return Outlook(starts, tokens, middle, none, middle, running, never)
+        return Outlook(starts, tokens, middle, none, middle, running, never, nothing, nothing)
 
-    def ratios(self, before: Place, after: Place) -> Ratios | Missing:
-        """Between no effect and one in proportion to the running requests."""
+    def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
+        """Between no effect and one in proportion; percentiles of the ITL are bounded as its mean is."""
         found = [self.outlook(place, {}) for place in (before, after)]
         first, second = found
         if isinstance(first, Missing):
             return first
         if isinstance(second, Missing):
             return second
-        ratio = float(second.running[0] / first.running[0])
+        ratio = float(second.throughput[0] / first.throughput[0]) ** 2  # the middle is the root of the highest
         doubt = exp(_Z80 * after.doubt)
         span = Span(min(1.0, ratio) / doubt, None, max(1.0, ratio) * doubt)
-        return Ratios(span, span, None)
+        return Ratios(span, span, None, dict.fromkeys(percentiles, span))
 
     def _running(self, config: ServingConfig, moves: Moves, tokens: Floats, ranks: int) -> Floats:
         today = self.today

@@ -12,7 +12,7 @@ limits are arrays of one length, or of length 1: thousands of candidates are ser
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Flow:
         saturated: More arrives than is served: the latencies then hold no queueing, and have no meaning.
         parts: Seconds of the parts that Multipliers scale, for calibration: (fixed, growing, prompts) of the ITL,
             and (prompts, waiting) of the TTFT.
+        chunk_seconds: What a step with a chunk of prompts takes more than one without; all of it where they are apart.
+        chunk_share: Chunks per decoding step, at most 1: how often a token waits for one.
     """
 
     ttft_seconds: Floats
@@ -68,6 +70,8 @@ class Flow:
     running: Floats
     saturated: Flags
     parts: Parts
+    chunk_seconds: Floats
+    chunk_share: Floats
 
 
 class Loads:
@@ -146,7 +150,8 @@ class Service:
         queue = _queue_seconds(np.minimum(busy, _ALMOST_FULL), most, most / full.requests_per_second)
         served = np.minimum(full.requests_per_second, loads.offered)
         running = np.minimum(served * (ttft + loads.output * itl), most)
-        return _queued(Flow(ttft, itl, served, running, saturated, parts), queue, served, saturated)
+        chunks = self._chunks(loads, limits, decoding)
+        return _queued(Flow(ttft, itl, served, running, saturated, parts, *chunks), queue, served, saturated)
 
     def _decoding(self, loads: Loads, limits: Limits, most: Floats) -> Floats:
         """Sequences that decode at the offered rate: d = rate x output x ITL(d), by halving and one secant.
@@ -175,7 +180,17 @@ class Service:
             itl, ttft = parts[0] + parts[1] + parts[2], parts[3] + parts[4]
             residence = ttft + loads.output * itl
             decoding = running * loads.output * itl / residence
-        return Flow(ttft, itl, running / residence, running, np.zeros(residence.shape, dtype=bool), parts)
+        chunks = self._chunks(loads, limits, decoding)
+        return Flow(ttft, itl, running / residence, running, np.zeros(residence.shape, dtype=bool), parts, *chunks)
+
+    def _chunks(self, loads: Loads, limits: Limits, decoding: Floats) -> tuple[Floats, Floats]:
+        """What a chunk adds to a step, and in what share of the steps."""
+        each, none = decoding / self._of.of("stages"), np.zeros(1)
+        step = self._timer.seconds(each, loads.context, none, none)
+        seconds, chunks = self._prefill(loads, limits, each, step)
+        share: Floats = np.minimum(decoding / loads.output * chunks, 1.0)
+        added: Floats = seconds / chunks * self._times.prompts
+        return added, share
 
     def _parts(
         self, loads: Loads, limits: Limits, running: Floats, decoding: Floats, start: tuple[float, Floats]
@@ -189,6 +204,7 @@ class Service:
         fixed, growing = fixed * times.fixed, growing * times.growing
         arriving = decoding / loads.output
         seconds, chunks = self._prefill(loads, limits, decoding / stages, step)
+        chunks = np.maximum(chunks, 1.0)
         prefill = seconds * times.prompts
         client = np.where(clients > 0, k.tester_seconds + k.client_seconds * clients, 0.0)
         waiting = k.request_seconds + client + (self._wait_steps + chunks - 1.0) * (fixed + growing)
@@ -198,14 +214,14 @@ class Service:
     def _prefill(self, loads: Loads, limits: Limits, decoding: Floats, step: Floats) -> tuple[Floats, Floats]:
         """Seconds that one prompt adds to the engine's work, and in how many steps it is processed.
 
-        Prompts that come in one step are processed together, as far as the step's tokens go.
+        Prompts that come in one step are processed together, as far as the step's tokens go: less than one step each.
         """
         beside = np.where(self._apart, 0.0, decoding)
         coming = loads.computed * np.maximum(decoding / loads.output, 1.0)
         chunk = np.minimum(coming, np.maximum(limits.batched_tokens - beside, 1.0))
         chunks = loads.computed / chunk
         mixed = self._timer.seconds(beside, loads.context, chunk, loads.prompt_context)
-        return chunks * np.where(self._apart, mixed, np.maximum(mixed - step, 0.0)), np.maximum(chunks, 1.0)
+        return chunks * np.where(self._apart, mixed, np.maximum(mixed - step, 0.0)), chunks
 
 
 _MOST_RUNNING = 16_384.0
@@ -225,7 +241,13 @@ def _queued(flow: Flow, queue: Floats, served: Floats, saturated: Flags) -> Flow
     """The flow with a queue before it, whose length goes with the time that the running ones take."""
     fixed, growing, prompts, prefill, waiting = flow.parts
     parts = (fixed, growing, prompts, prefill + queue, waiting)
-    return Flow(flow.ttft_seconds + queue, flow.itl_seconds, served, flow.running, saturated, parts)
+    return replace(
+        flow,
+        ttft_seconds=flow.ttft_seconds + queue,
+        requests_per_second=served,
+        saturated=saturated,
+        parts=parts,
+    )
 
 
 def _queue_seconds(busy: Floats, places: Floats, service_seconds: Floats) -> Floats:
