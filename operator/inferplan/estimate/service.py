@@ -188,7 +188,7 @@ class Service:
         each, none = decoding / self._of.of("stages"), np.zeros(1)
         step = self._timer.seconds(each, loads.context, none, none)
         seconds, chunks = self._prefill(loads, limits, each, step)
-        share: Floats = np.minimum(decoding / loads.output * chunks, 1.0)
+        share: Floats = np.minimum(each / loads.output * chunks, 1.0)
         added: Floats = seconds / chunks * self._times.prompts
         return added, share
 

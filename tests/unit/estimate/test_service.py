@@ -180,3 +180,23 @@ def test_a_load_tests_client_delays_its_own_requests_only() -> None:
     assert test - plain == pytest.approx(0.01 + 0.03 + 10 * 0.001, rel=0.02)
     traffic, ideal = (one(flow(opened(0.1), constants=each).ttft_seconds) for each in (slow, IDEAL))
     assert traffic - ideal == pytest.approx(0.01, rel=0.02)
+
+
+@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize("tokens", [1e9, 64.0])
+def test_what_chunks_add_to_steps_is_what_prompts_add_to_the_time_between_tokens(stages: int, tokens: float) -> None:
+    found = flow(closed(16.0), (float("inf"), tokens, float("inf")), shape=replace(SHAPE, stages=stages))
+    assert one(found.chunk_share) < 1.0
+    assert one(found.chunk_seconds * found.chunk_share) == pytest.approx(one(found.parts[2]), rel=0.01)
+
+
+def test_every_step_has_a_chunk_where_more_come_than_there_are_steps() -> None:
+    found = flow(closed(64.0, inputs=4000.0, outputs=4.0), (float("inf"), 64.0, float("inf")), shape=APART)
+    assert one(found.chunk_share) == 1.0
+
+
+def test_a_loop_that_is_nearly_full_serves_no_more_than_comes() -> None:
+    most = one(flow(closed(8.0)).requests_per_second)
+    for busy in (0.9, 0.985, 0.999):
+        found = flow(opened(busy * most), (8.0, 1e9, float("inf")))
+        assert one(found.requests_per_second) == pytest.approx(busy * most)
