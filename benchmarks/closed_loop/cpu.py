@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 from benchmarks.closed_loop.cases import Case
+from benchmarks.closed_loop.host import Watch
 from benchmarks.closed_loop.objects import Object, arguments, containers
 from benchmarks.closed_loop.running import NotStartedError, Run, Window, stamped
 from scripts.take_scrapes import ENVIRONMENT, Server
@@ -24,6 +25,8 @@ from inferplan_lab.load.summary import Summary
 WINDOW = Window(warm_up=30.0, seconds=60.0)
 """The process is half a minute to a minute old when it first answers: the window's last page comes at 90 s or more."""
 CPUS = "0-1"
+OTHERS_MOST = 0.05
+"""Of the cores' time: where other programs took more, a run is done again."""
 QUIET = {name: value for name, value in ENVIRONMENT.items() if name != "VLLM_CPU_KVCACHE_SPACE"}
 """What no case is about; how much memory the cache gets is a case's own."""
 
@@ -37,6 +40,7 @@ class RealCpu:
         model: folder of a small model.
         work: a folder for logs.
         port: to listen on.
+        tries: runs at most, until one is undisturbed; else the least disturbed counts.
         window: when pages are taken.
     """
 
@@ -44,6 +48,7 @@ class RealCpu:
     model: Path
     work: Path
     port: int
+    tries: int = 3
     window: Window = WINDOW
 
     def version(self, case: Case) -> str:
@@ -58,15 +63,19 @@ class RealCpu:
         return found
 
     def run(self, case: Case, workload: Object) -> Run:
-        """Serves the case's load."""
-        return asyncio.run(self._run(case, workload))
+        """Serves the case's load, again where others disturbed it."""
+        runs: list[Run] = []
+        while len(runs) < self.tries and not any(run.others <= OTHERS_MOST for run in runs):
+            runs.append(asyncio.run(self._run(case, workload)))
+        return min(runs, key=lambda run: run.others)
 
     async def _run(self, case: Case, workload: Object) -> Run:
         async with aiohttp.ClientSession() as session, self._served(case, workload, session) as server:
             load = asyncio.create_task(self._load(case, server.url))
+            watch = Watch(server.process.pid if server.process is not None else 0)
             pages = await self._pages(server.url, session)
-            seen = await load
-        return Run(pages, seen.within(self.window.pages[0], self.window.pages[-1]))
+            others, seen = watch.others(), await load
+        return Run(pages, seen.within(self.window.pages[0], self.window.pages[-1]), others)
 
     async def _load(self, case: Case, url: str) -> Summary:
         if case.load is None:

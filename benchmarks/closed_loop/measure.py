@@ -86,8 +86,8 @@ def by_clients(seen: Summary) -> Measures:
 
 
 def measured(run: Run) -> dict[str, Measures]:
-    """Both views of a run."""
-    return {"pages": by_pages(run.pages), "clients": by_clients(run.seen)}
+    """Both views of a run, and who else was there."""
+    return {"pages": by_pages(run.pages), "clients": by_clients(run.seen), "machine": {"others": run.others}}
 
 
 def _total(found: Series, name: str) -> float:

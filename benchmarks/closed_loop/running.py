@@ -37,10 +37,12 @@ class Run:
     Attributes:
         pages: /metrics, each with the time on top.
         seen: what the clients got between the first and the last page.
+        others: share of the machine's cores that other programs took meanwhile; 0 in virtual time.
     """
 
     pages: tuple[str, ...]
     seen: Summary
+    others: float = 0.0
 
 
 def stamped(page: str, at: datetime) -> str:
