@@ -24,6 +24,8 @@ _Numbers = int | Whole
 _Value = TypeVar("_Value", np.int64, np.float64)
 
 _LONGEST_BITS = 40
+LENGTH_MAX = 2**_LONGEST_BITS
+"""Lengths below this are planned for, in tokens."""
 
 
 @dataclass(frozen=True)
@@ -294,5 +296,5 @@ def _whole(value: _Numbers | np.integer) -> Whole:
 
 def _check(**numbers: int) -> None:
     for name, number in numbers.items():
-        if not 0 < number < 2**_LONGEST_BITS:
+        if not 0 < number < LENGTH_MAX:
             raise ValueError(f"{name} must be from 1 to 2^{_LONGEST_BITS}, not {number}")

@@ -10,7 +10,7 @@ from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
-from inferplan.estimate.kv_plan import CachePlan, CacheStructure
+from inferplan.estimate.kv_plan import LENGTH_MAX, CachePlan, CacheStructure
 from inferplan.estimate.memory_calibration import MeasuredOverhead, Seen, measured_overhead
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_model import MemoryModel, in_gib
@@ -104,9 +104,19 @@ def memory_model(
     if sizer is None:
         return Missing(Reason.ENGINE_END_OF_LIFE, f"how {config.engine} shares memory was not read")
     sized = sizer(config, accelerator, card)
-    if isinstance(sized, Missing) or overhead is None:
+    if isinstance(sized, Missing):
         return sized
+    absurd = _absurd(sized.limits)
+    if absurd is not None or overhead is None:
+        return absurd or sized
     return replace(sized, model=replace(sized.model, learned_bytes=overhead.size_bytes, learned=True))
+
+
+def _absurd(limits: Limits) -> Missing | None:
+    """Lengths that the cache's planner does not take: no engine serves them, and nothing is to be computed of them."""
+    lengths = {"max_model_len": int(limits.context), "max_num_batched_tokens": int(limits.tokens)}
+    found = next((name for name, length in lengths.items() if not 0 < length < LENGTH_MAX), None)
+    return None if found is None else Missing(Reason.SETTING_UNKNOWN, f"{found} {lengths[found]} is no real length")
 
 
 def calibrate_memory(

@@ -276,3 +276,11 @@ def test_sglang_shares_what_was_free_before_loading() -> None:
     default = sized(version="0.5.8", engine=Engine.SGLANG, max_model_len=16_000)
     assert default.kv_cache_bytes == found.kv_cache_bytes  # 0.835 is its default on an H100
     assert default.assumptions[0] == "mem_fraction_static is not set; SGLang's own arithmetic gives 0.835"
+
+
+@pytest.mark.parametrize("key", ["max_model_len", "max_num_batched_tokens"])
+def test_of_lengths_that_no_engine_serves_nothing_is_computed(key: str) -> None:
+    found = memory_model(configured(**{key: 2**40}), H100, LLAMA)
+    assert isinstance(found, Missing)
+    assert (found.code, key in found.reason) == (Reason.SETTING_UNKNOWN, True)
+    assert not isinstance(memory_model(configured(**{key: 2**40 - 1}), H100, LLAMA), Missing)
