@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.estimate.cache_room import held_at_once
 from inferplan.estimate.calibration import Calibration
@@ -106,10 +107,8 @@ def evaluate_sized(
     sequences, tokens = candidates.sequences, candidates.batched_tokens
     memory = MemoryLimits(candidates.utilization, sequences, tokens, candidates.context)
     plans, layout = sized.model.plans(memory), sized.model.cache
-    if isinstance(layout, Missing):
-        return layout
-    if isinstance(plans, Missing):
-        return plans
+    if isinstance(plans, Missing) or isinstance(layout, Missing):
+        return plans if isinstance(plans, Missing) else Missing(Reason.MODEL_UNSUPPORTED, "the cache is not sized")
     ranks = asked.shape.attention_ranks
     computed = load if asked.prefix_caching is not False else load.without_prefixes()
     held = held_at_once(layout, np.asarray(sized.model.kv_bytes(memory)), computed.held_tokens) * ranks

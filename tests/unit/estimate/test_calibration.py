@@ -1,8 +1,12 @@
 """What measured windows teach the step model, against answers that are known."""
 
+from collections.abc import Sequence
+from math import hypot, sqrt
+
+import numpy as np
 import pytest
 
-from inferplan.estimate.calibration import PRIOR, Calibration, Window, calibrate
+from inferplan.estimate.calibration import PRIOR, PRIOR_AXES, Axis, Calibration, Window, calibrate
 from inferplan.estimate.speed_constants import Multipliers, Spread
 
 LOADS = ((0.010, 0.001, 0.001, 0.05, 0.03), (0.010, 0.010, 0.020, 0.40, 0.05), (0.010, 0.030, 0.001, 0.10, 0.20))
@@ -75,3 +79,52 @@ def test_what_the_fit_leaves_widens_the_interval() -> None:
 def test_the_prior_has_a_width_for_every_part() -> None:
     assert len(PRIOR) == 4
     assert all(0 < width < 1 for width in PRIOR)
+
+
+def axes(windows: Sequence[Window]) -> tuple[Axis, ...]:
+    found = calibrate(windows)
+    assert found is not None
+    return found.axes
+
+
+def uncertainty(of: Sequence[Axis], direction: Axis) -> float:
+    """Standard deviation along a direction in the logarithms of the multipliers."""
+    return sqrt(sum(float(np.dot(axis, direction)) ** 2 for axis in of))
+
+
+def test_before_any_window_each_part_is_as_uncertain_as_its_prior() -> None:
+    units: list[Axis] = [(1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)]
+    assert [uncertainty(PRIOR_AXES, unit) for unit in units] == list(PRIOR)
+
+
+def test_one_part_alone_is_known_as_well_as_noise_and_prior_allow() -> None:
+    """3 % of noise and a prior of 15 %: 1 / sqrt(1 / 0.03^2 + 1 / 0.15^2) = 0.0294."""
+    found = axes([Window(0.012, None, (0.010, 0.0, 0.0, 0.0, 0.0))])
+    assert uncertainty(found, (1.0, 0.0, 0.0, 0.0)) == pytest.approx(1 / hypot(1 / 0.03, 1 / 0.15))
+    assert uncertainty(found, (0.0, 1.0, 0.0, 0.0)) == pytest.approx(0.15)
+    assert uncertainty(found, (0.0, 0.0, 0.0, 1.0)) == pytest.approx(0.60)
+
+
+def test_directions_are_independent() -> None:
+    matrix = np.array(axes([window(parts, Multipliers()) for parts in LOADS]))
+    products = matrix @ matrix.T
+    assert np.allclose(products, np.diag(np.diag(products)))
+
+
+def test_one_window_knows_the_sum_and_not_the_parts() -> None:
+    """Half of the ITL fixed, half growing: how the halves share it stays as uncertain as it was."""
+    found = axes([Window(0.020, None, (0.010, 0.010, 0.0, 0.0, 0.0))])
+    assert uncertainty(found, (0.5, 0.5, 0.0, 0.0)) < 0.03
+    assert uncertainty(found, (0.5, -0.5, 0.0, 0.0)) == pytest.approx(uncertainty(PRIOR_AXES, (0.5, -0.5, 0.0, 0.0)))
+
+
+def test_windows_at_several_loads_leave_less_uncertain_everywhere() -> None:
+    few, many = (axes([window(parts, Multipliers()) for parts in LOADS[:count]]) for count in (1, 3))
+    directions: list[Axis] = [(1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (1.0, -1.0, 0.0, 0.0)]
+    assert all(uncertainty(many, one) < uncertainty(few, one) for one in directions)
+
+
+def test_an_older_window_says_less() -> None:
+    new, old = (axes([Window(0.012, None, (0.010, 0.0, 0.0, 0.0, 0.0), weight)]) for weight in (1.0, 0.25))
+    assert uncertainty(old, (1.0, 0.0, 0.0, 0.0)) == pytest.approx(1 / hypot(1 / 0.06, 1 / 0.15))
+    assert uncertainty(old, (1.0, 0.0, 0.0, 0.0)) > uncertainty(new, (1.0, 0.0, 0.0, 0.0))

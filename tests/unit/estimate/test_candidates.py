@@ -12,13 +12,13 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.serving import SettingValue
 from inferplan.estimate.cache_room import held_at_once
 from inferplan.estimate.calibration import Calibration
-from inferplan.estimate.candidates import Candidates, Evaluated, Learned, evaluate
+from inferplan.estimate.candidates import Candidates, Evaluated, Learned, evaluate, evaluate_sized
 from inferplan.estimate.load import Load
-from inferplan.estimate.memory_estimate import estimate_memory
+from inferplan.estimate.memory_estimate import estimate_memory, memory_model
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.result import Interval
 from inferplan.estimate.speed import StepTimeEstimator
-from inferplan.estimate.speed_constants import Multipliers, SpeedFit, shipped
+from inferplan.estimate.speed_constants import MultiplierCases, Multipliers, SpeedFit, shipped
 
 LOAD = Load(128.0, None, 2000.0, 300.0)
 FIT = SpeedFit(shipped().constants, shipped().spreads)  # nothing measured elsewhere
@@ -88,3 +88,54 @@ def test_what_cannot_be_told_is_refused(settings: dict[str, SettingValue]) -> No
 def test_an_unknown_gpu_is_refused() -> None:
     unknown = replace(situation(), accelerator=Accelerator("Nobody's GPU", 1))
     assert isinstance(evaluate(unknown, LOAD, limits((0.9, 64, 2048))), Missing)
+
+
+def test_memory_that_was_sized_already_says_the_same() -> None:
+    asked, entries = situation(), limits((0.9, 64, 2048), (0.5, 64, 2048))
+    sized = memory_model(asked.config, asked.accelerator, asked.model)
+    assert not isinstance(sized, Missing)
+    found = evaluate_sized(asked, LOAD, entries, Learned(), sized)
+    assert isinstance(found, Evaluated)
+    plain = evaluated(entries)
+    assert found.cache_tokens.tolist() == plain.cache_tokens.tolist()
+    assert found.flow.itl_seconds.tolist() == plain.flow.itl_seconds.tolist()
+
+
+def test_cases_of_multipliers_are_what_each_says_alone() -> None:
+    each = [Multipliers(), Multipliers(1.3, 1.0, 1.0, 1.0), Multipliers(1.0, 0.7, 1.2, 2.0)]
+    cases = MultiplierCases(
+        *(np.array([getattr(one, name) for one in each]) for name in ("fixed", "growing", "prompts", "waiting"))
+    )
+    entry = limits((0.9, 64, 2048))
+    together = evaluated(entry, Learned(FIT, cases=cases))
+    for number, one in enumerate(each):
+        alone = evaluated(entry, Learned(FIT, Calibration(one, 1)))
+        for name in ("itl_seconds", "ttft_seconds", "requests_per_second"):
+            assert getattr(together.flow, name)[number] == pytest.approx(getattr(alone.flow, name)[0])
+
+
+def test_cases_stand_in_the_place_of_the_calibration() -> None:
+    still = MultiplierCases(*(np.ones(1) for _ in range(4)))
+    learned = Learned(FIT, Calibration(Multipliers(3.0, 3.0, 3.0, 3.0), 2), cases=still)
+    assert evaluated(limits((0.9, 64, 2048)), learned).flow.itl_seconds[0] == pytest.approx(
+        evaluated(limits((0.9, 64, 2048)), Learned(FIT)).flow.itl_seconds[0]
+    )
+
+
+def test_data_parallel_ranks_hold_and_run_together() -> None:
+    one = evaluated(limits((0.9, 16, 2048)))
+    four = evaluated(limits((0.9, 16, 2048)), data_parallel_size=4)
+    assert four.cache_tokens[0] == pytest.approx(4 * one.cache_tokens[0], rel=0.02)
+    assert four.held_at_once[0] == pytest.approx(4 * one.held_at_once[0], rel=0.02)
+    assert (one.flow.running[0], four.flow.running[0]) == (16.0, 64.0)
+
+
+def test_prefixes_that_are_not_cached_are_computed() -> None:
+    shared = replace(LOAD, prefix_share=0.5)
+    on, off = (
+        evaluate(situation(enable_prefix_caching=cached), shared, limits((0.9, 64, 2048))) for cached in (True, False)
+    )
+    assert isinstance(on, Evaluated)
+    assert isinstance(off, Evaluated)
+    assert on.held_at_once[0] > 1.5 * off.held_at_once[0]
+    assert on.flow.ttft_seconds[0] < off.flow.ttft_seconds[0]

@@ -90,6 +90,12 @@ def test_the_same_load_with_another_latency_takes_the_place() -> None:
     assert remembered((point(), point(running=4.0)), newer) == (newer, point(running=4.0))
 
 
+def test_a_latency_that_is_measured_at_last_takes_the_place() -> None:
+    newer = point(at="2026-11-26T01:00:00Z")
+    assert remembered((point(itl=None),), newer) == (newer,)
+    assert remembered((point(itl=None),), point(itl=None, at="2026-11-26T01:00:00Z")) == (point(itl=None),)
+
+
 def test_another_load_is_a_new_point() -> None:
     assert len(remembered((point(),), point(running=64.0, at="2026-11-26T01:00:00Z"))) == 2
 
