@@ -28,6 +28,7 @@ from inferplan.optimizers.kv_cache_room import room_options
 from inferplan.optimizers.kv_cache_start import what_starts
 
 _NOT_FULL = "the KV cache is not full, or nothing waits for it"
+_LEFT_ALONE = "room in the KV cache was weighed together with the other changes; the plan does without more of it"
 
 
 class KVCache:
@@ -76,8 +77,11 @@ class KVCache:
                 levers.append(Lever(self.name, OptimizationType.KV_CACHE, found))
             else:
                 proposals.append(found)
-        not_full = () if pressure.full else (Abstention(self.name, Reason.NOT_KV_BOUND, _NOT_FULL),)
-        return Answer(tuple(levers), tuple(proposals), not_full or tuple(without))
+        if not pressure.full:
+            without = [Abstention(self.name, Reason.NOT_KV_BOUND, _NOT_FULL)]
+        elif levers:
+            without.insert(0, Abstention(self.name, Reason.GAIN_TOO_SMALL, _LEFT_ALONE))
+        return Answer(tuple(levers), tuple(proposals), tuple(without))
 
     def _found(
         self, observation: Observation, policy: Policy, pressure: Pressure

@@ -32,13 +32,17 @@ def test_a_full_cache_has_a_lever_for_memory_one_for_its_format_and_one_for_leng
     keys = [lever.options[0].changes[0].parameter for lever in answer.levers]
     assert keys == ["gpu_memory_utilization", "kv_cache_dtype", "max_model_len"]
     assert {lever.type for lever in answer.levers} == {OptimizationType.KV_CACHE}
-    assert answer.abstentions == ()  # each is offered: the planner says why it takes none
+    assert codes(answer) == [Reason.GAIN_TOO_SMALL]  # where the plan takes none of them
 
 
 def test_each_lever_that_a_full_cache_does_not_get_has_its_reason() -> None:
     answer = answered(an.observation(load=FULL, drop=("kv_cache_dtype",), settings={"gpu_memory_utilization": 0.95}))
     assert answer.levers == ()
     assert codes(answer) == [Reason.ALREADY_SET, Reason.SETTING_UNKNOWN, Reason.METRICS_MISSING]
+
+
+def test_what_is_not_on_offer_stands_behind_what_was_weighed() -> None:
+    assert codes(answered(an.observation(load=FULL))) == [Reason.GAIN_TOO_SMALL, Reason.METRICS_MISSING]
 
 
 def test_overload_is_relieved_alike() -> None:
