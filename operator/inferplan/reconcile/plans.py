@@ -1,7 +1,7 @@
 """Which plan is to be there, and what that means for those that are. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -66,7 +66,7 @@ class StoredPlan:
     optimizers: frozenset[str]
     gain: str
     confidence: str
-    settings: Standing = MappingProxyType({})
+    settings: Standing = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
