@@ -31,7 +31,7 @@ TRIES_MAX = 300
 PER_CHANGE = 0.015
 """What a further change must bring, as the logarithm of a ratio: below 1.5 % it is within what any forecast is off."""
 
-_PER_RISK = 0.05
+_PER_RISK = 0.10
 """What a change with an accuracy risk, a lost capability or a new checkpoint must bring on top. A choice."""
 
 HARM_MOST = 0.03
@@ -90,6 +90,7 @@ class Search:
         wish: The scores.
         today: The configuration that runs.
         standing: The combination of the plan that stands; None where there is none, or it is no combination today.
+        lossless: Whether only changes are looked at that leave answers and what clients can ask for as they are.
     """
 
     observation: Observation
@@ -99,6 +100,7 @@ class Search:
     wish: Wish
     today: Place
     standing: Positions | None = None
+    lossless: bool = False
     _verdicts: dict[tuple[int, int], Objection | None] = field(default_factory=dict)
 
     def choose(self, table: Table) -> Choice:
@@ -155,7 +157,11 @@ class Search:
         """How many options of each combination may not be taken at all."""
         total = np.zeros(len(table.positions), dtype=np.int64)
         for index, lever in enumerate(self.space.levers):
-            verdicts = [False, *(self._alone(index, at) is not None for at in range(1, len(lever.options) + 1))]
+            barred = [
+                self._alone(index, number) is not None or (self.lossless and loses(option))
+                for number, option in enumerate(lever.options, start=1)
+            ]
+            verdicts = [False, *barred]
             total = total + np.array(verdicts, dtype=np.int64)[table.positions[:, index]]
         return total
 
@@ -247,6 +253,11 @@ def _gives(option: Option, values: Mapping[str, object]) -> bool:
     return all(
         change.parameter in values and values[change.parameter] == change.recommended_value for change in option.changes
     )
+
+
+def loses(option: Option) -> bool:
+    """Whether answers could get worse, or clients lose something that they could ask for."""
+    return option.accuracy_risk is not None or option.capability_loss is not None
 
 
 def _price(option: Option) -> float:

@@ -1,6 +1,6 @@
 """From levers to drafts: forecast, joint search, attribution. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
@@ -16,7 +16,7 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.attribution import groups, only, without_idle
-from inferplan.engine.choose import Choice, Search, Stopped, standing_in
+from inferplan.engine.choose import Choice, Search, Stopped, loses, standing_in
 from inferplan.engine.space import Positions, Space, Table
 from inferplan.engine.wish import Wish, wish_of
 from inferplan.estimate.forecast import Forecast, Place, Ratios
@@ -53,9 +53,9 @@ class Draft:
 
 @dataclass(frozen=True)
 class Other:
-    """Another point of the latency/throughput frontier."""
+    """Another plan that could be wanted: for another objective, or without any loss."""
 
-    objective: Objective
+    wanted: str
     moves: tuple[tuple[Lever, Option], ...]
     ratios: Ratios
     place: Place
@@ -68,7 +68,8 @@ class Found:
     Attributes:
         forecast: What made the numbers.
         wish: What was wanted.
-        drafts: The plan's changes, the largest share first; empty where nothing is worth it.
+        drafts: The plan's changes: first those that lose nothing, the largest share first; empty where nothing is worth
+            it.
         ratios: All of them together against today; None where there are none.
         place: The configuration with all of them.
         score: How good they are together.
@@ -131,7 +132,7 @@ def _found(made: Search, table: Table) -> Found:
     positions = chosen.positions
     if chosen.ratios is not None:
         positions = without_idle(positions, value)
-    drafts = tuple(_drafts(made, positions, value)) if chosen.ratios is not None else ()
+    drafts = tuple(sorted(_drafts(made, positions, value), key=_loses)) if chosen.ratios is not None else ()
     ratios = made.ratios(positions) if drafts else None
     whole = None if isinstance(ratios, Missing) else ratios
     return Found(
@@ -163,6 +164,10 @@ class _Values:
         return self._known[positions]
 
 
+def _loses(draft: Draft) -> bool:
+    return any(loses(option) for _, option in draft.moves)
+
+
 def _drafts(made: Search, positions: Positions, value: _Values) -> list[Draft]:
     found = []
     for group in groups(positions, value):
@@ -175,18 +180,24 @@ def _drafts(made: Search, positions: Positions, value: _Values) -> list[Draft]:
 
 
 def _others(made: Search, table: Table, positions: Positions) -> list[Other]:
-    """What the plan would be for another objective, where that is another plan."""
+    """What the plan would be for another wish, where that is another plan."""
     found: list[Other] = []
     seen = {positions, made.space.stay()}
-    for objective in Objective:
-        if objective is made.wish.objective:
-            continue
-        other: Choice = replace(made, wish=replace(made.wish, objective=objective), standing=None).choose(table)
+    for wanted, search_for in _wishes(made, positions):
+        other: Choice = search_for.choose(table)
         if other.ratios is not None and other.positions not in seen:
             seen.add(other.positions)
             place = made.space.place(other.positions)
-            found.append(Other(objective, made.space.chosen(other.positions), other.ratios, place))
+            found.append(Other(wanted, made.space.chosen(other.positions), other.ratios, place))
     return found
+
+
+def _wishes(made: Search, positions: Positions) -> Iterator[tuple[str, Search]]:
+    if any(loses(option) for _, option in made.space.chosen(positions)):
+        yield "Without any loss", replace(made, standing=None, lossless=True)
+    for objective in Objective:
+        if objective is not made.wish.objective:
+            yield f"For {objective}", replace(made, wish=replace(made.wish, objective=objective), standing=None)
 
 
 def _rejected(made: Search, positions: Positions, stopped: Stopped, score: float) -> Rejected:

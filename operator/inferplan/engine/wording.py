@@ -44,7 +44,7 @@ def alternative_of(other: Other, found: Found, observation: Observation) -> Alte
     effects = effects_of(Expected(other.ratios, other.place), observation, found.forecast, found.wish.targets)
     moves = _joined((option.title for _, option in other.moves), "; ", _TITLE_MAX - 20)
     return Alternative(
-        title=f"For {other.objective}: {moves}"[:_TITLE_MAX],
+        title=f"{other.wanted}: {moves}"[:_TITLE_MAX],
         description=sentence(effects, found.forecast)[:_TEXT_MAX],
         effects=effects,
     )

@@ -63,6 +63,7 @@ class Outlook:
         saturated: More requests come than are served.
         chunk: What a step with a chunk of prompts takes more than one without, seconds.
         chunk_share: Share of the steps that have one.
+        queue: What of the TTFT is waiting for a place, seconds.
     """
 
     starts: Flags
@@ -74,6 +75,7 @@ class Outlook:
     saturated: Flags
     chunk: Floats
     chunk_share: Floats
+    queue: Floats
 
     def itl_tail(self, percentile: float) -> Floats:
         """A percentile of the time between tokens: a step with a chunk of prompts where enough steps have one.
@@ -181,6 +183,7 @@ class StepForecast:
         seen: The load.
         calibration: What the instance's own windows taught; None where they taught nothing.
         fit: The step model's constants.
+        queue_scale: The queue's part of the TTFT as it was measured, against what the model makes of today's settings.
     """
 
     observation: Observation
@@ -188,6 +191,7 @@ class StepForecast:
     seen: Seen
     calibration: Calibration | None = None
     fit: SpeedFit | None = None
+    queue_scale: float = 1.0
 
     @property
     def source(self) -> Source:
@@ -275,6 +279,20 @@ class StepForecast:
             return 0.0
         return min(_LOSS_MAX, max(0.0, rate.value * prefill.value / 1e3))
 
+    def anchored(self) -> "StepForecast | Missing":
+        """The same, with a queue as long as the measured TTFT says: how long one gets is the least sure of a model.
+
+        Measured 200 ms, modelled 45 ms without a queue and 1,500 ms in it: it is scaled by 155 / 1,500.
+        """
+        today = self.outlook(Place(self.ground.before, self.ground.model), {})
+        measured = self.observation.metrics.ttft_mean_milliseconds
+        if isinstance(today, Missing):
+            return today
+        queue, own = float(today.queue[0]), float(today.ttft[0] - today.queue[0])
+        if not isinstance(measured, Measured) or queue <= 0:
+            return self
+        return replace(self, queue_scale=max(0.0, measured.value / 1e3 - own) / queue)
+
     def _sized(self, place: Place) -> "_SizedPlace | Missing":
         sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)
         return sized if isinstance(sized, Missing) else _SizedPlace(place, sized)
@@ -291,7 +309,8 @@ class StepForecast:
         found = evaluate_sized(situation, self.seen.load, candidates, known, of.sized)
         if isinstance(found, Missing):
             return found
-        return _told(found, self.seen.load, candidates.sequences * attention_ranks(of.place.config), losses)
+        caps = candidates.sequences * attention_ranks(of.place.config)
+        return _told(found, self.seen.load, caps, (losses, self.queue_scale))
 
 
 @dataclass(frozen=True)
@@ -305,12 +324,13 @@ class _SizedPlace:
 _Sides = tuple[_SizedPlace, _SizedPlace]
 
 
-def _told(found: Evaluated, load: Load, caps: Whole, losses: Floats) -> Outlook:
+def _told(found: Evaluated, load: Load, caps: Whole, scales: tuple[Floats, float]) -> Outlook:
     """The flow less what preempted requests take, where the cache holds fewer than may run.
 
     It takes time; and throughput where all of the time is used.
     """
-    flow = found.flow
+    flow, (losses, queue_scale) = found.flow, scales
+    queue = flow.queue_seconds * queue_scale
     wanted = np.minimum(caps, load.concurrency if load.concurrency is not None else np.inf)
     preempted = (found.held_at_once < wanted) & found.starts
     kept = np.where(preempted, 1.0 - losses, 1.0)
@@ -319,12 +339,13 @@ def _told(found: Evaluated, load: Load, caps: Whole, losses: Floats) -> Outlook:
         found.starts,
         found.cache_tokens,
         flow.requests_per_second * load.output_tokens * np.where(full, kept, 1.0),
-        flow.ttft_seconds / kept,
+        (flow.ttft_seconds - flow.queue_seconds + queue) / kept,
         flow.itl_seconds / kept,
         flow.running,
         flow.saturated,
         flow.chunk_seconds / kept,
         flow.chunk_share,
+        queue / kept,
     )
     return Outlook(*values)
 

@@ -142,7 +142,7 @@ class BoundedForecast:
         work = running / self.today.running * self.today.steps(tried.batched_tokens.astype(np.float64))
         middle, none, nothing = np.sqrt(work), np.full(shape, np.nan), np.zeros(shape)
         starts, never = np.broadcast_to(plans.holds_request, shape), np.zeros(shape, dtype=bool)
-        return Outlook(starts, tokens, middle, none, middle, running, never, nothing, nothing)
+        return Outlook(starts, tokens, middle, none, middle, running, never, nothing, nothing, none)
 
     def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
         """Between no effect and one in proportion; percentiles of the ITL are bounded as its mean is."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
-from inferplan.estimate.forecast import Forecast, Place, StepForecast
+from inferplan.estimate.forecast import Forecast, StepForecast
 from inferplan.estimate.forecast_bounds import BoundedForecast, measured_today
 from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, with_past
 from inferplan.estimate.memory_observed import Ground, ground_of
@@ -42,9 +42,7 @@ def _step_forecast(
     situation = EstimateInput(observation.config, observation.accelerator, ground.model)
     learned = learn(situation, _points(observation, points))
     calibration = None if isinstance(learned, Missing) else learned
-    made = StepForecast(observation, ground, seen, calibration)
-    tried = made.outlook(Place(ground.before, ground.model), {})
-    return tried if isinstance(tried, Missing) else made
+    return StepForecast(observation, ground, seen, calibration).anchored()
 
 
 def _points(observation: Observation, kept: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:

@@ -62,6 +62,7 @@ class Flow:
             and (prompts, waiting) of the TTFT.
         chunk_seconds: What a step with a chunk of prompts takes more than one without; all of it where they are apart.
         chunk_share: Chunks per decoding step, at most 1: how often a token waits for one.
+        queue_seconds: What of the TTFT is waiting for a place.
     """
 
     ttft_seconds: Floats
@@ -72,6 +73,7 @@ class Flow:
     parts: Parts
     chunk_seconds: Floats
     chunk_share: Floats
+    queue_seconds: Floats
 
 
 class Loads:
@@ -151,7 +153,8 @@ class Service:
         served = np.minimum(full.requests_per_second, loads.offered)
         running = np.minimum(served * (ttft + loads.output * itl), most)
         chunks = self._chunks(loads, limits, decoding)
-        return _queued(Flow(ttft, itl, served, running, saturated, parts, *chunks), queue, served, saturated)
+        flow = Flow(ttft, itl, served, running, saturated, parts, *chunks, np.zeros(1))
+        return _queued(flow, queue, served, saturated)
 
     def _decoding(self, loads: Loads, limits: Limits, most: Floats) -> Floats:
         """Sequences that decode at the offered rate: d = rate x output x ITL(d), by halving and one secant.
@@ -181,7 +184,8 @@ class Service:
             residence = ttft + loads.output * itl
             decoding = running * loads.output * itl / residence
         chunks = self._chunks(loads, limits, decoding)
-        return Flow(ttft, itl, running / residence, running, np.zeros(residence.shape, dtype=bool), parts, *chunks)
+        never = np.zeros(residence.shape, dtype=bool)
+        return Flow(ttft, itl, running / residence, running, never, parts, *chunks, np.zeros(1))
 
     def _chunks(self, loads: Loads, limits: Limits, decoding: Floats) -> tuple[Floats, Floats]:
         """What a chunk adds to a step, and in what share of the steps."""
@@ -247,6 +251,7 @@ def _queued(flow: Flow, queue: Floats, served: Floats, saturated: Flags) -> Flow
         requests_per_second=served,
         saturated=saturated,
         parts=parts,
+        queue_seconds=queue,
     )
 
 
