@@ -61,7 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--python", default=sys.executable, help="the interpreter that it runs on")
     parser.add_argument("--vllm", type=Path, help="virtual environment with vLLM for a CPU")
     parser.add_argument("--model", type=Path, help="folder of a small model")
-    parser.add_argument("--port", type=int, default=18300, help="of the real engine")
     parser.add_argument("--tries", type=int, default=3, help="runs of the real engine, until others leave it alone")
     parser.add_argument("--work", type=Path, help="folder for objects, pages and plans (default: a new one)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
@@ -73,7 +72,7 @@ def _bench(options: argparse.Namespace, work: Path) -> Bench:
         return Simulator(work)
     if options.vllm is None or options.model is None:
         raise SystemExit("run.py: --on cpu needs --vllm and --model")
-    return RealCpu(options.vllm / "bin" / "vllm", options.model, work, options.port, options.tries)
+    return RealCpu(options.vllm / "bin" / "vllm", options.model, work, options.tries)
 
 
 def _picked(cases: Sequence[Case], names: Sequence[str]) -> Sequence[Case]:
