@@ -8,7 +8,8 @@ from inferplan.api.instance import WorkloadSpec
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
-from inferplan.estimate.forecast import Place, Ratios, StepForecast
+from inferplan.estimate.forecast import Place, Ratios
+from inferplan.estimate.forecast_steps import StepForecast
 from inferplan.estimate.learning import OperatingPoint, learn
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_observed import Ground

@@ -70,7 +70,7 @@ def _closed(metrics: Metrics, lengths: tuple[float, float], share: float) -> See
     if running is None or running < _LEAST:
         return Missing(Reason.METRICS_MISSING, "the number of running requests is needed, and was not measured")
     held = running + (waiting or 0.0)
-    basis = f"{held:.1f} requests in flight (running and waiting), each replaced when it ends"
+    basis = f"{held:.1f} requests in flight (if more come only as fast as today, they wait less instead)"
     return _seen(held, None, (lengths, share), basis)
 
 

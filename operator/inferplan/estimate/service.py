@@ -27,7 +27,7 @@ _ROUNDS = 4
 _HALVINGS = 10
 """Halvings of the decoding sequences' range in an open loop: a thousandth of it, within which a secant is exact."""
 
-_ALMOST_FULL = 0.98
+ALMOST_FULL = 0.98
 """From this load on, of what can be served, queueing has no mean that a finite test would see."""
 
 Parts = tuple[Floats, Floats, Floats, Floats, Floats]
@@ -148,8 +148,8 @@ class Service:
         parts = self._parts(loads, limits, decoding, decoding, (0.0, np.zeros(1)))
         itl, ttft = parts[0] + parts[1] + parts[2], parts[3] + parts[4]
         busy = loads.offered / full.requests_per_second
-        saturated = busy >= _ALMOST_FULL
-        queue = _queue_seconds(np.minimum(busy, _ALMOST_FULL), most, most / full.requests_per_second)
+        saturated = busy >= ALMOST_FULL
+        queue = _queue_seconds(np.minimum(busy, ALMOST_FULL), most, most / full.requests_per_second)
         served = np.minimum(full.requests_per_second, loads.offered)
         running = np.minimum(served * (ttft + loads.output * itl), most)
         chunks = self._chunks(loads, limits, decoding)

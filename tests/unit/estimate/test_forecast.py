@@ -18,7 +18,8 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, Setting, SettingValue
 from inferplan.estimate.calibration import Calibration
-from inferplan.estimate.forecast import Outlook, Place, Ratios, Span, StepForecast
+from inferplan.estimate.forecast import Outlook, Place, Ratios, Span
+from inferplan.estimate.forecast_steps import StepForecast
 from inferplan.estimate.forecasting import forecast_of
 from inferplan.estimate.learning import OperatingPoint
 from inferplan.estimate.speed_constants import Multipliers
@@ -182,7 +183,7 @@ def test_another_checkpoint_runs_another_model() -> None:
 def tailed(itl: float, chunk: float, share: float) -> Outlook:
     one = np.ones(1)
     starts = np.ones(1, dtype=bool)
-    return Outlook(starts, one, one, one, itl * one, one, ~starts, chunk * one, share * one)
+    return Outlook(starts, one, one, one, itl * one, one, ~starts, chunk * one, share * one, 0 * one)
 
 
 @pytest.mark.parametrize(

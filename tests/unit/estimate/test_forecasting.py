@@ -11,8 +11,8 @@ from inferplan.api.values import Source
 from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import NO_MODEL_CONFIG, History, HourlyWindow, Observation
-from inferplan.estimate.forecast import StepForecast
 from inferplan.estimate.forecast_bounds import BoundedForecast
+from inferplan.estimate.forecast_steps import StepForecast
 from inferplan.estimate.forecasting import forecast_of
 from inferplan.estimate.learning import OperatingPoint
 
