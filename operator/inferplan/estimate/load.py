@@ -19,6 +19,7 @@ class Load:
         output_tokens: Mean output length, tokens per request.
         prefix_share: Share of prompt tokens that the prefix cache holds already, 0 to 1.
         output_variation: Standard deviation of the output length over its mean; 0 where all are equally long.
+        held_factor: Measured KV cache of a running request over what its lengths say; 1 where it was not measured.
 
     Raises:
         ValueError: A value is NaN, not positive or beyond any real load; the message names it.
@@ -30,6 +31,7 @@ class Load:
     output_tokens: float
     prefix_share: float = 0.0
     output_variation: float = 0.0
+    held_factor: float = 1.0
 
     def __post_init__(self) -> None:
         if (self.concurrency is None) == (self.requests_per_second is None):
@@ -42,6 +44,7 @@ class Load:
             raise ValueError(f"prefix_share must be a number from 0 to 1, not {self.prefix_share}")
         if not 0 <= self.output_variation <= _MOST_VARIATION:
             raise ValueError(f"output_variation must be from 0 to {_MOST_VARIATION}, not {self.output_variation}")
+        _check("held_factor", self.held_factor, _MOST_VARIATION)
 
     def without_prefixes(self) -> "Load":
         """The same load where no prefix is cached."""
@@ -63,7 +66,7 @@ class Load:
     @property
     def held_tokens(self) -> float:
         """Tokens of KV cache that a running request holds on average; a shared prefix is held once for all."""
-        return max(1.0, self.mean_context - self.input_tokens * self.prefix_share)
+        return max(1.0, (self.mean_context - self.input_tokens * self.prefix_share) * self.held_factor)
 
 
 def _check(name: str, value: float | None, most: float) -> None:

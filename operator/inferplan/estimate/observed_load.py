@@ -14,6 +14,9 @@ _VARIATION_MAX = 2.0
 """A standard deviation of twice the mean is more than any public trace of answer lengths has; what a cache holds
 beyond is not explained by lengths."""
 
+_FACTOR_MAX = 50.0
+"""What a running request may hold more, or less, than its lengths say; beyond, the metrics are of something else."""
+
 _LEAST = 0.05
 """Below this many requests in flight, on average, nearly all of the window is idle."""
 
@@ -93,19 +96,22 @@ def _seen(
 
 
 def _as_held(load: Load, observation: Observation) -> Load:
-    """The load whose running requests hold as much of the cache as was measured, as far as lengths can explain it.
+    """The load whose running requests hold as much of the cache as was measured.
 
     A request holds prompt + output (1 + v^2) / 2 tokens on average, v being the relative spread of output lengths:
-    1,000 in, 500 out, 1,375 held: v^2 = 2 x 375 / 500 - 1 = 0.5.
+    1,000 in, 500 out, 1,375 held: v^2 = 2 x 375 / 500 - 1 = 0.5. What lengths cannot explain, several answers to one
+    prompt say, is carried over as a factor.
     """
     metrics = observation.metrics
     usage, tokens = _value(metrics.kv_cache_usage_mean), _value(metrics.kv_cache_tokens)
     running = _value(metrics.num_requests_running)
     if usage is None or tokens is None or running is None or running < 1:
         return load
-    own = usage * tokens / running - load.input_tokens * (1.0 - load.prefix_share)
+    held = usage * tokens / running
+    own = held - load.input_tokens * (1.0 - load.prefix_share)
     squared = 2.0 * own / load.output_tokens - 1.0
-    return replace(load, output_variation=min(_VARIATION_MAX, sqrt(max(0.0, squared))))
+    varied = replace(load, output_variation=min(_VARIATION_MAX, sqrt(max(0.0, squared))))
+    return replace(varied, held_factor=min(_FACTOR_MAX, max(1.0 / _FACTOR_MAX, held / varied.held_tokens)))
 
 
 def _declared(declared: WorkloadSpec, replicas: int | None, lacking: Missing) -> Seen | Missing:

@@ -219,7 +219,12 @@ def test_smaller_chunks_shorten_the_tail_more_than_the_mean() -> None:
 
 def preempting(rate: float = 0.5, prefill: float = 400.0) -> StepForecast:
     """A cap of 512 over a cache that holds about 350 of 540 requests, preempted every two seconds."""
-    load = {"num_requests_running": 340.0, "num_requests_waiting": 200.0, "itl_mean_milliseconds": 40.0}
+    load = {
+        "num_requests_running": 340.0,
+        "num_requests_waiting": 200.0,
+        "itl_mean_milliseconds": 40.0,
+        "kv_cache_usage_mean": None,
+    }
     lost = {"preemptions_per_second": rate, "prefill_time_mean_milliseconds": prefill}
     return made(an.observation(load=SEEN | load | lost, settings={"max_batch_size": 512}))
 
@@ -299,8 +304,8 @@ def test_a_forecast_says_what_it_rests_on() -> None:
     forecast = made()
     assert (forecast.source, forecast.windows) == (Source.CALIBRATED_HERE, 1)
     assert forecast.basis == (
-        "The step model, calibrated on one window of this instance, at 44.0 requests in flight (running and waiting),"
-        " each replaced when it ends, 1000 tokens in, 300 out."
+        "The step model, calibrated on one window of this instance, at 44.0 requests in flight (if more come"
+        " only as fast as today, they wait less instead), 1000 tokens in, 300 out."
     )
     several = made(points=[point(2.0, 6.0)])
     assert several.windows == 2

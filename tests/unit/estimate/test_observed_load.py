@@ -34,7 +34,7 @@ def test_with_a_queue_the_requests_in_flight_stay_as_many() -> None:
     assert found.load == Load(44.0, None, 1000.0, 500.0)
     assert found.source is Source.MEASURED_HERE
     assert found.basis == (
-        "44.0 requests in flight (running and waiting), each replaced when it ends, 1000 tokens in, 500 out"
+        "44.0 requests in flight (if more come only as fast as today, they wait less instead), 1000 tokens in, 500 out"
     )
 
 
@@ -77,6 +77,20 @@ def test_a_share_is_one_between_nothing_and_all(share: float, taken: float) -> N
 def test_what_a_request_holds_tells_how_answers_vary(usage: float, variation: float) -> None:
     load = LENGTHS | {"kv_cache_usage_mean": usage, "num_requests_running": 32.0, "kv_cache_tokens": 400_000.0}
     assert seen(an.observation(load=load), queued=True).load.output_variation == pytest.approx(variation, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("usage", "factor"),
+    [
+        (0.10, 1.0),  # 1,250 tokens each: what lengths say
+        (0.90, 11_250 / 2250),  # of 1,000 + 500 x (1 + 2^2) / 2
+        (0.05, 0.5),  # 625 of 1,250
+        (0.0, 0.02),  # nothing can be
+    ],
+)
+def test_what_lengths_cannot_explain_is_carried_over(usage: float, factor: float) -> None:
+    load = LENGTHS | {"kv_cache_usage_mean": usage, "num_requests_running": 32.0, "kv_cache_tokens": 400_000.0}
+    assert seen(an.observation(load=load), queued=True).load.held_factor == pytest.approx(factor)
 
 
 @pytest.mark.parametrize("missing", ["kv_cache_usage_mean", "kv_cache_tokens"])
