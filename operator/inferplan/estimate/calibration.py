@@ -147,10 +147,9 @@ def _posterior(parts: Floats, measured: Floats, noise: Floats, prior: Floats) ->
 
 
 def _axes(precision: Floats) -> tuple[Axis, ...]:
-    """The principal directions of the covariance, each as long as its standard deviation."""
-    values, vectors = np.linalg.eigh(precision)
-    scaled = vectors / np.sqrt(values)
-    return tuple((float(one[0]), float(one[1]), float(one[2]), float(one[3])) for one in scaled.T)
+    """Independent directions that make up the covariance: the columns of a root of it, by Cholesky's decomposition."""
+    root = np.linalg.inv(np.linalg.cholesky(precision))
+    return tuple((float(one[0]), float(one[1]), float(one[2]), float(one[3])) for one in root)
 
 
 def _root_mean_square(left: Floats, rows: Sequence[_Row], name: str) -> float:

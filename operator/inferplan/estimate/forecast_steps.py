@@ -164,7 +164,8 @@ class StepForecast:
         if self.seen.load.concurrency is None or queue <= 0:
             return self
         seconds = max(0.0, measured.value / 1e3 - own) if isinstance(measured, Measured) else queue
-        return replace(self, anchor=Anchor(sized, seconds, seconds / queue))
+        served = today.throughput / self.seen.load.output_tokens  # a queue means that no more is served
+        return replace(self, anchor=Anchor(sized, seconds, seconds / queue, served))
 
     def _sized(self, place: Place) -> "_SizedPlace | Missing":
         sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)
@@ -196,11 +197,13 @@ class StepForecast:
         if anchor is None:
             return found.flow.queue_seconds
         modelled: Floats = found.flow.queue_seconds * anchor.scale
-        here = self._served_at_most(of, candidates, known)
-        today = self._served_at_most(anchor.today, candidates_of(anchor.today.sized, {}), known)
-        if here is None or today is None:
+        here, served = self._served_at_most(of, candidates, known), anchor.served
+        if known.cases is not None:
+            today = self._served_at_most(anchor.today, candidates_of(anchor.today.sized, {}), known)
+            served = today.requests_per_second if today is not None else served
+        if here is None:
             return modelled
-        left = queue_left(today.requests_per_second / here.requests_per_second, here.running)
+        left = queue_left(served / here.requests_per_second, here.running)
         longer: Floats = np.maximum(modelled, anchor.queue_seconds * left)
         return longer
 
@@ -220,11 +223,13 @@ class Anchor:
         today: The configuration that runs.
         queue_seconds: What of the mean TTFT is waiting for a place.
         scale: That against what the model makes of it.
+        served: Requests per second that it serves, as the model expects.
     """
 
     today: "_SizedPlace"
     queue_seconds: float
     scale: float
+    served: Floats
 
 
 @dataclass(frozen=True)

@@ -105,12 +105,6 @@ def test_one_part_alone_is_known_as_well_as_noise_and_prior_allow() -> None:
     assert uncertainty(found, (0.0, 0.0, 0.0, 1.0)) == pytest.approx(0.60)
 
 
-def test_directions_are_independent() -> None:
-    matrix = np.array(axes([window(parts, Multipliers()) for parts in LOADS]))
-    products = matrix @ matrix.T
-    assert np.allclose(products, np.diag(np.diag(products)))
-
-
 def test_one_window_knows_the_sum_and_not_the_parts() -> None:
     """Half of the ITL fixed, half growing: how the halves share it stays as uncertain as it was."""
     found = axes([Window(0.020, None, (0.010, 0.010, 0.0, 0.0, 0.0))])
