@@ -92,20 +92,20 @@ def _optimization(observation: Observation, share: float | None) -> Optimization
 
 def _change(observation: Observation, share: float | None) -> ConfigChange:
     """SGLang has no flag that switches it on: the one that switches it off is taken out."""
-    engine = observation.config.engine
-    spelling = spelling_of(engine, KEY)
+    config, prompt = observation.config, observation.metrics.prompt_tokens_mean
+    spelling = spelling_of(config.engine, KEY)
     removes = spelling is not None and spelling.inverted
-    told = () if share is None else (Evidence(formula="spec.workload.prefixShare", value=share, unit="share"),)
-    prompt = observation.metrics.prompt_tokens_mean
+    default = f"default of {config.engine} {config.version} on this GPU, without the argument"
     seen = (prompt.as_evidence(),) if isinstance(prompt, Measured) else ()
+    told = () if share is None else (Evidence(formula="spec.workload.prefixShare", value=share, unit="share"),)
     return ConfigChange(
         parameter=KEY,
-        flag=flag_name(engine, KEY),
+        flag=flag_name(config.engine, KEY),
         current_value=False,
         recommended_value=None if removes else True,
         removes_flag=removes,
-        reason=f"It is off by an argument, and on by default in {engine}.",
-        evidence=(*seen, *told),
+        reason=f"It is off by an argument, and on by default in {config.engine}.",
+        evidence=(Evidence(formula=default, value=True), *seen, *told),
     )
 
 

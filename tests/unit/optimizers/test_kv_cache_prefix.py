@@ -62,7 +62,8 @@ def test_what_was_switched_off_is_switched_on_without_a_number() -> None:
     made = proposed(an.serving(settings=OFF))
     (change,) = made.config_changes
     assert (change.flag, change.current_value, change.recommended_value) == ("--enable-prefix-caching", False, True)
-    assert change.evidence[0].query == "vllm:prompt_tokens_mean"
+    assert change.evidence[0].formula == "default of vllm 0.33.0 on this GPU, without the argument"
+    assert change.evidence[1].query == "vllm:prompt_tokens_mean"
     assert (made.effects, made.confidence) == ((), Confidence.LOW)
     assert "cannot be measured while it is off" in made.estimated_improvement
     assert made.raises_confidence
@@ -80,7 +81,7 @@ def test_a_declared_share_bounds_what_it_brings() -> None:
 def test_a_declared_share_is_enough_where_nothing_is_measured() -> None:
     bare: dict[str, Any] = {"metrics": metrics(), "settings": OFF}
     made = proposed(an.observation(**bare, declared=WorkloadSpec(prefix_share=0.5)))
-    assert len(made.config_changes[0].evidence) == 1
+    assert len(made.config_changes[0].evidence) == 2  # the default and the owner's word
     assert answer(an.observation(**bare)) is None
     assert answer(an.observation(**bare, declared=WorkloadSpec(input_tokens=100))) is None
 
