@@ -201,9 +201,7 @@ class StepForecast:
         if known.cases is not None:
             today = self._served_at_most(anchor.today, candidates_of(anchor.today.sized, {}), known)
             served = today.requests_per_second if today is not None else served
-        if here is None:
-            return modelled
-        left = queue_left(served / here.requests_per_second, here.running)
+        left = 0.0 if here is None else queue_left(served / here.requests_per_second, here.running)
         longer: Floats = np.maximum(modelled, anchor.queue_seconds * left)
         return longer
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from math import exp, log, prod
+from math import exp, log, prod, sqrt
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, Setting, SettingValue
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.forecast import Outlook, Place, Ratios, Span
-from inferplan.estimate.forecast_steps import StepForecast
+from inferplan.estimate.forecast_steps import StepForecast, queue_left
 from inferplan.estimate.forecasting import forecast_of
 from inferplan.estimate.learning import OperatingPoint
 from inferplan.estimate.speed_constants import Multipliers
@@ -178,6 +178,53 @@ def test_another_checkpoint_runs_another_model() -> None:
     throughput, itl, _ = spans(ratios(forecast, place(forecast), half))
     assert expected(throughput) > 1.5
     assert expected(itl) < 0.7
+
+
+def queueing(ttft: float | None) -> StepForecast:
+    return made(an.observation(load=SEEN | {"ttft_mean_milliseconds": ttft}))
+
+
+def test_a_queue_is_as_long_as_the_measured_ttft_says() -> None:
+    found = outlook(queueing(3000.0), SEQUENCES=(32, 24))
+    own = found.ttft - found.queue
+    assert found.ttft[0] == pytest.approx(3.0)
+    assert 0.01 < own[0] < 0.3
+    unmeasured = outlook(queueing(None), SEQUENCES=(32, 24))
+    assert (unmeasured.ttft - unmeasured.queue).tolist() == pytest.approx(own.tolist())
+    assert found.queue[1] / found.queue[0] == pytest.approx(unmeasured.queue[1] / unmeasured.queue[0])
+
+
+def test_a_ttft_that_leaves_no_wait_is_no_queue() -> None:
+    assert outlook(queueing(1.0)).queue.tolist() == [0.0]
+
+
+def test_more_places_leave_less_of_a_queue_and_fewer_more() -> None:
+    forecast = queueing(3000.0)
+    found = outlook(forecast, SEQUENCES=(16, 32, 33, 40, 44, 128))
+    assert found.queue[1] == pytest.approx(3.0, rel=0.1)
+    assert found.queue[0] > 2 * found.queue[1]
+    assert sorted(found.queue, reverse=True) == list(found.queue)
+    # One more place serves 2 % more: requests that come at today's rate would wait about as long as now.
+    assert found.queue[2] > 0.9 * found.queue[1]
+    assert 0 < found.queue[5] < 0.2 * found.queue[1]
+
+
+def test_a_queue_is_told_as_by_its_cases() -> None:
+    forecast = queueing(3000.0)
+    found = outlook(forecast, SEQUENCES=(32, 64))
+    told = spans(ratios(forecast, place(forecast), place(forecast, max_batch_size=64)))[2]
+    assert expected(told) == pytest.approx(found.ttft[1] / found.ttft[0])
+    assert told.low < expected(told) < told.high < 1.0
+
+
+def test_what_is_left_of_a_queue_at_a_lower_load() -> None:
+    """64 places, 95 % busy: 0.95^10.4 / 0.05 over 0.98^10.4 / 0.02."""
+    found = queue_left(np.array([0.5, 0.95, 0.98, 1.0, 1.3]), np.array([64.0]))
+    power = sqrt(130.0) - 1.0
+    assert found[1] == pytest.approx(0.95**power / 0.05 / (0.98**power / 0.02))
+    assert found[1] == pytest.approx(0.29, abs=0.005)
+    assert found[2:].tolist() == [pytest.approx(1.0)] * 3
+    assert found[0] < 1e-3
 
 
 def tailed(itl: float, chunk: float, share: float) -> Outlook:

@@ -118,3 +118,11 @@ def test_without_lengths_and_counts_there_is_no_forecast(name: str) -> None:
 
 def test_without_a_model_there_is_no_forecast() -> None:
     assert forecast_of(replace(observation(), model=NO_MODEL_CONFIG), queued=True) == NO_MODEL_CONFIG
+
+
+def test_an_instance_whose_memory_is_not_sized_has_no_forecast() -> None:
+    settings = {"quantization": "unheard of"}
+    seen = an.observation(load=SEEN | {"kv_cache_tokens": None}, settings=settings, accelerator=H100)
+    found = forecast_of(seen, queued=True)
+    assert isinstance(found, Missing)
+    assert found.code is Reason.SETTING_UNKNOWN
