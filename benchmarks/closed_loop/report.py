@@ -47,15 +47,18 @@ def _counts(rows: Sequence[Row]) -> list[str]:
     right = sum(row["lever"]["right"] for row in rows)
     harmed = [row["case"] for row in rows if row.get("harm")]
     judged = [one["within"] for row in rows for name, one in _told(row) if name in SHOWN and one["within"] is not None]
-    others = max(
-        row[when].get("machine", {}).get("others", 0.0) for row in rows for when in ("before", "after") if when in row
-    )
-    return [
+    runs = [row[when] for row in rows for when in ("before", "after") if "machine" in row.get(when, {})]
+    others = max((run["machine"]["others"] for run in runs), default=0.0)
+    lines = [
         f"* Right lever, or none where none is right: **{right} of {len(rows)}**.",
         f"* Harm: **{len(harmed)}**{' (' + ', '.join(harmed) + ')' if harmed else ''}.",
         f"* Realized within the predicted interval (throughput, ITL, TTFT): {sum(judged)} of {len(judged)}.",
-        f"* Other programs took at most {others:.0%} of the cores in a run that counts.",
     ]
+    return (
+        lines
+        if not others
+        else [*lines, f"* Other programs took up to {others:.0%} of the cores in a run that counts."]
+    )
 
 
 def _levers(rows: Sequence[Row]) -> list[str]:

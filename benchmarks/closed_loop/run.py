@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     cases = _picked(read_cases(options.on), options.case)
     work = options.work or Path(tempfile.mkdtemp(prefix="closed_loop_"))
-    work.mkdir(parents=True, exist_ok=True)
+    for folder in (work, options.results):
+        folder.mkdir(parents=True, exist_ok=True)
     loop = Loop(_bench(options, work), Planner(options.planner, options.python), work, _say, options.controls)
     _say(f"objects, pages and plans go to {work}")
     path = options.results / f"closed_loop_{options.on}.json"

@@ -20,14 +20,14 @@ def settings(plan: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def lever(case: Case, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Which settings moved, and whether one of them was to be moved (or none, as it should be)."""
+    """Which settings moved, and whether one of them was to be moved (or none, and what helps was advised)."""
     moved = settings(plan)
     right = bool(set(moved) & set(case.levers)) if case.levers else not moved
     told = None if case.advice is None else _advised(plan, case.advice)
     return {
         "moved": list(moved),
         "acceptable": list(case.levers),
-        "right": right,
+        "right": right and told is not False,
         "besides": [name for name in moved if name not in case.levers],
         "advised": told,
     }

@@ -162,8 +162,9 @@ def test_a_lever_is_right_where_one_of_the_acceptable_moves(
 
 def test_advice_is_looked_for_in_the_alternatives() -> None:
     told = plan(alternatives=[{"title": "Three Replicas", "description": "instead of one"}])
-    assert lever(case(advice="replica"), told)["advised"] is True
-    assert lever(case(advice="replica"), plan())["advised"] is False
+    found, missed = (lever(case(levers=[], advice="replica"), one) for one in (told, plan()))
+    assert (found["advised"], found["right"]) == (True, True)
+    assert (missed["advised"], missed["right"]) == (False, False)
 
 
 def test_predictions_are_ratios_beside_what_came() -> None:
