@@ -1,6 +1,6 @@
 """Which change brings what: the joint gain shared out to its changes, and those that only work together. Pure."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -81,26 +81,27 @@ def _gain(positions: Positions, value: Value) -> float:
 
 
 def _joined(
-    moved: Sequence[int], positions: Positions, value: Value, shares: dict[int, float]
-) -> tuple[tuple[int, ...], ...]:
-    """Each change that does nothing alone, with the one beside which it does most."""
-    of = {index: {index} for index in moved}
-    for index in _lame(moved, positions, value, shares):
-        partner = max(
-            (other for other in moved if other != index),
-            key=lambda other: value(only(positions, (index, other))) - max(value(only(positions, (other,))), 0.0),
-        )
-        whole = of[index] | of[partner]
-        for member in whole:
-            of[member] = whole
-    return tuple(sorted({tuple(sorted(members)) for members in of.values()}))
+    moved: Sequence[int], positions: Positions, value: Value, shares: Mapping[int, float]
+) -> list[tuple[int, ...]]:
+    """Changes that do nothing alone, or may not be made alone, with those beside which they do most."""
+    found: list[tuple[int, ...]] = [(index,) for index in moved]
+    while len(found) > 1:
+        lame = next((group for group in found if _is_lame(group, positions, value, shares)), None)
+        if lame is None:
+            break
+        found.remove(lame)
+        partner = max(found, key=lambda group: _adds(lame, group, positions, value))
+        found[found.index(partner)] = tuple(sorted((*lame, *partner)))
+    return found
 
 
-def _lame(moved: Sequence[int], positions: Positions, value: Value, shares: dict[int, float]) -> Iterator[int]:
-    if len(moved) > 1:
-        for index in moved:
-            if value(only(positions, (index,))) < _ALONE_LEAST * max(shares[index], _ADDS_LEAST):
-                yield index
+def _is_lame(group: tuple[int, ...], positions: Positions, value: Value, shares: Mapping[int, float]) -> bool:
+    share = sum(shares[index] for index in group)
+    return value(only(positions, group)) < _ALONE_LEAST * max(share, _ADDS_LEAST)
+
+
+def _adds(lame: tuple[int, ...], group: tuple[int, ...], positions: Positions, value: Value) -> float:
+    return value(only(positions, (*lame, *group))) - _gain(only(positions, group), value)
 
 
 def _moved(positions: Positions) -> tuple[int, ...]:

@@ -62,3 +62,21 @@ def test_a_change_that_others_need_is_not_dropped() -> None:
 
 def test_a_part_of_a_combination_moves_only_its_levers() -> None:
     assert only((3, 2, 1), (0, 2)) == (3, 0, 1)
+
+
+def test_changes_of_which_only_all_three_start_are_one() -> None:
+    scores = {(0,): -inf, (1,): -inf, (2,): -inf, (3,): 0.1, (0, 1): -inf, (0, 2): -inf, (1, 2): -inf, (0, 1, 2): 0.5}
+    with_fourth = {(0, 3): -inf, (1, 3): -inf, (2, 3): -inf, (0, 1, 3): -inf, (0, 2, 3): -inf, (1, 2, 3): -inf}
+    found = groups((1, 1, 1, 1), Table({**scores, **with_fourth, (0, 1, 2, 3): 0.6}))
+    assert [group.levers for group in found] == [(0, 1, 2), (3,)]
+    assert sum(group.share for group in found) == pytest.approx(1.0)
+
+
+def test_each_group_by_itself_is_possible() -> None:
+    """Two halves of a pair, and a change that breaks either half: it goes with the pair."""
+    scores = {(0,): -inf, (1,): -inf, (2,): -inf, (0, 1): -inf, (0, 2): -inf, (1, 2): -inf, (0, 1, 2): 0.3}
+    assert [group.levers for group in groups((1, 1, 1), Table(scores))] == [(0, 1, 2)]
+
+
+def test_nothing_moved_has_no_groups() -> None:
+    assert groups((0, 0), Table({})) == ()
