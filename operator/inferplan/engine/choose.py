@@ -6,7 +6,7 @@ constraint is worth; the first that nothing stops is the plan's.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import exp, log
+from math import log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,41 +108,40 @@ class Search:
         scores, bad = self.wish.scores(table.outlook), self._bad_options(table)
         allowed = np.where(bad == 0, scores - self._prices(table), -np.inf)
         order = [int(row) for row in np.argsort(-allowed, kind="stable")[:TRIES_MAX]]
-        stopped = {entry.objection.reason: entry for entry in self._barred(table, scores, bad)}
+        barred = sorted(self._barred(table, scores, bad), key=lambda entry: entry.score)
+        stopped = {entry.objection.reason: entry for entry in barred}  # the best of each stays
         stay, best = self.space.stay(), float(scores.max())
         for row in self._standing_first(table, allowed, order):
             positions, score = _row(table, row), float(scores[row])
-            if positions == stay or not self._worth(score) or not np.isfinite(allowed[row]):
+            if positions == stay or not np.isfinite(allowed[row]):
                 break
+            if not self._worth(score):
+                continue
             found = self._checked(positions, score)
             if isinstance(found, Ratios):
                 return Choice(positions, score, found, tuple(stopped.values()), best)
             stopped.setdefault(found.code, Stopped(positions, found, score))
         return Choice(stay, 0.0, None, tuple(stopped.values()), best)
 
-    def passes(self, positions: Positions, score: float) -> bool:
-        """Whether nothing stops a combination.
+    def passed(self, positions: Positions, score: float) -> Ratios | None:
+        """A combination against today; None where something stops it.
 
         Args:
             positions: The combination.
             score: How good it is.
         """
-        return self._bad(positions) is None and isinstance(self._checked(positions, score), Ratios)
-
-    def ratios(self, positions: Positions) -> Ratios | Missing:
-        """A combination against today."""
-        return self.forecast.ratios(self.today, self.space.place(positions), self.wish.percentiles)
+        found = self._checked(positions, score) if self._bad(positions) is None else None
+        return found if isinstance(found, Ratios) else None
 
     def _worth(self, score: float) -> bool:
         """Whether the gain reaches what the owner asks for at least."""
-        return bool(np.isfinite(score)) and score >= log(1 + self.policy.minimum_gain_percent / 100)
+        return score >= log(1 + self.policy.minimum_gain_percent / 100)
 
     def _standing_first(self, table: Table, allowed: Floats, order: list[int]) -> Iterator[int]:
         """Rows best first; the plan that stands before all, as long as it is as good but for noise."""
-        if self.standing is not None:
-            row = int(np.flatnonzero((table.positions == np.array(self.standing)).all(axis=1))[0])
-            if allowed[row] >= allowed[order[0]] - 2 * PER_CHANGE:
-                yield row
+        row = table.row(self.standing) if self.standing is not None else None
+        if row is not None and allowed[row] >= allowed[order[0]] - 2 * PER_CHANGE:
+            yield row
         yield from order
 
     def _prices(self, table: Table) -> Floats:
@@ -173,6 +172,8 @@ class Search:
                 if verdict is None:
                     continue
                 rows = np.flatnonzero((table.positions[:, index] == number) & (bad == 1))
+                if not rows.size:  # nothing can be forecast with it
+                    continue
                 best = int(rows[np.argmax(scores[rows])])
                 yield Stopped(_row(table, best), verdict, float(scores[best]), option)
 
@@ -196,7 +197,7 @@ class Search:
         unsafe = objection(TOGETHER, deed, self.observation, self.policy)
         if unsafe is not None:
             return unsafe
-        ratios = self.ratios(positions)
+        ratios = self.forecast.ratios(self.today, self.space.place(positions), self.wish.percentiles)
         if isinstance(ratios, Missing):
             return Objection(ratios.code, ratios.reason)
         return self._harm(ratios, score) or ratios
@@ -226,11 +227,6 @@ class Search:
         if target.missed and span.expected is not None and span.expected <= 1:
             return None
         return f"{target.name} could rise to {bound:.0f} ms, target {target.slo.target_milliseconds} ms"
-
-
-def cost_of(stopped: Stopped, chosen: Choice) -> float:
-    """How much better the stopped combination would be than the chosen one, as a ratio less 1."""
-    return exp(stopped.score - max(chosen.score, 0.0)) - 1 if np.isfinite(stopped.score) else 0.0
 
 
 def standing_in(space: Space, values: Mapping[str, object]) -> Positions | None:

@@ -129,17 +129,13 @@ def search(
 def _found(made: Search, table: Table) -> Found:
     chosen = made.choose(table)
     value = _Values(made, table)
-    positions = chosen.positions
-    if chosen.ratios is not None:
-        positions = without_idle(positions, value)
-    drafts = tuple(sorted(_drafts(made, positions, value), key=_loses)) if chosen.ratios is not None else ()
-    ratios = made.ratios(positions) if drafts else None
-    whole = None if isinstance(ratios, Missing) else ratios
+    positions = without_idle(chosen.positions, value)
+    drafts = tuple(sorted(_drafts(made, positions, value), key=_loses))
     return Found(
         forecast=made.forecast,
         wish=made.wish,
-        drafts=drafts if whole is not None else (),
-        ratios=whole,
+        drafts=drafts,
+        ratios=value.ratios.get(positions),
         place=made.space.place(positions),
         score=value(positions),
         others=tuple(_others(made, table, positions)),
@@ -149,34 +145,42 @@ def _found(made: Search, table: Table) -> Found:
 
 
 class _Values:
-    """Scores of combinations, -inf for one that is stopped; each is looked at once."""
+    """Scores of combinations, -inf for one that is stopped; each is looked at once.
+
+    Attributes:
+        ratios: Those that nothing stops, of what was looked at, against today.
+    """
 
     def __init__(self, made: Search, table: Table) -> None:
-        self._made, self._positions = made, table.positions
+        self.ratios: dict[Positions, Ratios] = {}
+        self._made, self._table = made, table
         self._scores = made.wish.scores(table.outlook)
         self._known: dict[Positions, float] = {made.space.stay(): 0.0}
 
     def __call__(self, positions: Positions) -> float:
         if positions not in self._known:
-            row = int(np.flatnonzero((self._positions == np.array(positions)).all(axis=1))[0])
-            score = float(self._scores[row])
-            self._known[positions] = score if self._made.passes(positions, score) else -np.inf
+            row = self._table.row(positions)
+            self._known[positions] = self._passed(positions, float(self._scores[row]) if row is not None else -np.inf)
         return self._known[positions]
+
+    def _passed(self, positions: Positions, score: float) -> float:
+        ratios = self._made.passed(positions, score) if np.isfinite(score) else None
+        if ratios is None:
+            return -np.inf
+        self.ratios[positions] = ratios
+        return score
 
 
 def _loses(draft: Draft) -> bool:
     return any(loses(option) for _, option in draft.moves)
 
 
-def _drafts(made: Search, positions: Positions, value: _Values) -> list[Draft]:
-    found = []
+def _drafts(made: Search, positions: Positions, value: _Values) -> Iterator[Draft]:
+    """Each group by itself; the search took none that something stops."""
     for group in groups(positions, value):
         alone = only(positions, group.levers)
-        ratios = made.ratios(alone)
-        if not isinstance(ratios, Missing):
-            place = made.space.place(alone)
-            found.append(Draft(made.space.chosen(alone), ratios, place, value(alone), group.share))
-    return found
+        moves, place = made.space.chosen(alone), made.space.place(alone)
+        yield Draft(moves, value.ratios[alone], place, value(alone), group.share)
 
 
 def _others(made: Search, table: Table, positions: Positions) -> list[Other]:

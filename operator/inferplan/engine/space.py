@@ -29,7 +29,7 @@ _LIMITS = frozenset(LimitKey)
 
 @dataclass(frozen=True)
 class Table:
-    """Every combination and what it gives.
+    """Every combination that has a forecast, and what it gives.
 
     Attributes:
         positions: One row for each combination, one column for each lever; the first row stays everywhere.
@@ -38,6 +38,11 @@ class Table:
 
     positions: NDArray[np.int64]
     outlook: Outlook
+
+    def row(self, positions: Positions) -> int | None:
+        """Where a combination stands; None for one that has no forecast."""
+        found = np.flatnonzero((self.positions == np.array(positions, dtype=np.int64)).all(axis=1))
+        return int(found[0]) if found.size else None
 
 
 class Space:
