@@ -95,7 +95,8 @@ def resulting_configs(
 ) -> tuple[KVCacheConfig | None, QuantizationConfig | None, BatchingConfig | None]:
     """The whole resulting setting of each kind that the plan touches; None for the others.
 
-    A value that is no number where one belongs (max_model_len auto) is left out, like one that is not known.
+    A value that is no number where one belongs (max_model_len auto), or none that an engine could run with
+    (max_model_len -1), is left out, like one that is not known.
 
     Args:
         after: The configuration that would run, and the model where it is known.
@@ -106,14 +107,14 @@ def resulting_configs(
     touched = {change.parameter for change in changes}
     kv_cache = KVCacheConfig(
         kv_cache_dtype=(config.text("kv_cache_dtype") or "")[:_LENGTH_MAX] or None,
-        gpu_memory_utilization=config.fraction("gpu_memory_utilization"),
-        block_size=config.integer("block_size"),
-        max_model_len=config.integer("max_model_len"),
+        gpu_memory_utilization=_share(config.fraction("gpu_memory_utilization")),
+        block_size=_count(config.integer("block_size")),
+        max_model_len=_count(config.integer("max_model_len")),
         enable_prefix_caching=config.flag("enable_prefix_caching"),
     )
     batching = BatchingConfig(
-        max_batch_size=config.integer("max_batch_size"),
-        max_num_batched_tokens=config.integer("max_num_batched_tokens"),
+        max_batch_size=_count(config.integer("max_batch_size")),
+        max_num_batched_tokens=_count(config.integer("max_num_batched_tokens")),
         enable_chunked_prefill=config.flag("enable_chunked_prefill"),
     )
     return (
@@ -121,6 +122,14 @@ def resulting_configs(
         _quantization(after, touched, capability),
         batching if touched & set(BatchingConfig.model_fields) else None,
     )
+
+
+def _count(value: int | None) -> int | None:
+    return value if value is not None and value >= 1 else None
+
+
+def _share(value: float | None) -> float | None:
+    return value if value is not None and 0 < value <= 1 else None
 
 
 def _quantization(after: ResultingConfig, touched: set[str], capability: int | None) -> QuantizationConfig | None:

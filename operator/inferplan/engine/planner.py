@@ -25,6 +25,8 @@ from inferplan.optimizers.base import Optimizer
 
 _RANK = {ImpactLevel.CRITICAL: 0, ImpactLevel.HIGH: 1, ImpactLevel.MEDIUM: 2, ImpactLevel.LOW: 3}
 _REASON_MAX = 1024
+"""Letters of a reason: it may quote what others wrote, at any length."""
+
 _OPTIMIZATIONS_MAX, _ALTERNATIVES_MAX, _REJECTED_MAX = 8, 8, 16
 
 
@@ -107,7 +109,7 @@ def _guarded(
         if against is None:
             kept.append(_Kept(made, frozenset({proposal.optimizer})))
         else:
-            refused.append(Rejected(option=made.title, code=against.code, reason=against.reason))
+            refused.append(Rejected(option=made.title, code=against.code, reason=against.reason[:_REASON_MAX]))
     return kept, tuple(refused)
 
 
@@ -160,8 +162,7 @@ def _left_alone(name: OptimizerName, levers: Sequence[Lever], found: Found | Mis
 
 
 def _note(abstention: Abstention) -> AbstentionNote:
-    reason = abstention.reason[:_REASON_MAX]  # it may quote what others wrote, at any length
-    return AbstentionNote(optimizer=abstention.optimizer, code=abstention.code, reason=reason)
+    return AbstentionNote(optimizer=abstention.optimizer, code=abstention.code, reason=abstention.reason[:_REASON_MAX])
 
 
 def _advice(answers: Iterable[Answer]) -> tuple[Alternative, ...]:

@@ -12,6 +12,9 @@ from inferplan.estimate.memory_observed import Ground, ground_of
 from inferplan.estimate.observed_load import load_seen
 from inferplan.estimate.port import EstimateInput
 
+_REASON_MAX = 1024
+"""Letters of a reason: it may quote what others wrote, at any length, and is part of what every effect rests on."""
+
 _NOW = "9999-12-31T23:59:59Z"
 """The window that is looked at is the newest of all; a pure function has no clock to say when it was."""
 
@@ -31,7 +34,7 @@ def forecast_of(observation: Observation, points: Sequence[OperatingPoint] = (),
     if not isinstance(modelled, Missing):
         return modelled
     today = measured_today(observation)
-    return modelled if isinstance(today, Missing) else BoundedForecast(ground, today, modelled.reason)
+    return modelled if isinstance(today, Missing) else BoundedForecast(ground, today, modelled.reason[:_REASON_MAX])
 
 
 def _step_forecast(
