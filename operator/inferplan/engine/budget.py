@@ -16,6 +16,7 @@ from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValu
 from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.memory_observed import Sizes, sizes
 from inferplan.estimate.memory_terms import KV_CACHE
+from inferplan.estimate.running import FIXING_KEYS
 
 _GROWING = frozenset(
     {"max_batch_size", "max_num_batched_tokens", "max_model_len", "max_cudagraph_capture_size", "block_size"}
@@ -90,6 +91,9 @@ def may_take_memory(before: Mapping[str, Setting], after: Mapping[str, Setting])
 
 
 def _takes(key: str, before: SettingValue | None, after: SettingValue | None) -> bool:
+    """A flag that fixes the cache and is taken out leaves it what memory there is: no less than it fixed."""
+    if key in FIXING_KEYS and isinstance(before, int) and after is None:
+        return False
     if not isinstance(before, int | float) or not isinstance(after, int | float):
         return True
     return after > before if key in _GROWING else after < before if key in _SHRINKING else True

@@ -30,6 +30,9 @@ KV_USE_MAX = 0.90
 _FULL = 0.75
 """Mean tokens of a step from this share of the budget on mean that steps are full but for those without prompts."""
 
+_WAIT_LEAST = 0.25
+"""What is left of a wait at least, for the middle of bounds to mean anything."""
+
 _Z80 = 1.2816
 
 
@@ -63,6 +66,19 @@ class Today:
         ratio = budgets / self.budget
         stretched: Floats = ratio if self.full else np.minimum(ratio, 1.0)
         return stretched
+
+    def waits(self, running: Floats) -> Floats:
+        """The wait for a place against today's, in the middle of its bounds; 1 where none wait.
+
+        Where those in flight stay as many, those that do not run wait, and no fewer are served than today: the wait is
+        at most waiting over today's (Little's law), and at least nothing. Where more come instead, it is as long as it
+        was. 12 wait and 4 would: between 0 and 1, a third being the bound of the first case, its root 0.58.
+        """
+        if self.waiting <= 0:
+            return np.ones(running.shape)
+        left = np.maximum(self.running + self.waiting - running, 0.0) / self.waiting
+        between: Floats = np.sqrt(np.clip(left, _WAIT_LEAST, 1.0))
+        return between
 
     def fits(self, tokens: Floats) -> Floats:
         """Requests that a cache of so many tokens holds: as many more as it is larger.
@@ -140,9 +156,9 @@ class BoundedForecast:
         tokens = np.broadcast_to(plans.tokens.astype(np.float64) * ranks, shape)
         running = self._running(place.config, moves, tokens, ranks)
         work = running / self.today.running * self.today.steps(tried.batched_tokens.astype(np.float64))
-        middle, none, nothing = np.sqrt(work), np.full(shape, np.nan), np.zeros(shape)
+        middle, nothing, waits = np.sqrt(work), np.zeros(shape), self.today.waits(running)
         starts, never = np.broadcast_to(plans.holds_request, shape), np.zeros(shape, dtype=bool)
-        return Outlook(starts, tokens, middle, none, middle, running, never, nothing, nothing, none)
+        return Outlook(starts, tokens, middle, waits, middle, running, never, nothing, nothing, waits)
 
     def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
         """Between no effect and one in proportion; percentiles of the ITL are bounded as its mean is."""

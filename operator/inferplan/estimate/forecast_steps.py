@@ -1,7 +1,7 @@
 """What an instance would do with other settings, by the step model as its own windows calibrate it. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import exp, hypot
 
 import numpy as np
@@ -61,6 +61,9 @@ class StepForecast:
     calibration: Calibration | None = None
     fit: SpeedFit | None = None
     anchor: "Anchor | None" = None
+    _sides: "dict[tuple[int, tuple[int, ...]], tuple[Place, Floats]]" = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @property
     def source(self) -> Source:
@@ -87,14 +90,12 @@ class StepForecast:
 
     def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
         """One configuration against another: expected, and what each uncertain direction makes of it."""
-        first, second = self._sized(before), self._sized(after)
+        first, second = self._side(before, tuple(percentiles)), self._side(after, tuple(percentiles))
         if isinstance(first, Missing):
             return first
         if isinstance(second, Missing):
             return second
-        logs = self._logs((first, second), percentiles)
-        if isinstance(logs, Missing):
-            return logs
+        logs = second - first
         doubt = hypot(_RATIO_NOISE, after.doubt) * _Z80
         expected, moved = logs[:, 0], logs - logs[:, :1]
         down = np.sqrt(doubt**2 + (np.minimum(moved, 0.0) ** 2).sum(axis=1))
@@ -107,20 +108,21 @@ class StepForecast:
         tails = dict(zip(percentiles, spans[3:], strict=True))
         return Ratios(_ALL_SERVED if all_served else spans[0], spans[1], spans[2], tails)
 
-    def _logs(self, sides: "_Sides", percentiles: Sequence[int]) -> Floats | Missing:
-        """Logarithms of after over before; a column for each case, the expected first.
+    def _side(self, place: Place, percentiles: tuple[int, ...]) -> Floats | Missing:
+        """Logarithms of what a configuration gives; a column for each case, the expected first.
 
-        Rows: throughput, ITL, TTFT, then the percentiles of the ITL.
+        Rows: throughput, ITL, TTFT, then the percentiles of the ITL. Kept, as today's is one side of every comparison.
         """
-        times, losses = self._cases()
-        values = []
-        for sized in sides:
-            found = self._outlook(sized, {}, times, losses)
-            if isinstance(found, Missing):
-                return found
-            tails = [found.itl_tail(percentile) for percentile in percentiles]
-            values.append(np.stack([found.throughput, found.itl, found.ttft, *tails]))
-        logs: Floats = np.log(np.maximum(values[1], _TINY)) - np.log(np.maximum(values[0], _TINY))
+        kept = self._sides.get((id(place), percentiles))
+        if kept is not None and kept[0] is place:
+            return kept[1]
+        sized = self._sized(place)
+        found = sized if isinstance(sized, Missing) else self._outlook(sized, {}, *self._cases())
+        if isinstance(found, Missing):
+            return found
+        tails = [found.itl_tail(percentile) for percentile in percentiles]
+        logs: Floats = np.log(np.maximum(np.stack([found.throughput, found.itl, found.ttft, *tails]), _TINY))
+        self._sides[id(place), percentiles] = (place, logs)
         return logs
 
     def _cases(self) -> tuple[MultiplierCases, Floats]:
@@ -164,8 +166,12 @@ class StepForecast:
         if self.seen.load.concurrency is None or queue <= 0:
             return self
         seconds = max(0.0, measured.value / 1e3 - own) if isinstance(measured, Measured) else queue
-        served = today.throughput / self.seen.load.output_tokens  # a queue means that no more is served
-        return replace(self, anchor=Anchor(sized, seconds, seconds / queue, served))
+        cases = self._outlook(sized, {}, *self._cases())
+        if isinstance(cases, Missing):
+            return cases
+        answer = self.seen.load.output_tokens  # a queue means that no more requests are served than these
+        anchor = Anchor(seconds, seconds / queue, today.throughput / answer, cases.throughput / answer)
+        return replace(self, anchor=anchor, _sides={})
 
     def _sized(self, place: Place) -> "_SizedPlace | Missing":
         sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)
@@ -197,10 +203,8 @@ class StepForecast:
         if anchor is None:
             return found.flow.queue_seconds
         modelled: Floats = found.flow.queue_seconds * anchor.scale
-        here, served = self._served_at_most(of, candidates, known), anchor.served
-        if known.cases is not None:
-            today = self._served_at_most(anchor.today, candidates_of(anchor.today.sized, {}), known)
-            served = today.requests_per_second if today is not None else served
+        here = self._served_at_most(of, candidates, known)
+        served = anchor.served if known.cases is None else anchor.served_in_cases
         left = 0.0 if here is None else queue_left(served / here.requests_per_second, here.running)
         longer: Floats = np.maximum(modelled, anchor.queue_seconds * left)
         return longer
@@ -218,16 +222,16 @@ class Anchor:
     """Today's queue as it was measured.
 
     Attributes:
-        today: The configuration that runs.
         queue_seconds: What of the mean TTFT is waiting for a place.
         scale: That against what the model makes of it.
-        served: Requests per second that it serves, as the model expects.
+        served: Requests per second that are served, as the model expects.
+        served_in_cases: The same in each of the uncertain cases.
     """
 
-    today: "_SizedPlace"
     queue_seconds: float
     scale: float
     served: Floats
+    served_in_cases: Floats
 
 
 @dataclass(frozen=True)
@@ -236,9 +240,6 @@ class _SizedPlace:
 
     place: Place
     sized: Sized
-
-
-_Sides = tuple[_SizedPlace, _SizedPlace]
 
 
 _FLOOD = 1e5

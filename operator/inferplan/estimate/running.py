@@ -5,7 +5,8 @@ from inferplan.domain.serving import ServingConfig
 
 _HALF_BITS = 16
 _BITS_OF_DTYPE = {"half": 16, "float16": 16, "bfloat16": 16, "float": 32, "float32": 32}
-_FIXING_KEYS = ("kv_cache_memory_bytes", "num_gpu_blocks_override")
+FIXING_KEYS = ("kv_cache_memory_bytes", "num_gpu_blocks_override")
+"""Settings that fix the KV cache's size whatever memory is left."""
 
 
 def running_bits(config: ServingConfig, card: ModelCard) -> int | None:
@@ -19,7 +20,7 @@ def running_bits(config: ServingConfig, card: ModelCard) -> int | None:
 
 def fixing_key(config: ServingConfig) -> str | None:
     """The setting that fixes the KV cache's size whatever memory is left, None where there is none."""
-    return next((key for key in _FIXING_KEYS if config.value(key) is not None), None)
+    return next((key for key in FIXING_KEYS if config.value(key) is not None), None)
 
 
 def is_single_engine(config: ServingConfig) -> bool:

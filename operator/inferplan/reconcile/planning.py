@@ -205,11 +205,11 @@ def _held(todo: Steps, stored: tuple[StoredPlan, ...], wanted: PlanSpec | None) 
         return None
     present = next((entry for entry in stored if entry.name == todo.current), None)
     phase = Phase.PROPOSED.value if todo.propose is not None or present is None else present.phase
-    if wanted is not None:
-        summary = wanted.summary
-        return Held(todo.current, phase, summary.gain, summary.changes, summary.confidence, renewed=True)
-    gain, confidence = (present.gain, present.confidence) if present is not None else ("", "")
-    return Held(todo.current, phase, gain, "", confidence, renewed=False)
+    changes = wanted.summary.changes if wanted is not None else ""
+    if present is not None:  # what it promised when it was written; each look's own numbers would only be noise
+        return Held(todo.current, phase, present.gain, changes, present.confidence, renewed=wanted is not None)
+    gain, confidence = (wanted.summary.gain, wanted.summary.confidence) if wanted is not None else ("", "")
+    return Held(todo.current, phase, gain, changes, confidence, renewed=wanted is not None)
 
 
 def _target_of(instance: Instance) -> Target | None:

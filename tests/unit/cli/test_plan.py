@@ -115,11 +115,12 @@ def test_a_capped_scheduler_is_explained_with_numbers(write: Write, capsys: pyte
         "SchedulerCapped (high): 32 requests run, which is the cap of 32, while 12 wait.",
         "1. Raise the running requests from 32 to 64  [batching_0]",
         "max_batch_size: 32 → 64  (--max-num-seqs)",
-        "num_requests_running: 32 → 32 to 64 requests, most likely 44",
+        "output_tokens_per_second: 1 → 1 to 1.375 times today's (measuredHere)",
+        "how much in between is not known: the lengths of",
         "confidence  medium",
         "Memory per GPU",
         "kv cache                 48.8 GiB",
-        "quantization: memory does not limit the instance",
+        "quantization: steps limit the instance, and neither the objective nor a missed target weighs speed",
     ):
         assert told in out
 

@@ -162,7 +162,7 @@ def test_an_outlook_is_the_middle_of_the_bounds() -> None:
     assert found.running.tolist() == [16.0, 32.0, 64.0]
     assert found.throughput.tolist() == [pytest.approx(sqrt(0.5)), 1.0, pytest.approx(sqrt(2.0))]
     assert found.itl.tolist() == found.throughput.tolist()
-    assert np.isnan(found.ttft).all()
+    assert found.ttft.tolist() == [1.0, 1.0, pytest.approx(sqrt(1 - 32 / QUEUE["num_requests_waiting"]))]
     assert found.starts.tolist() == [True] * 3
     assert not found.saturated.any()
     assert found.cache_tokens.tolist() == pytest.approx([400_000.0] * 3, rel=0.01)

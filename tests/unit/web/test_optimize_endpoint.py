@@ -79,7 +79,8 @@ async def test_the_example_in_the_description_is_the_contract_s_request() -> Non
 
 async def test_a_full_cache_is_never_answered_with_a_larger_batch() -> None:
     plan = (await post(FULL_CACHE)).json
-    assert [entry["type"] for entry in plan["optimizations"]] == ["kv_cache", "quantization"]
+    assert [entry["type"] for entry in plan["optimizations"]] == ["kv_cache"]
+    assert plan["batching_config"] is None
 
 
 async def test_camel_case_and_the_engine_s_flags_are_understood_as_well() -> None:
