@@ -32,6 +32,7 @@ CHANGE_SECONDS = 8.0
 """When a process starts anew, one pod goes and another comes: seconds after the first page was served."""
 
 SETTLED_SECONDS = 16.0
+RUNNING = "vllm:num_requests_running"
 HOSTILE = 'x"} or vector(1) or up{a="'
 TTFT = (("0.1", 0.5), ("0.2", 0.9), ("0.5", 1.0), ("+Inf", 1.0))
 SLOW = (("0.1", 0.0), ("0.2", 0.0), ("0.5", 0.5), ("+Inf", 1.0))
@@ -213,7 +214,7 @@ class Fleet:
     def ask(self, *pods: tuple[str, str], models: frozenset[str] | None = None, **selector: str) -> Readings | Missing:
         """The part of these pods (name, address); of none, of a selector."""
         own = tuple(PodIdentity(*pod) for pod in pods) or None
-        return self.snapshot.readings(Asked("serving", selector, own, models))
+        return self.snapshot.readings(Asked("serving", selector, own, models, RUNNING))
 
     def one(self, name: str, address: str = "10.9.9.9", **selector: str) -> ReplicaReadings:
         found = self.ask((name, address), **selector)
@@ -325,7 +326,8 @@ def test_sglang_without_a_pods_label_is_found_by_its_address(fleet: Fleet) -> No
 
 def test_series_without_a_pods_label_at_another_address_are_nobodys(fleet: Fleet) -> None:
     found = fleet.ask(("nobody-0", "10.0.0.99"))
-    assert found == Missing(Reason.METRICS_MISSING, 'no series of an engine has namespace="serving", pod=~"nobody-0"')
+    told = f'no series of {RUNNING} has namespace="serving", pod=~"nobody-0"'
+    assert found == Missing(Reason.METRICS_MISSING, told)
 
 
 def test_a_host_name_that_is_no_address_is_taken_by_the_selector(fleet: Fleet) -> None:

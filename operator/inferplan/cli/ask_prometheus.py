@@ -35,7 +35,8 @@ async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements |
         check_selector(spec.metrics.selector)
     except SpecError as error:
         raise BadInputError(str(error)) from None
-    asked = Asked(inputs.namespace, spec.metrics.selector, None, served_names(config))
+    names = metric_names(spec.engine, config.version)
+    asked = Asked(inputs.namespace, spec.metrics.selector, None, served_names(config), names.running)
     async with AsyncExitStack() as stack:
         prometheus = await open_prometheus(stack, "default", source, Watch(time.monotonic, random.uniform))
         reader = FleetReader(
@@ -49,7 +50,7 @@ async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements |
     readings = snapshot.readings(asked)
     if isinstance(readings, Missing):
         return readings
-    found = reduce(readings, metric_names(spec.engine, config.version), spec.slo)
+    found = reduce(readings, names, spec.slo)
     return found if found.problem is None else found.problem
 
 

@@ -44,12 +44,14 @@ class Asked:
         selector: Labels that its owner picks series by.
         pods: The workload's ready pods; None without a workload.
         model_names: Names under which its engine serves; None where they are not known.
+        running: What its engine calls the series of running requests, which every engine has: for people.
     """
 
     namespace: str
     selector: Mapping[str, str]
     pods: tuple[PodIdentity, ...] | None
     model_names: frozenset[str] | None
+    running: str
 
 
 @dataclass(frozen=True)
@@ -149,16 +151,13 @@ def _is_address(host: str) -> bool:
 
 def _nothing(table: FleetTable, asked: Asked) -> Missing:
     """Why no series are the instance's own."""
-    own = own_matchers(table.scope.labels, asked.namespace, asked.selector, ())
-    if asked.pods is None:
-        return Missing(Reason.METRICS_MISSING, f"no series of an engine has {own}")
     foreign = _by_name(table, table.selected(asked.namespace, asked.selector)) if asked.selector else {}
     if foreign:
         why = f"spec.metrics.selector matches only pods that are not the workload's: {_listed(sorted(foreign))}"
         return Missing(Reason.METRICS_MISSING, why)
-    names = [pod.name for pod in asked.pods]
+    names = [pod.name for pod in asked.pods or ()]
     own = own_matchers(table.scope.labels, asked.namespace, asked.selector, names)
-    return Missing(Reason.METRICS_MISSING, f"no series of an engine has {own}")
+    return Missing(Reason.METRICS_MISSING, f"no series of {asked.running} has {own}")
 
 
 def _of_model(found: _Named, asked: Asked) -> _Named | Missing:

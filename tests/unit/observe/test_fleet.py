@@ -91,7 +91,9 @@ class Source:
 
 
 def part(snapshot: Snapshot, **selector: str) -> Readings | Missing:
-    return snapshot.readings(Asked("serving", selector, (PodIdentity("llama-0", "10.0.0.1"),), None))
+    return snapshot.readings(
+        Asked("serving", selector, (PodIdentity("llama-0", "10.0.0.1"),), None, "vllm:num_requests_running")
+    )
 
 
 def readings(snapshot: Snapshot) -> Readings:

@@ -23,7 +23,8 @@ def test_a_pods_series_are_found_by_its_name_at_any_address() -> None:
 
 def test_a_namespace_is_never_left() -> None:
     found = ask(table(*server("llama-0", namespace="other")), "llama-0")
-    assert found == Missing(Reason.METRICS_MISSING, 'no series of an engine has namespace="serving", pod=~"llama-0"')
+    told = 'no series of vllm:num_requests_running has namespace="serving", pod=~"llama-0"'
+    assert found == Missing(Reason.METRICS_MISSING, told)
 
 
 @pytest.mark.parametrize(
