@@ -64,6 +64,8 @@ class ReplicaReadings:
         histograms: Histograms by key, all ranks together.
         kv_cache_tokens: Tokens that its KV cache holds, all ranks together; None where it does not say.
         cache_labels: Labels of the engine's info gauge on its cache, of any rank.
+        impossible: A sample that no engine can tell (below 0, a share above 1), by key: nothing that other samples of
+            the key give beside it is to be trusted, however likely their mean looks.
     """
 
     name: str
@@ -78,6 +80,7 @@ class ReplicaReadings:
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
     kv_cache_tokens: float | None = None
     cache_labels: Mapping[str, str] = field(default_factory=dict)
+    impossible: Mapping[str, float] = field(default_factory=dict)
 
     def split(self, key: str) -> Mapping[str, float]:
         """The parts of a split counter or gauge; empty where it was not read."""

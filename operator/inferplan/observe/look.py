@@ -13,11 +13,11 @@ from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement, Missing
 from inferplan.domain.readings import Gauge, Histogram, Readings, ReplicaReadings
 from inferplan.observe.histograms import contradiction, merged, percentile_of, share_above
+from inferplan.observe.metric_kinds import SHARE_MAX, SHARES
 from inferplan.observe.metric_names import MetricNames
 from inferplan.observe.spread import rate_of
 
 _SHARE = "share"
-_SLACK = 1e-6  # a share may exceed 1 by what dividing floats makes of it
 _FAILED = frozenset({"abort", "error"})  # values of finished_reason; SGLang and TGI do not split
 
 NO_TIME = Missing(
@@ -71,40 +71,43 @@ class Look:
     def gauge_p99(self, key: str, unit: str) -> Measurement:
         """99th percentile over time, of the highest replica."""
         gauges = self._gauges(key)
-        if gauges and all(gauge.p99 is None for gauge in gauges):
+        if not isinstance(gauges, Missing) and all(gauge.p99 is None for gauge in gauges):
             return _missing("too few samples for a percentile over time")
         return self._gauge(key, unit, lambda gauge: gauge.p99, max, "_p99")
 
     def part_mean(self, key: str, part: str, unit: str) -> Measurement:
         """Mean over replicas of one part of a split gauge; a part that a replica does not show is 0 there."""
-        found = [split.get(part, 0.0) for replica in self.replicas if (split := replica.split(key))]
-        if not found:
-            return self._absent(key)
-        return self._number(_all_good(found, fmean), unit, self._source(key), self._gauge_window)
+        splits = self._splits(key)
+        if isinstance(splits, Missing):
+            return splits
+        found = _all_good((split.get(part, 0.0) for split in splits), fmean)
+        return self._number(found, unit, self._source(key), self._gauge_window)
 
     def rate(self, key: str, unit: str) -> Measurement:
         """Increase per second and replica. A replica without the series has not counted anything yet."""
         found = self._rates(key)
-        if not found:
-            return self._absent(key, counted=True)
+        if isinstance(found, Missing):
+            return found
         value = _all_good(found, math.fsum) / (self._timed or len(found))
         return self._number(value, unit, self._source(key), self._window)
 
     def quotient(self, part: str, whole: str) -> Measurement:
         """The share that one counter is of another, over all replicas."""
         parts, wholes = self._rates(part), self._rates(whole)
-        if not (parts and wholes):
-            return self._absent(part if not parts else whole, counted=True)
+        if isinstance(parts, Missing):
+            return parts
+        if isinstance(wholes, Missing):
+            return wholes
         source = f"{self._source(part)} / {self._source(whole)}"
         return self._share(_all_good(parts, math.fsum), _all_good(wholes, math.fsum), source)
 
     def failed_share(self) -> Measurement:
         """Share of finished requests that ended by error or abort."""
-        splits = [split for replica in self.replicas if (split := replica.split("requests"))]
-        if not splits:
-            if self._rates("requests"):
-                return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine does not count how its requests ended")
-            return self._absent("requests", counted=True)
+        splits, rates = self._splits("requests"), self._rates("requests")
+        if isinstance(rates, Missing):
+            return rates
+        if isinstance(splits, Missing):
+            return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine does not count how its requests ended")
         failed = [value for split in splits for name, value in split.items() if name in _FAILED]
         every = [value for split in splits for value in split.values()]
         source = f"abort and error of {self._source('requests')}"
@@ -151,6 +154,9 @@ class Look:
 
     def kv_cache_tokens(self) -> Measurement:
         """Tokens of the smallest replica's KV cache."""
+        wrong = self._impossible("kv_tokens")
+        if wrong is not None:
+            return wrong
         sizes = [replica.kv_cache_tokens for replica in self.replicas if replica.kv_cache_tokens]
         if not sizes:
             known = self.names.cache_info or self.names.kv_tokens
@@ -175,7 +181,7 @@ class Look:
 
     def gpu_share(self, key: str) -> Measurement:
         """A share of time that the DCGM exporter tells, mean over replicas."""
-        if not self._gauges(key):
+        if not any(key in replica.gauges for replica in self.replicas):
             return _missing("no series of the DCGM exporter")
         return self._gauge(key, _SHARE, lambda gauge: gauge.mean, fmean)
 
@@ -187,19 +193,37 @@ class Look:
         join: Callable[[Iterable[float]], float],
         suffix: str = "",
     ) -> Measurement:
-        found = [value for gauge in self._gauges(key) if (value := pick(gauge)) is not None]
-        if not found:
-            return self._absent(key)
-        value, source = _all_good(found, join), self.readings.sources.get(key + suffix) or self._source(key)
-        if unit == _SHARE and value > 1 + _SLACK:
-            return _contradictory(f"{source} is {value:g}, which is no share")
+        gauges = self._gauges(key)
+        if isinstance(gauges, Missing):
+            return gauges
+        found = tuple(value for gauge in gauges if (value := pick(gauge)) is not None)
+        source = self.readings.sources.get(key + suffix) or self._source(key)
+        above = next((value for value in found if unit == _SHARE and value > SHARE_MAX), None)
+        if above is not None:
+            return _contradictory(f"{source} is {above:g}, which is no share")
+        value = _all_good(found, join)
         return self._number(min(value, 1.0) if unit == _SHARE else value, unit, source, self._gauge_window)
 
-    def _gauges(self, key: str) -> list[Gauge]:
-        return [replica.gauges[key] for replica in self.replicas if key in replica.gauges]
+    def _gauges(self, key: str) -> list[Gauge] | Missing:
+        found = [replica.gauges[key] for replica in self.replicas if key in replica.gauges]
+        return self._impossible(key) or found or self._absent(key)
 
-    def _rates(self, key: str) -> list[float]:
-        return [rate for replica in self.replicas if (rate := rate_of(replica, key)) is not None]
+    def _rates(self, key: str) -> list[float] | Missing:
+        found = [rate for replica in self.replicas if (rate := rate_of(replica, key)) is not None]
+        return self._impossible(key) or found or self._absent(key, counted=True)
+
+    def _splits(self, key: str) -> list[Mapping[str, float]] | Missing:
+        found = [split for replica in self.replicas if (split := replica.split(key))]
+        return self._impossible(key) or found or self._absent(key)
+
+    def _impossible(self, key: str) -> Missing | None:
+        """A sample that cannot be, of any replica: what others give beside it is no mean of anything."""
+        found = next((each for each in self.replicas if key in each.impossible), None)
+        if found is None:
+            return None
+        kind = _SHARE if key in SHARES else "measured value"
+        why = f"a sample is {found.impossible[key]:g}, which is no {kind}"
+        return _contradictory(f"{self._source(key)} of {found.name}: {why}")
 
     def _merged(self, key: str) -> Histogram | Missing:
         """A histogram of all replicas together that has seen something; taken together once for all its numbers."""
@@ -213,6 +237,9 @@ class Look:
 
     def _merge(self, key: str) -> Histogram | Missing:
         found = {replica.name: replica.histograms[key] for replica in self.replicas if key in replica.histograms}
+        impossible = self._impossible(key)
+        if impossible is not None:
+            return impossible
         if not found:
             return self._absent(key, counted=True)
         wrong = _first_contradiction(found)
@@ -223,10 +250,11 @@ class Look:
 
     def _share(self, part: float, whole: float, source: str) -> Measurement:
         if whole == 0 and part == 0:
-            finished = any(rate > 0 for rate in self._rates("requests"))
+            rates = self._rates("requests")
+            finished = not isinstance(rates, Missing) and any(rate > 0 for rate in rates)
             return _missing(f"{source}: nothing was counted, although requests finished") if finished else IDLE
         share = part / whole if whole > 0 and part >= 0 else math.nan
-        if not share <= 1 + _SLACK:
+        if not share <= SHARE_MAX:
             return _contradictory(f"{source} is {part:g} of {whole:g}, which is no share")
         return self._number(min(share, 1.0), _SHARE, source, self._window)
 

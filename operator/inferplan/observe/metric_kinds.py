@@ -3,11 +3,16 @@
 import math
 from collections.abc import Collection, Iterable, Mapping
 
+from inferplan.domain.measurement import MEASURED_MAX
+
 GAUGES = ("running", "waiting", "kv_usage")
 """Gauges of which mean and peak are read."""
 
 SHARES = frozenset({"kv_usage"})
 """Gauges of which a replica's value is the highest of its ranks; of the others it is their sum."""
+
+SHARE_MAX = 1 + 1e-6
+"""A share may exceed 1 by what dividing floats makes of it."""
 
 COUNTERS = (
     "preemptions",
@@ -69,6 +74,11 @@ def all_cache_tokens(infos: Iterable[Mapping[str, str]], stated: Collection[floa
         return math.fsum(stated) if stated else None
     known = [size for size in sizes if size is not None]
     return math.fsum(known) if len(known) == len(sizes) else None
+
+
+def is_possible(key: str, sample: float) -> bool:
+    """Whether an engine can tell this under a key: nothing that is read is ever below 0, and no share above 1."""
+    return 0 <= sample <= (SHARE_MAX if key in SHARES else MEASURED_MAX)  # NaN is not
 
 
 def highest(values: Iterable[float]) -> float:

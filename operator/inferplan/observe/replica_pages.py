@@ -1,6 +1,6 @@
 """The pages of one replica → its readings. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -18,6 +18,7 @@ from inferplan.observe.metric_kinds import (
     SPLITS,
     all_cache_tokens,
     highest,
+    is_possible,
 )
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.scrape import Scrape
@@ -25,6 +26,7 @@ from inferplan.observe.scrape import Scrape
 _SAME_START_SECONDS = 1.0  # the start time is printed with six digits or so; a restart moves it by more
 _UPTIME_MIN_SECONDS = 1.0
 _PREFIXES = {Engine.VLLM: "vllm:", Engine.SGLANG: "sglang:", Engine.TGI: "tgi_"}
+_HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 _EMPTY = Scrape(())
 
 
@@ -65,6 +67,7 @@ class ReplicaPages:
             histograms=self._histograms,
             kv_cache_tokens=self._kv_cache_tokens,
             cache_labels=self._cache_labels,
+            impossible=self._impossible,
         )
 
     @property
@@ -93,6 +96,17 @@ class ReplicaPages:
     @property
     def _last(self) -> Scrape:
         return self.timed.pages[-1]
+
+    @cached_property
+    def _impossible(self) -> Mapping[str, float]:
+        """The first sample of each key, on any page and of any rank, that cannot be."""
+        found = ((key, next(self._wrong_samples(key), None)) for key in self._found)
+        return {key: sample for key, sample in found if sample is not None}
+
+    def _wrong_samples(self, key: str) -> Iterator[float]:
+        names = [self._found[key] + suffix for suffix in (_HISTOGRAM_PARTS if key in HISTOGRAMS else ("",))]
+        samples = (value for page in self.timed.pages for name in names for _, value in page.series(name))
+        return (value for value in samples if not is_possible(key, value))
 
     @cached_property
     def _uptime(self) -> float | None:
@@ -125,12 +139,15 @@ class ReplicaPages:
 
     @cached_property
     def _rises(self) -> Mapping[str, Rise]:
-        """What each counter and histogram rose by; nothing where the time is not known."""
+        """What each counter and histogram rose by; nothing where the time is not known.
+
+        Those with an impossible sample are left out: it would pass for a restart.
+        """
         if self._seconds is None:
             return {}
         found: dict[str, Rise] = {}
         for key in (*COUNTERS, *HISTOGRAMS):
-            if key in self._found:
+            if key in self._found and key not in self._impossible:
                 read = histogram_on if key in HISTOGRAMS else counter_on
                 risen = rise([read(page, self._found[key]) for page in self._counted], self._restarted)
                 found |= {key: risen} if risen.by else {}

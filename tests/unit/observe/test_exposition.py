@@ -13,8 +13,10 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.parser import text_string_to_metric_families
 
 from inferplan.api.instance import InstanceSpec
+from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause
+from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Gauge, Histogram, Readings, ReplicaReadings
 from inferplan.engine.planner import plan
 from inferplan.observe.assemble import Sources, assemble, policy_of
@@ -45,6 +47,7 @@ vllm:cache_config_info{block_size="128",num_gpu_blocks="64",engine="0"} 1.0
 python_gc_objects_collected_total{generation="0"} 13970.0
 process_start_time_seconds 1000.0
 """
+NAMES = metric_names(Engine.VLLM, "0.33.0")
 AT_1100 = "# scraped-at: 1970-01-01T00:18:20Z\n"  # 1100 s after the epoch, 100 s after the start
 AT_1200 = "# scraped-at: 1970-01-01T00:20:00+00:00\n"
 AT_1300 = "# scraped-at: 1970-01-01T00:21:40Z\n"
@@ -229,6 +232,44 @@ def test_no_possible_number_stays_what_it_is(odd: str) -> None:
     found = read(FULL, page, FULL, interval=20).gauges["kv_usage"]
     assert str(found.peak) == ("nan" if odd == "NaN" else "inf" if odd == "+Inf" else "1.0")
     assert read(page.replace(" 48.0", f" {odd}"), page.replace(" 48.0", f" {odd}"), interval=20).rates
+
+
+@pytest.mark.parametrize(
+    ("series", "value", "key"),
+    [
+        ('num_requests_running{engine="0",model_name="m"} 15.0', "-5", "running"),
+        ('num_requests_waiting_by_reason{engine="0",model_name="m",reason="deferred"} 4.0', "-1", "waiting_by_reason"),
+        ('kv_cache_usage_perc{engine="0",model_name="m"} 1.0', "1.01", "kv_usage"),
+        ('kv_cache_usage_perc{engine="0",model_name="m"} 1.0', "-0.1", "kv_usage"),
+        (PREEMPTIONS, "-48.0", "preemptions"),
+        ('request_success_total{engine="0",finished_reason="stop"} 30.0', "NaN", "requests"),
+        ('inter_token_latency_seconds_bucket{engine="0",le="0.02"} 90.0', "-90", "itl"),
+        ('inter_token_latency_seconds_sum{engine="0"} 1.5', "-Inf", "itl"),
+        ('inter_token_latency_seconds_count{engine="0"} 100.0', "-1", "itl"),
+    ],
+)
+def test_an_impossible_sample_on_one_of_several_pages_is_not_averaged_away(series: str, value: str, key: str) -> None:
+    assert series in FULL
+    odd = FULL.replace(series, f"{series.rpartition(' ')[0]} {value}")
+    found = read(FULL, odd, FULL, interval=20)
+    assert str(found.impossible) == str({key: float(value)})
+    assert found.restarts == 0  # a counter that is below 0 has not started anew
+    metrics = reduce(readings_of(Engine.VLLM, {"p": pages(FULL, odd, FULL)}, 30), NAMES, ()).metrics
+    told = [entry for entry in vars(metrics).values() if isinstance(entry, Missing)]
+    wrong = {entry.reason for entry in told if entry.code is Reason.METRICS_CONTRADICTORY}
+    assert len(wrong) == 1
+    assert f" of p: a sample is {float(value):g}, which is no " in wrong.pop()
+    assert read(FULL, FULL, interval=20).impossible == {}
+
+
+def test_an_impossible_sample_of_one_scheduler_is_not_added_away() -> None:
+    odd = second_engine().replace('running{engine="1",model_name="m"} 15.0', 'running{engine="1",model_name="m"} -1')
+    assert read(FULL + odd).impossible == {"running": -1}
+
+
+def test_rounding_is_no_contradiction() -> None:
+    page = FULL.replace('usage_perc{engine="0",model_name="m"} 1.0', 'usage_perc{engine="0"} 1.0000001')
+    assert read(page, FULL, interval=20).impossible == {}
 
 
 def test_several_models_on_a_page_are_an_error_unless_one_is_wanted() -> None:

@@ -129,6 +129,44 @@ def test_more_hits_than_lookups_are_contradictory() -> None:
     assert "no share" in missing(found, Reason.METRICS_CONTRADICTORY)
 
 
+@pytest.mark.parametrize(
+    ("key", "sample", "fields"),
+    [
+        ("running", -5.0, ("num_requests_running", "num_requests_running_peak")),
+        ("waiting", -5.0, ("num_requests_waiting", "num_requests_waiting_peak")),
+        ("waiting_by_reason", -5.0, ("waiting_for_capacity",)),
+        ("kv_usage", 1.5, ("kv_cache_usage", "kv_cache_usage_mean", "kv_cache_usage_p99")),
+        ("kv_tokens", -1.0, ("kv_cache_tokens",)),
+        ("requests", -1.0, ("requests_per_second", "failed_requests_share")),
+        ("prefix_queries", -1.0, ("prefix_cache_hit_share",)),
+        ("prefix_hits", -1.0, ("prefix_cache_hit_share",)),
+        ("step_tokens", -1.0, ("tokens_per_step", "tokens_per_step_p95")),
+    ],
+)
+def test_an_impossible_sample_of_one_replica_is_not_averaged_away(
+    key: str, sample: float, fields: tuple[str, ...]
+) -> None:
+    metrics = look(a_replica(), a_replica("p-2", impossible={key: sample}))
+    for field in fields:
+        told = missing(getattr(metrics, field), Reason.METRICS_CONTRADICTORY)
+        assert f" of p-2: a sample is {sample:g}, which is no {'share' if key == 'kv_usage' else 'measured'}" in told
+    others = [name for name in METRIC_FIELDS if name not in fields and "gpu" not in name and "specul" not in name]
+    assert all(isinstance(getattr(metrics, name), Measured) for name in others)
+
+
+def test_a_share_above_1_of_one_replica_is_not_averaged_away() -> None:
+    busy = {"gpu_memory_busy": a_gauge(0.2)}
+    metrics = look(a_replica(gauges=busy), a_replica("p-2", gauges={"gpu_memory_busy": a_gauge(1.5)}))
+    assert "is 1.5, which is no share" in missing(metrics.gpu_memory_busy_share, Reason.METRICS_CONTRADICTORY)
+
+
+def test_a_replica_with_an_impossible_sample_is_not_compared_by_it() -> None:
+    keys = ("running", "waiting", "kv_usage", "requests", "ttft", "itl")
+    odd = a_replica(impossible=dict.fromkeys(keys, -1.0))
+    (found,) = reduce(readings(odd), NAMES, ()).replica_metrics
+    assert found == ReplicaMetrics("p-1", uptime_seconds=7200.0)
+
+
 def test_a_cache_that_nobody_asked_is_told_apart_from_an_idle_engine() -> None:
     unasked = {"prefix_queries": 0.0, "prefix_hits": 0.0}
     told = missing(look(a_replica(rates=unasked)).prefix_cache_hit_share, Reason.METRICS_MISSING)
