@@ -16,7 +16,7 @@ from inferplan.api.values import Engine
 from inferplan.domain.readings import Readings
 from inferplan.observe.exposition_window import ordered
 from inferplan.observe.metric_kinds import HISTOGRAMS
-from inferplan.observe.metric_names import KEYS, spellings
+from inferplan.observe.metric_names import KEYS, spellings, without_colon
 from inferplan.observe.replica_pages import ReplicaPages
 from inferplan.observe.scrape import Sample, Scrape, ScrapeError
 
@@ -45,11 +45,13 @@ _SHOWN_MAX = 60
 def _kept_names() -> Mapping[str, str]:
     suffixes = dict.fromkeys(HISTOGRAMS, ("_bucket", "_sum", "_count"))
     names = [name + suffix for key in KEYS for name in spellings(key) for suffix in suffixes.get(key, ("",))]
-    return {name.replace(":", "_"): name for name in names} | {name: name for name in names}
+    engines = {without_colon(name): name for name in reversed(names)}
+    return {name: engines[without_colon(name)] for name in names}
 
 
 _KEPT = _kept_names()
-"""Names that are read, by how a page spells them: as OpenMetrics Python's client library writes vllm_ for vllm: ."""
+"""The engine's own name of each series that is read, by how a page spells it: with its colon, or without one, as
+Python's client library does in OpenMetrics."""
 
 
 def parse_scrape(text: str) -> Scrape:

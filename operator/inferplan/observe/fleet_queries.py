@@ -1,4 +1,4 @@
-"""The queries that read a whole fleet: a dozen for all instances of a source, whatever engines they run. Pure.
+"""The queries that read a whole fleet: fifteen for all instances of a source, whatever engines they run. Pure.
 
 Each query is a union of tagged expressions: the label `inferplan_key` says what a series is. Results are grouped by
 pod, target and model; counters and histograms of a pod's schedulers (data-parallel ranks) are added up by Prometheus
@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import chain, zip_longest
 
 from inferplan.observe.fleet_matchers import one_of, pattern, quoted
-from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
+from inferplan.observe.metric_kinds import ALL_GAUGES, CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.series_labels import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels, is_label_name, tagged
 
@@ -48,7 +48,7 @@ LABELS_MAX = 16
 
 NAMESPACES_LENGTH = 300
 """Longest list of namespaces that is asked for; beyond it all are, and what is nobody's is dropped. No query may
-exceed 16 KiB, VictoriaMetrics' limit (-search.maxQueryLen), and the list is in each of up to twenty parts of one."""
+exceed 16 KiB, VictoriaMetrics' limit (-search.maxQueryLen), and the list is in each of two dozen parts of one."""
 
 STEPS = 60
 """Steps in which the start of a series within the window is looked for."""
@@ -138,19 +138,20 @@ def step_seconds(window_seconds: int) -> int:
 
 
 def fleet_queries(scope: Scope) -> tuple[str, ...]:
-    """Every query that one look at a fleet needs: 13, of which each histogram that may have buckets is one.
+    """Every query that one look at a fleet needs: 15, of which each histogram that may have buckets is one.
 
     Large and small answers take turns, so that two at once are not the largest two. The last part of a union is the
     largest: Prometheus handles what is on the left once for each further part.
     """
-    small = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), _rates(scope), _means(scope))
+    rates = (_rates(scope, COUNTERS[at::_RATES]) for at in range(_RATES))
+    small = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), *rates, _means(scope))
     large = (_histogram(scope, key) for key in (*BUCKETED, *ON_DEMAND))
     unions = (union for pair in zip_longest(small, large) for union in pair if union is not None)
     return tuple("\nor\n".join(reversed(tuple(union))) for union in unions)
 
 
 def _gauges(scope: Scope) -> Iterator[str]:
-    return chain.from_iterable(_parts(scope, "mean", key) for key in (*GAUGES, "waiting_by_reason"))
+    return chain.from_iterable(_parts(scope, "mean", key) for key in ALL_GAUGES)
 
 
 def _peaks(scope: Scope) -> Iterator[str]:
@@ -164,7 +165,10 @@ def _state(scope: Scope) -> Iterator[str]:
 
 
 def _others(scope: Scope) -> Iterator[str]:
-    """What has no label of the engine: start times of its processes, of all that a cluster runs, and shares of GPUs."""
+    """What has no label of the engine: start times of its processes, of all that a cluster runs, and shares of GPUs.
+
+    Beside them, what hardly ever answers: gauges that were impossible.
+    """
     target = ", ".join(scope.target)
     engines = f'{{__name__=~"{"|".join(spellings("running"))}", {scope.matchers}}}'
     start = Metric("process_start_time_seconds", scope.matchers, scope.window_seconds)
@@ -173,10 +177,21 @@ def _others(scope: Scope) -> Iterator[str]:
     for key, name in GPU_SHARES.items():
         mean = f"avg by ({', '.join(GPU_LABELS)}) (avg_over_time({name}[{scope.window_seconds}s]))"
         yield tagged(mean, f"gpu:{key}:0")
+    yield from _impossible(scope, ALL_GAUGES)
 
 
-def _rates(scope: Scope) -> Iterator[str]:
-    return chain.from_iterable(_parts(scope, "rate", key) for key in COUNTERS)
+_RATES = 3
+"""Queries for counters, which are the most: all in one would be longer than a server may take."""
+
+
+def _rates(scope: Scope, keys: Sequence[str]) -> Iterator[str]:
+    yield from chain.from_iterable(_parts(scope, "rate", key) for key in keys)
+    yield from _impossible(scope, keys)
+
+
+def _impossible(scope: Scope, keys: Sequence[str]) -> Iterator[str]:
+    """Series that were below 0 at any time, which means and rates do not show."""
+    return chain.from_iterable(_parts(scope, "low", key) for key in keys)
 
 
 def _means(scope: Scope) -> Iterator[str]:
@@ -248,6 +263,7 @@ def _by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
 
 _FORMS: Mapping[str, str] = {
     "mean": "avg {by} (avg_over_time({range}))",
+    "low": "min {by} (min_over_time({range})) < 0",
     "peak": "max {by} (max_over_time({range}))",
     "p99": "max {by} (quantile_over_time(0.99, {range}))",
     "age": "time() - max {by} (timestamp({now}))",

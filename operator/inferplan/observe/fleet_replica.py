@@ -9,6 +9,7 @@ from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
 from inferplan.observe.fleet_queries import GPU_SHARES, Scope, step_seconds
 from inferplan.observe.fleet_table import Buckets, Gpus, Group
 from inferplan.observe.metric_kinds import (
+    ALL_GAUGES,
     COUNTERS,
     GAUGES,
     HISTOGRAMS,
@@ -17,6 +18,7 @@ from inferplan.observe.metric_kinds import (
     SPLITS,
     all_cache_tokens,
     highest,
+    is_possible,
 )
 
 Rank = tuple[str, ...]
@@ -70,6 +72,7 @@ class ReplicaGroups:
             histograms={key: found for key in HISTOGRAMS if (found := self._histogram(key)) is not None},
             kv_cache_tokens=self._kv_cache_tokens,
             cache_labels=next((labels for labels in self._caches.values()), {}),
+            impossible=self._impossible,
         )
 
     def spelling(self, kind: str, key: str) -> int | None:
@@ -118,11 +121,26 @@ class ReplicaGroups:
         started = self.elsewhere.start.get("now")
         return self.elsewhere.now - started if started is not None and started <= self.elsewhere.now else None
 
+    @cached_property
+    def _impossible(self) -> Mapping[str, float]:
+        """Of each key the lowest sample that was below 0, or the highest of a share that was above 1."""
+        looked_at = (*((key, "mean") for key in ALL_GAUGES), *((key, "rate") for key in COUNTERS), ("kv_tokens", "now"))
+        found = ((key, next(self._wrong_samples(key, kind), None)) for key, kind in looked_at)
+        return {key: sample for key, sample in found if sample is not None}
+
+    def _wrong_samples(self, key: str, kind: str) -> Iterator[float]:
+        """Under the name that is read: lowest, highest, and what a present value is itself."""
+        index = self.spelling(kind, key)
+        tags = [f"{told}:{key}:{index}" for told in ("low", "peak", "now")]
+        samples = (group.values[tag] for tag in tags for group in self.groups if tag in group.values)
+        return (sample for sample in samples if not is_possible(key, sample))
+
     @property
     def _restarts(self) -> int:
         """By the process' start time; where the engine does not tell it, by counters that fell."""
         changes = self.elsewhere.start.get("changes")
-        found = changes if changes is not None else max(self._by_rank("resets", "requests").values(), default=0.0)
+        resets = {} if "requests" in self._impossible else self._by_rank("resets", "requests")
+        found = changes if changes is not None else max(resets.values(), default=0.0)
         return int(found) if 0 < found < math.inf else 0
 
     @property
@@ -176,7 +194,8 @@ class ReplicaGroups:
     @cached_property
     def _caches(self) -> Mapping[Rank, Mapping[str, str]]:
         """Labels of the info gauge on the cache, by scheduler."""
-        found = ((rank, cache) for rank, group in self._ranked for cache in group.caches)
+        tag = self._tag("info", "cache_info")
+        found = ((rank, cache) for rank, group in self._ranked for cache in group.caches.get(tag, ()))
         return dict(sorted(found, key=lambda entry: (entry[0], sorted(entry[1].items()))))
 
     @property

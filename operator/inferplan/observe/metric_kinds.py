@@ -8,6 +8,9 @@ from inferplan.domain.measurement import MEASURED_MAX
 GAUGES = ("running", "waiting", "kv_usage")
 """Gauges of which mean and peak are read."""
 
+ALL_GAUGES = (*GAUGES, "waiting_by_reason")
+"""Those of which a mean is all that is read, too."""
+
 SHARES = frozenset({"kv_usage"})
 """Gauges of which a replica's value is the highest of its ranks; of the others it is their sum."""
 

@@ -178,10 +178,19 @@ def _sglang(version: VersionNumber) -> MetricNames:
 
 @cache
 def spellings(key: str) -> tuple[str, ...]:
-    """Every name that any engine and release has for a key of MetricNames, newest first."""
+    """Every name that any engine and release has for a key of MetricNames, newest first; then those without colons.
+
+    Collectors rename what they pass on: OpenTelemetry's write vllm_ for vllm: , where they are not told to keep it.
+    """
     older = (older[key] for _, older in _VLLM_CHANGES if key in older)
     names = (getattr(_VLLM, key), *older, getattr(_SGLANG, key), getattr(_TGI, key))
-    return tuple(dict.fromkeys(name for name in names if name is not None))
+    own = tuple(name for name in names if name is not None)
+    return tuple(dict.fromkeys((*own, *map(without_colon, own))))
+
+
+def without_colon(name: str) -> str:
+    """A series' name as those write it for whom a colon is no letter."""
+    return name.replace(":", "_")
 
 
 KEYS = tuple(entry.name for entry in fields(MetricNames))

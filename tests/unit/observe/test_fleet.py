@@ -29,7 +29,7 @@ from inferplan.observe.history import HistoryClock, HistoryReader
 from inferplan.observe.prometheus_types import Answer, PrometheusError, RangeAnswer
 from inferplan.observe.series_labels import KUBERNETES_LABELS
 
-QUERIES = 13
+QUERIES = 15
 START = 1_800_000_000.0
 
 

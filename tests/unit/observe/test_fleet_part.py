@@ -10,6 +10,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Gauge
 from inferplan.observe.fleet_replica import aligned
 from inferplan.observe.fleet_table import host_of
+from inferplan.observe.metric_names import spellings
 from inferplan.observe.prometheus_types import NativeBucket, NativeHistogram
 
 BARE = {"pod": None, "address": "10.0.0.1"}
@@ -112,6 +113,59 @@ def test_the_newer_of_two_spellings_counts() -> None:
     alone = readings(table(*server(), both[0]), "llama-0")
     assert alone.replicas[0].gauges["kv_usage"].mean == 0.9
     assert "vllm:gpu_cache_usage_perc{" in alone.sources["kv_usage"]
+
+
+def test_names_whose_colon_a_collector_replaced_are_read_and_count_once_beside_the_engines_own() -> None:
+    at = spellings("running").index("vllm_num_requests_running")
+    rate = spellings("prefill_tokens").index("vllm_prompt_tokens_total")
+    own = {"engine": "0", "model_name": "llama"}
+    tags = {"mean": 4.0, "peak": 4.0, "age": 5.0, "first": 900.0}
+    renamed = [series(f"{kind}:running:{at}", number, **own) for kind, number in tags.items()]
+    renamed.append(series(f"rate:prefill_tokens:{rate}", 100.0, model_name="llama"))
+    renamed.append(series("info:cache_info:1", 1.0, engine="", block_size="16", num_gpu_blocks="100"))
+    alone = readings(table(*renamed), "llama-0")
+    assert alone.replicas[0].gauges["running"] == Gauge(4.0, 4.0)
+    assert alone.replicas[0].rates == {"prefill_tokens": 100.0}
+    assert alone.replicas[0].age_seconds == 5.0
+    assert alone.replicas[0].kv_cache_tokens == 1600.0
+    assert "vllm_num_requests_running{" in alone.sources["running"]
+    cache = series("info:cache_info:0", 1.0, engine="0", block_size="16", num_gpu_blocks="100")
+    both = readings(table(*renamed, *server(), series("rate:prefill_tokens:0", 100.0), cache), "llama-0")
+    assert both.replicas == alone.replicas
+    assert "vllm:num_requests_running{" in both.sources["running"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "sample", "key"),
+    [
+        ("low:running:0", -1.0, "running"),
+        ("low:waiting_by_reason:0", -1.0, "waiting_by_reason"),
+        ("low:requests:0", -3.0, "requests"),
+        ("peak:kv_usage:0", 1.5, "kv_usage"),
+        ("now:kv_tokens:0", -5.0, "kv_tokens"),
+    ],
+)
+def test_an_impossible_sample_of_any_scheduler_is_told(tag: str, sample: float, key: str) -> None:
+    good = {
+        "mean:waiting_by_reason:0": 2.0,
+        "rate:requests:0": 4.0,
+        "mean:kv_usage:0": 0.5,
+        "peak:kv_usage:0": 0.5,
+        "now:kv_tokens:0": 100.0,
+        "resets:requests:0": 1.0,
+    }
+    told = [series(name, number, engine="0", model_name="llama") for name, number in good.items()]
+    (found,) = readings(table(*server(), *told), "llama-0").replicas
+    assert (found.impossible, found.restarts) == ({}, 1)
+    (found,) = readings(table(*server(), *told, series(tag, sample, engine="1")), "llama-0").replicas
+    assert found.impossible == {key: sample}
+    assert found.restarts == (0 if key == "requests" else 1)  # a counter that is below 0 has not started anew
+
+
+def test_an_impossible_sample_under_a_name_that_is_not_read_does_not_matter() -> None:
+    odd = (series("mean:kv_usage:0", 0.5), series("low:kv_usage:1", -1.0), series("peak:kv_usage:1", 7.0))
+    (found,) = readings(table(*server(), *odd), "llama-0").replicas
+    assert found.impossible == {}
 
 
 def test_rates_are_over_the_time_in_which_the_pod_was_there() -> None:

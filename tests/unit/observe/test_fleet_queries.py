@@ -80,8 +80,8 @@ def test_the_sources_own_label_of_the_namespace_is_not_for_the_owner() -> None:
     assert label_problem("namespace", labels) is None
 
 
-def test_thirteen_queries_are_all_that_a_fleet_costs() -> None:
-    assert len(fleet_queries(Scope(900))) == len(fleet_queries(EVERYTHING)) == 13
+def test_fifteen_queries_are_all_that_a_fleet_costs() -> None:
+    assert len(fleet_queries(Scope(900))) == len(fleet_queries(EVERYTHING)) == 15
 
 
 def test_buckets_that_only_a_target_needs_are_read_for_one() -> None:

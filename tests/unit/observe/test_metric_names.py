@@ -34,7 +34,9 @@ def test_tgi_has_no_kv_cache_series() -> None:
 
 
 def test_spellings_are_those_of_all_releases_and_engines_the_newest_first() -> None:
-    assert spellings("kv_usage") == ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage")
+    own = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc", "sglang:token_usage")
+    assert spellings("kv_usage") == (*own, *(name.replace(":", "_") for name in own))
+    assert spellings("waiting")[2:] == ("tgi_queue_size", "vllm_num_requests_waiting", "sglang_num_queue_reqs")
     assert spellings("itl")[:2] == ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds")
     for engine, version in ((Engine.VLLM, "0.33.0"), (Engine.VLLM, "0.8.5"), (Engine.SGLANG, None), (Engine.TGI, None)):
         names = metric_names(engine, version)
