@@ -51,8 +51,17 @@ class Signals:
     @property
     def cap(self) -> int | None:
         """Requests that may run at once: every data-parallel rank has its own scheduler and its own cap."""
-        cap, ranks = self.config.integer("max_batch_size"), self.config.integer("data_parallel_size")
-        return None if cap is None or cap < 1 else cap * max(1, ranks or 1)
+        cap = self.config.integer("max_batch_size")
+        return None if cap is None or cap < 1 else round(cap * self.ranks)
+
+    @property
+    def ranks(self) -> float:
+        """Data-parallel ranks of a replica: as its series tell them, else as it was started.
+
+        A replica may hold fewer than the deployment has: with an external load balancer each pod is one of them.
+        """
+        told = value_of(self.metrics.data_parallel_ranks)
+        return max(1.0, told if told is not None else self.config.integer("data_parallel_size") or 1)
 
     @property
     def waiting_measurement(self) -> Measurement:
@@ -133,9 +142,8 @@ class Signals:
         prompt, tokens = value_of(self.metrics.prompt_tokens_mean), value_of(self.metrics.kv_cache_tokens)
         if prompt is None or tokens is None or tokens <= 0:
             return 0.0
-        ranks = max(1, self.config.integer("data_parallel_size") or 1)
         computed = prompt * (1 - min(1.0, value_of(self.metrics.prefix_cache_hit_share) or 0.0))
-        return min(1.0, computed / (tokens / ranks))
+        return min(1.0, computed / (tokens / self.ranks))
 
     @cached_property
     def step_share(self) -> float | None:

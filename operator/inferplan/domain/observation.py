@@ -74,6 +74,8 @@ class Metrics:
     itl_p95_milliseconds: Measurement = NOT_MEASURED
     itl_p99_milliseconds: Measurement = NOT_MEASURED
     e2e_mean_milliseconds: Measurement = NOT_MEASURED
+    data_parallel_ranks: Measurement = NOT_MEASURED
+    """Schedulers of one replica, each with its own KV cache and its own cap."""
     uptime_seconds: Measurement = NOT_MEASURED
     """Time since the youngest replica's process started."""
     restarts: Measurement = NOT_MEASURED

@@ -55,7 +55,7 @@ class ReplicaReadings:
         name: Pod, or what the source has in its place.
         seconds: Time that counters and histograms cover; None where one page gives no rates.
         age_seconds: Age of the newest sample.
-        ranks: Schedulers in it, each with its own KV cache and its own cap.
+        ranks: Schedulers in it, each with its own KV cache and its own cap; None where no label tells them apart.
         uptime_seconds: Time since its process started; None where it does not say.
         restarts: Starts of its process within the window that counters had to be mended for.
         gauges: Gauges by key; running and waiting are sums over ranks, shares the highest of them.
@@ -71,7 +71,7 @@ class ReplicaReadings:
     name: str
     seconds: float | None
     age_seconds: float = 0.0
-    ranks: int = 1
+    ranks: int | None = None
     uptime_seconds: float | None = None
     restarts: int = 0
     gauges: Mapping[str, Gauge] = field(default_factory=dict)

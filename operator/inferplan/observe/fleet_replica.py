@@ -63,7 +63,7 @@ class ReplicaGroups:
             name=self.name,
             seconds=self.seconds,
             age_seconds=self._age,
-            ranks=max(1, len(self._by_rank("mean", "running"))),
+            ranks=sum(map(any, self._by_rank("mean", "running"))) or None,
             uptime_seconds=self._uptime,
             restarts=self._restarts,
             gauges=self._gauges,

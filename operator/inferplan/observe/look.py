@@ -165,6 +165,13 @@ class Look:
         key = "cache_info" if self.names.cache_info is not None else "kv_tokens"
         return self._number(_all_good(sizes, min), "tokens", self._source(key), None)
 
+    def data_parallel_ranks(self) -> Measurement:
+        """Schedulers of one replica, where a label of its series tells them apart; mean over replicas."""
+        told = [float(replica.ranks) for replica in self.replicas if replica.ranks is not None]
+        if not told:
+            return _missing("no label of the engine's series tells schedulers apart")
+        return self._number(fmean(told), "ranks", f"ranks in {self._source('running')}", None)
+
     def uptime(self) -> Measurement:
         """Time since the youngest replica's process started."""
         found = [replica.uptime_seconds for replica in self.replicas if replica.uptime_seconds is not None]

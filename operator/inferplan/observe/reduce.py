@@ -139,6 +139,7 @@ def _load(look: Look) -> dict[str, Measurement]:
         "requests_per_second": look.rate("requests", _RATE),
         "rejected_requests_per_second": look.rate("rejected", _RATE),
         "failed_requests_share": look.failed_share(),
+        "data_parallel_ranks": look.data_parallel_ranks(),
         "uptime_seconds": look.uptime(),
         "restarts": look.restarts(),
         "gpu_memory_busy_share": look.gpu_share("gpu_memory_busy"),

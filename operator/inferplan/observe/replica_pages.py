@@ -195,9 +195,10 @@ class ReplicaPages:
         return Gauge(sum(values) / len(values), highest(values)) if values else None
 
     @property
-    def _ranks(self) -> int:
+    def _ranks(self) -> int | None:
         running = self._last.series(self._found.get("running", ""))
-        return len({tuple(labels.get(label) for label in RANK_LABELS) for labels, _ in running}) or 1
+        told = {rank for labels, _ in running if any(rank := tuple(labels.get(label) for label in RANK_LABELS))}
+        return len(told) or None
 
     @property
     def _infos(self) -> Mapping[tuple[str | None, ...], Mapping[str, str]]:

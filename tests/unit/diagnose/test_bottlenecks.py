@@ -149,6 +149,17 @@ def test_every_data_parallel_rank_has_its_own_cap() -> None:
     assert diagnose(an.observation(settings=two, load={"num_requests_running": 64.0})).cause is Cause.SCHEDULER_CAPPED
 
 
+def test_ranks_that_the_series_tell_come_before_those_of_the_configuration() -> None:
+    assert diagnose(an.observation(load={"num_requests_running": 126.0, "data_parallel_ranks": 4.0})).cause is (
+        Cause.SCHEDULER_CAPPED
+    )  # of 4 x 32
+    one_of_four = an.observation(settings={"data_parallel_size": 4}, load={"data_parallel_ranks": 1.0})
+    assert diagnose(one_of_four).cause is Cause.SCHEDULER_CAPPED  # a pod with one rank of four: 32 of 32
+    # a prompt lies in one rank's cache: 0.7 x 15,000 / (400,000 / 4) = 10.5 %
+    long = {**QUEUE, "kv_cache_usage_mean": 0.85, "prompt_tokens_mean": 15_000.0, "data_parallel_ranks": 4.0}
+    assert diagnose(an.serving(load=long)).cause is Cause.KV_BOUND
+
+
 @pytest.mark.parametrize(
     ("settings", "tokens", "cause"),
     [

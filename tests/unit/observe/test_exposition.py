@@ -197,6 +197,11 @@ def test_a_series_that_appears_with_its_first_event_counts_from_zero() -> None:
     assert between.rates["preemptions"] == 0  # it was only not told for a while
 
 
+def test_a_page_without_labels_of_schedulers_does_not_tell_how_many_there_are() -> None:
+    assert read(AT_1100 + FULL).ranks == 1
+    assert read("vllm:num_requests_running 8\nvllm:num_requests_waiting 0\n").ranks is None
+
+
 def test_sglang_has_its_own_names_ranks_and_copies() -> None:
     rank = (
         'sglang:num_running_reqs{dp_rank="N",tp_rank="0"} 8\nsglang:num_running_reqs{dp_rank="N",tp_rank="1"} 8\n'
@@ -307,7 +312,7 @@ def test_a_full_cache_is_named_as_the_cause_and_never_answered_with_a_larger_bat
         ("a one\n", "line 1 is 'a one'"),
         ("a 1_0\n", "Prometheus text format"),
         ("a 1\nvllm:num_requests_run", "line 2 is"),
-        ("a 1\nvllm:num_requests_running 1", "its last line has no end"),
+        ("a 1\nvllm:num_requests_running 1", "if it does not, end it with a newline"),
         ("x" * 100 + "\n", "x…'"),
         ("# scraped-at: yesterday\na 1\n", "is no time with a zone"),
         ("# scraped-at: 2026-01-01T00:00:00\na 1\n", "is no time with a zone"),
@@ -320,6 +325,44 @@ def test_what_is_no_page_is_refused_in_one_line(text: str, told: str) -> None:
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+CUT = "# HELP vllm:prompt_tokens_total Number of pre"
+
+
+@pytest.mark.parametrize(
+    ("end", "cut_off"),
+    [
+        ("", False),
+        ("  ", False),
+        ("#", True),
+        (CUT, True),
+        (f"{CUT}\n", False),
+        ("# EOF", False),
+        ("# EO", True),
+        ("# scraped-at: 1970-01-01T00:18:20Z", False),
+    ],
+)
+def test_a_page_that_ends_inside_of_a_comment_is_cut_off(end: str, cut_off: bool) -> None:
+    assert parse_scrape(FULL + end).cut_off is cut_off
+
+
+def test_a_page_that_is_cut_off_says_what_it_has_and_that_there_was_more() -> None:
+    found = readings_of(Engine.VLLM, {"p-1": pages(FULL + CUT)})
+    assert found.replicas[0].gauges["running"].mean == 15
+    assert found.notes == ("the page ends inside of a comment: it is cut off, and what followed is not known",)
+
+
+def test_beside_a_whole_page_one_that_is_cut_off_does_not_count() -> None:
+    """Its counters would seem to stand still."""
+    cut = FULL.partition("vllm:num_preemptions_total")[0] + CUT
+    found = readings_of(Engine.VLLM, {"p-1": pages(FULL, cut, preempted(58), cut)}, 20)
+    assert (found.replicas[0].seconds, found.replicas[0].rates["preemptions"]) == (40, 0.25)  # 10 in 40 s
+    assert found.notes == ("2 of 4 pages end inside of a comment: they are cut off, and left out",)
+    one = readings_of(Engine.VLLM, {"p-1": pages(FULL, cut)}, 20)
+    assert (one.replicas[0].seconds, len(one.notes)) == (None, 1)
+    none = readings_of(Engine.VLLM, {"p-1": pages(FULL + CUT, cut)}, 20)
+    assert (none.replicas[0].seconds, len(none.notes)) == (None, 2)
 
 
 @pytest.mark.parametrize(

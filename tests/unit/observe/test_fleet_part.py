@@ -95,6 +95,8 @@ def test_schedulers_add_up_and_shares_are_the_highest() -> None:
     ranks = [series(tag, value, engine=str(at)) for tag, values in tags.items() for at, value in enumerate(values)]
     (found,) = readings(table(*server(engine="0"), *server(engine="1", running=2.0), *ranks), "llama-0").replicas
     assert found.ranks == 2
+    (one,) = readings(table(*server(engine="")), "llama-0").replicas
+    assert one.ranks is None  # no label tells schedulers apart
     assert found.gauges["running"] == Gauge(6.0, 6.0)
     assert found.gauges["kv_usage"] == Gauge(0.6, 0.9, 0.8)
 

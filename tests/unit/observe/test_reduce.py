@@ -181,6 +181,12 @@ def test_capacity_is_that_of_the_smallest_replica() -> None:
     assert tokens.window_seconds is None
 
 
+def test_schedulers_of_a_replica_are_counted_where_its_series_tell_them() -> None:
+    ranks = look(a_replica(ranks=4), a_replica("p-2", ranks=2)).data_parallel_ranks
+    assert (value(ranks), isinstance(ranks, Measured) and ranks.unit) == (3, "ranks")
+    assert "tells schedulers apart" in missing(look(a_replica(ranks=None)).data_parallel_ranks, Reason.METRICS_MISSING)
+
+
 @pytest.mark.parametrize("tokens", [None, 0.0])
 def test_capacity_that_is_not_reported_is_missing(tokens: float | None) -> None:
     found = look(a_replica(kv_cache_tokens=tokens)).kv_cache_tokens
@@ -286,7 +292,7 @@ def test_no_number_never_becomes_a_measurement(odd: float) -> None:
         uptime_seconds=odd,
     )
     found = reduce(readings(a_replica(), odd_replica), NAMES, SLOS)
-    assert set(found.metrics.measured()) == {"restarts"}
+    assert set(found.metrics.measured()) == {"restarts", "data_parallel_ranks"}
     assert found.replica_metrics[1] == ReplicaMetrics("p-2")
     told = {entry.code for name in METRIC_FIELDS if isinstance(entry := getattr(found.metrics, name), Missing)}
     assert told == {Reason.METRICS_CONTRADICTORY, Reason.METRICS_MISSING}  # missing: speculation and GPUs
