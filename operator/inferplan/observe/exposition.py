@@ -28,6 +28,9 @@ PAGES_MIN_SECONDS = 10
 idle makes some hundred steps in it."""
 
 _SCRAPED_AT = re.compile(r"^# scraped-at: *(\S+) *$", re.MULTILINE)
+_LAST_LINE = re.compile(r"# EOF|# scraped-at:.*")
+"""Comments behind which nothing follows: OpenMetrics' end, and our own line."""
+
 _STRING = r'"(?:[^"\\\n]|\\.)*+"'
 _LABELS = rf"[ \t]*+(?:(?:[A-Za-z_][A-Za-z0-9_]*+|{_STRING})[ \t]*+=[ \t]*+{_STRING}[ \t]*+,?[ \t]*+)*+"
 _SERIES_TEXT = rf"([A-Za-z_:][A-Za-z0-9_:]*+)(?:[ \t]*+\{{({_LABELS})\}})?"
@@ -58,7 +61,8 @@ def parse_scrape(text: str) -> Scrape:
     """Reads a page.
 
     Raises:
-        ScrapeError: The text is no such page, is cut off or far too large, or its `# scraped-at:` line is no time.
+        ScrapeError: The text is no such page, is cut off inside of a sample or far too large, or its `# scraped-at:`
+            line is no time.
     """
     if len(text) > PAGE_MAX_CHARACTERS:
         raise ScrapeError(f"not a page in the Prometheus text format: larger than {PAGE_MAX_CHARACTERS // 1024**2} MiB")
@@ -74,9 +78,12 @@ def parse_scrape(text: str) -> Scrape:
             samples.append(sample)
     if not some:
         raise ScrapeError("not a page in the Prometheus text format: it has no samples")
-    if not text.endswith("\n") and line and line[0] != "#":
-        raise ScrapeError("not a whole page in the Prometheus text format: its last line has no end")
-    return Scrape(tuple(samples), _scraped_at(text))
+    if line and line[0] != "#":  # what stands behind the last newline
+        raise ScrapeError(
+            "not a whole page in the Prometheus text format: its last line has no end and may lack digits; if it does"
+            " not, end it with a newline"
+        )
+    return Scrape(tuple(samples), _scraped_at(text), cut_off=bool(line) and _LAST_LINE.fullmatch(line) is None)
 
 
 def _sample(line: str, number: int) -> Sample | None:

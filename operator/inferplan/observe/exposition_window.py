@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from inferplan.observe.scrape import Scrape, ScrapeError
 
@@ -46,7 +46,8 @@ class TimedPages:
 def ordered(pages: Sequence[Scrape], interval_seconds: float | None) -> TimedPages:
     """Puts the pages of one replica into their time.
 
-    Two that were taken within a second are one look: the later counts.
+    Two that were taken within a second are one look: the later counts. One that is cut off is none beside a whole
+    one: a counter that is missing on it would look as if it stood still.
 
     Args:
         pages: In the order of time.
@@ -58,9 +59,29 @@ def ordered(pages: Sequence[Scrape], interval_seconds: float | None) -> TimedPag
     if not pages:
         raise ScrapeError("there is no page")
     gaps = tuple(_gap(*pair, interval_seconds, number) for number, pair in enumerate(pairwise(pages), 2))
-    if gaps and math.fsum(gaps) < _SECONDS_MIN:
-        return TimedPages((pages[-1],), notes=("all pages were taken within a second, so the last one counts",))
-    return TimedPages(tuple(pages), gaps)
+    whole = _without_cut_off(TimedPages(tuple(pages), gaps))
+    if whole.gaps and math.fsum(whole.gaps) < _SECONDS_MIN:
+        note = "all pages were taken within a second, so the last one counts"
+        return TimedPages((whole.pages[-1],), notes=(*whole.notes, note))
+    return whole
+
+
+def _without_cut_off(timed: TimedPages) -> TimedPages:
+    """The whole pages; where there are none the last one alone."""
+    pages = timed.pages
+    if not any(page.cut_off for page in pages):
+        return timed
+    taken = tuple(accumulate(timed.gaps, initial=0.0))
+    kept = [at for at, page in enumerate(pages) if not page.cut_off] or [len(pages) - 1]
+    gaps = tuple(taken[later] - taken[earlier] for earlier, later in pairwise(kept))
+    notes = []
+    if len(kept) < len(pages):
+        notes.append(
+            f"{len(pages) - len(kept)} of {len(pages)} pages end inside of a comment: cut off, they are left out"
+        )
+    if pages[kept[-1]].cut_off:
+        notes.append("the page ends inside of a comment: it is cut off, and what followed is not known")
+    return TimedPages(tuple(pages[at] for at in kept), gaps, tuple(notes))
 
 
 def _gap(earlier: Scrape, later: Scrape, interval_seconds: float | None, number: int) -> float:

@@ -22,10 +22,12 @@ class Scrape:
     Attributes:
         samples: Its samples, in the order of the page.
         scraped_at: When it was taken, Unix seconds; None when it does not say.
+        cut_off: Whether it ends in the middle of a comment: its samples are whole, but more of them followed.
     """
 
     samples: tuple[Sample, ...]
     scraped_at: float | None = None
+    cut_off: bool = False
 
     @cached_property
     def by_name(self) -> Mapping[str, Series]:

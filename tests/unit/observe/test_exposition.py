@@ -328,6 +328,7 @@ def test_what_is_no_page_is_refused_in_one_line(text: str, told: str) -> None:
 
 
 CUT = "# HELP vllm:prompt_tokens_total Number of pre"
+HALF_A_SECOND_LATER = "# scraped-at: 1970-01-01T00:18:20.500000+00:00\n"
 
 
 @pytest.mark.parametrize(
@@ -358,9 +359,11 @@ def test_beside_a_whole_page_one_that_is_cut_off_does_not_count() -> None:
     cut = FULL.partition("vllm:num_preemptions_total")[0] + CUT
     found = readings_of(Engine.VLLM, {"p-1": pages(FULL, cut, preempted(58), cut)}, 20)
     assert (found.replicas[0].seconds, found.replicas[0].rates["preemptions"]) == (40, 0.25)  # 10 in 40 s
-    assert found.notes == ("2 of 4 pages end inside of a comment: they are cut off, and left out",)
+    assert found.notes == ("2 of 4 pages end inside of a comment: cut off, they are left out",)
     one = readings_of(Engine.VLLM, {"p-1": pages(FULL, cut)}, 20)
     assert (one.replicas[0].seconds, len(one.notes)) == (None, 1)
+    at_once = readings_of(Engine.VLLM, {"p-1": pages(AT_1100 + FULL, HALF_A_SECOND_LATER + FULL, AT_1200 + cut)})
+    assert (at_once.replicas[0].gauges["running"].mean, len(at_once.notes)) == (15, 2)
     none = readings_of(Engine.VLLM, {"p-1": pages(FULL + CUT, cut)}, 20)
     assert (none.replicas[0].seconds, len(none.notes)) == (None, 2)
 
