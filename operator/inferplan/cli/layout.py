@@ -59,9 +59,10 @@ def number(value: bool | float | str | None) -> str:
 
 
 def evidence(fact: Evidence) -> str:
-    """One fact: where it comes from, the number, the time that it covers."""
-    unit = f" {fact.unit}" if fact.unit else ""
-    return f"{fact.query or fact.formula} = {number(_as_number(fact.value))}{unit}{over(fact.window_seconds)}"
+    """One fact: the number, the time that it covers, where it comes from."""
+    source = fact.query or fact.formula
+    value = f"{number(_as_number(fact.value))}{f' {fact.unit}' if fact.unit else ''}{over(fact.window_seconds)}"
+    return f"{source} = {value}" if fact.metric is None else f"{fact.metric} = {value}: {source}"
 
 
 def over(window_seconds: int | None) -> str:

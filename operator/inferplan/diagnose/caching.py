@@ -46,7 +46,7 @@ def prefix_cache(case: Case) -> Iterator[Bottleneck | Unknown]:
             Severity.LOW,
             f"The prefix cache finds {hits.value:.1%} of the prompts' tokens: prompts share no starts.",
             Shown("prefix_cache_hit_share", hits, USELESS_SHARE),
-            also=(case.metrics.prompt_tokens_mean, case.metrics.requests_per_second),
+            also=case.metrics.named("prompt_tokens_mean", "requests_per_second"),
             recommendation=(
                 "Put what prompts have in common at their start, and send what shares it to the same replica; where"
                 " nothing is in common, leave it: an unused prefix cache costs next to nothing."
@@ -69,7 +69,7 @@ def speculation(case: Case) -> Iterator[Bottleneck]:
         Severity.MEDIUM,
         f"{accepted.value:.0%} of the speculated tokens hold{gain}: drafting costs more than it gives.",
         Shown("speculation_accepted_share", accepted, least),
-        also=(case.metrics.itl_mean_milliseconds, case.metrics.num_requests_running),
+        also=case.metrics.named("itl_mean_milliseconds", "num_requests_running"),
         recommendation=(
             "Try fewer speculated tokens, another drafter, or none"
             f" ({setting_name(case.config, 'speculative_config')}); speculation pays least where many requests run."

@@ -1,8 +1,9 @@
 """Causes and findings by name, and how one is put together from what was measured. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Severity
 from inferplan.api.values import Evidence
@@ -97,14 +98,14 @@ def finding(
     text: str,
     shown: Shown | None = None,
     *,
-    also: Iterable[Measurement] = (),
+    also: Mapping[str, Measurement] = MappingProxyType({}),
     recommendation: str | None = None,
 ) -> Bottleneck:
-    """A finding in its wire form; of `also` only what was measured is kept."""
+    """A finding in its wire form; of `also`, by name, only what was measured is kept."""
     numbers = () if shown is None else (shown.measured,)
     value = next((entry for entry in numbers if isinstance(entry, Measured)), None)
     missing = next((entry for entry in numbers if isinstance(entry, Missing)), None)
-    measured = [entry for entry in also if isinstance(entry, Measured)]
+    measured = [(name, entry) for name, entry in also.items() if isinstance(entry, Measured)]
     return Bottleneck(
         type=code,
         severity=severity,
@@ -116,16 +117,17 @@ def finding(
         unit=value.unit[:_METRIC_MAX] if value is not None else None,
         window_seconds=value.window_seconds or None if value is not None else None,
         query=value.source[:TEXT_MAX] if value is not None else None,
-        evidence=tuple(_evidence(entry) for entry in measured[:EVIDENCE_MAX]),
+        evidence=tuple(_evidence(*entry) for entry in measured[:EVIDENCE_MAX]),
         recommendation=recommendation,
     )
 
 
-def _evidence(measured: Measured) -> Evidence:
-    return replace(
+def _evidence(metric: str, measured: Measured) -> Evidence:
+    shown = replace(
         measured,
         value=significant(float(measured.value)),
         source=measured.source[:TEXT_MAX],
         unit=measured.unit[:_METRIC_MAX],
         window_seconds=measured.window_seconds or None,
     ).as_evidence()
+    return shown.model_copy(update={"metric": metric})

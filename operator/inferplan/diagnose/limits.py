@@ -129,7 +129,7 @@ def _kv_bottleneck(signals: Signals) -> Bottleneck:
         Severity.HIGH,
         f"The KV cache is full ({share}{room}{rate}); requests wait for it.",
         Shown("kv_cache_usage", usage, KV_FULL_SHARE),
-        also=(metrics.kv_cache_usage_mean, metrics.preemptions_per_second, signals.waiting_measurement),
+        also=metrics.named("kv_cache_usage_mean", "preemptions_per_second", signals.waiting_name),
         recommendation=(
             f"Make room in the KV cache: a smaller number format ({fp8}), more of the GPU's memory ({memory}) or"
             " quantized weights; else add replicas. More requests at once would only be preempted."
@@ -147,7 +147,7 @@ def _cap_bottleneck(signals: Signals) -> Bottleneck:
         Severity.HIGH,
         f"{run}, which is the cap of {cap}, while {signals.waiting or 0:.0f} wait.",
         Shown("num_requests_running", metrics.num_requests_running, AT_CAP_SHARE * cap),
-        also=(metrics.num_requests_running_peak, signals.waiting_measurement, metrics.kv_cache_usage),
+        also=metrics.named("num_requests_running_peak", signals.waiting_name, "kv_cache_usage"),
         recommendation=(
             f"Raise {setting_name(signals.config, 'max_batch_size')} as far as KV cache and latency targets bear."
         ),
@@ -162,13 +162,13 @@ def _step_bottleneck(signals: Signals) -> Bottleneck:
         Severity.HIGH,
         f"Steps are full of prompts ({signals.step_share or 0:.0%} of {budget} tokens on average), {waiting}.",
         Shown("tokens_per_step", metrics.tokens_per_step, STEP_FULL_SHARE * budget),
-        also=(
-            metrics.tokens_per_step_p95,
-            metrics.prefill_time_mean_milliseconds,
-            metrics.queue_time_mean_milliseconds,
-            metrics.itl_mean_milliseconds,
-            metrics.itl_p99_milliseconds,
-            metrics.kv_cache_usage,
+        also=metrics.named(
+            "tokens_per_step_p95",
+            "prefill_time_mean_milliseconds",
+            "queue_time_mean_milliseconds",
+            "itl_mean_milliseconds",
+            "itl_p99_milliseconds",
+            "kv_cache_usage",
         ),
         recommendation=(
             f"Prompts take all of the computing: add replicas, share prefixes, or raise"

@@ -38,7 +38,7 @@ def memory_waste(case: Case) -> Iterator[Bottleneck]:
         Severity.LOW,
         f"The KV cache is never fuller than {usage.value:.1%}: {idle:,.0f} of its {tokens:,.0f} tokens lie idle.",
         Shown(name, usage, WASTE_SHARE),
-        also=(metrics.kv_cache_tokens, metrics.kv_cache_usage_mean),
+        also=metrics.named("kv_cache_tokens", "kv_cache_usage_mean"),
         recommendation=(
             "If no busier hour needs them, fewer replicas or smaller GPUs do; a lower"
             f" {setting_name(case.config, 'gpu_memory_utilization')} only pays where something else shares the GPU."
@@ -67,7 +67,7 @@ def context_over_provisioned(case: Case) -> Iterator[Bottleneck]:
         Severity.LOW,
         f"max_model_len is {longest}, and 99 of 100 requests take at most {taken:.0f} tokens, prompt and answer.",
         Shown("prompt_tokens_p99", prompt, longest / CONTEXT_FACTOR),
-        also=(answer,),
+        also=case.metrics.named("generation_tokens_p99"),
         recommendation=(
             f"If no client needs longer requests, a lower {setting_name(case.config, 'max_model_len')} lets the engine"
             " start with a smaller KV cache; longer requests are then refused."

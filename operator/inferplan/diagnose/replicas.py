@@ -107,7 +107,7 @@ def _bad(name: str, slow: _Slow, numbers: tuple[float, float], least: float) -> 
 def _shown(plain: Bottleneck, metric: str, unit: str, numbers: tuple[float, float], threshold: float) -> Bottleneck:
     """With the replica's number, and the others' as evidence."""
     mine, usual = (significant(float(number)) for number in numbers)
-    others = Evidence(formula=f"median of the other replicas' {metric}", value=usual, unit=unit)
+    others = Evidence(metric=metric, formula=f"median of the other replicas' {metric}", value=usual, unit=unit)
     return plain.model_copy(
         update={
             "metric": metric,

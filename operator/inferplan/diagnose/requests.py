@@ -26,7 +26,7 @@ def failed(case: Case) -> Iterator[Bottleneck]:
         found[1],
         f"{share.value:.1%} of the requests ended by error or were aborted.",
         Shown("failed_requests_share", share, found[0]),
-        also=(case.metrics.requests_per_second, case.metrics.e2e_mean_milliseconds),
+        also=case.metrics.named("requests_per_second", "e2e_mean_milliseconds"),
         recommendation="Read the engine's log for errors; aborts are clients that gave up, often at a time limit.",
     )
 
@@ -44,6 +44,6 @@ def rejected(case: Case) -> Iterator[Bottleneck]:
         severity,
         f"The engine rejects {rate.value:.2g} requests per second, {share:.1%} of all: its queue is full.",
         Shown("rejected_requests_per_second", rate, 0.0),
-        also=(case.metrics.requests_per_second, case.metrics.num_requests_waiting),
+        also=case.metrics.named("requests_per_second", "num_requests_waiting"),
         recommendation="Add replicas, or mend what limits the instance; a longer queue only makes clients wait.",
     )

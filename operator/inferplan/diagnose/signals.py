@@ -64,10 +64,10 @@ class Signals:
         return max(1.0, told if told is not None else self.config.integer("data_parallel_size") or 1)
 
     @property
-    def waiting_measurement(self) -> Measurement:
-        """Waiting requests that wait for room; those that wait for something of their own (KV transfer, LoRA) not."""
-        for_room = self.metrics.waiting_for_capacity
-        return for_room if isinstance(for_room, Measured) else self.metrics.num_requests_waiting
+    def waiting_name(self) -> str:
+        """The metric of what waits for room; what waits for something of its own (KV transfer, LoRA) does not count."""
+        told = isinstance(self.metrics.waiting_for_capacity, Measured)
+        return "waiting_for_capacity" if told else "num_requests_waiting"
 
     @property
     def running(self) -> float | None:
@@ -82,7 +82,7 @@ class Signals:
     @property
     def waiting(self) -> float | None:
         """Mean of requests that wait for room."""
-        return value_of(self.waiting_measurement)
+        return value_of(getattr(self.metrics, self.waiting_name))
 
     @property
     def preemptions(self) -> float | None:

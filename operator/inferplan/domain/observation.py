@@ -89,6 +89,10 @@ class Metrics:
     slo_missed_share: tuple[tuple[str, Measurement], ...] = ()
     """Share of requests (for ITL: of tokens) above each SLO's target, under the same names."""
 
+    def named(self, *names: str) -> dict[str, Measurement]:
+        """These fields by name, in this order."""
+        return {name: getattr(self, name) for name in names}
+
     def measured(self) -> dict[str, Measured]:
         """The values that are there, by name."""
         plain = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in _BY_TARGET}

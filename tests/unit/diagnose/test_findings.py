@@ -270,3 +270,14 @@ def test_a_window_of_no_length_and_a_query_without_end_do_no_harm() -> None:
     answer = analyze(replace(seen, metrics=replace(seen.metrics, num_requests_waiting=long)), ())
     assert answer.bottlenecks[0].evidence[0].window_seconds is None
     assert measured("x", 1.0) != long
+
+
+def test_every_number_behind_a_finding_is_named() -> None:
+    full = analyze(an.observation(load={"kv_cache_usage": 1.0, "kv_cache_usage_mean": 0.97}), ()).bottlenecks[0]
+    assert [entry.metric for entry in full.evidence] == [
+        "kv_cache_usage_mean",
+        "preemptions_per_second",
+        "num_requests_waiting",
+    ]
+    for_room = analyze(an.observation(load={"waiting_for_capacity": 12.0}), ()).bottlenecks[0]
+    assert [entry.metric for entry in for_room.evidence] == ["waiting_for_capacity", "kv_cache_usage"]
