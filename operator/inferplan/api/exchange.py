@@ -4,7 +4,16 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from inferplan.api.analysis import BOTTLENECKS_MAX, EVIDENCE_MAX, Bottleneck, HealthScore, Severity, SLOStatus, Unknown
+from inferplan.api.analysis import (
+    BOTTLENECKS_MAX,
+    EVIDENCE_MAX,
+    Bottleneck,
+    Counts,
+    HealthScore,
+    Severity,
+    SLOStatus,
+    Unknown,
+)
 from inferplan.api.base import Scalar, Sentence, ShortText, WireModel
 from inferplan.api.instance import SLO, AcceleratorSpec, ConstraintsSpec, ModelSpec, Objective, WorkloadSpec
 from inferplan.api.measured_metrics import MeasuredMetrics
@@ -113,7 +122,10 @@ class AnalyzedBottleneck(WireModel):
     at_least: Annotated[
         float | None, Field(description="What the value surely exceeds, where that is all that is known.")
     ] = None
-    threshold_value: Annotated[float | None, Field(description="Value from which on it counts.")] = None
+    threshold_value: Annotated[float | None, Field(description="What the value was compared with.")] = None
+    counts: Annotated[
+        Counts | None, Field(description="atLeast: the value counts from the threshold on; below: only under it.")
+    ] = None
     unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
     window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
     query: Annotated[Sentence | None, Field(description="Query, series or field that gave the value.")] = None

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from inferplan.api.analysis import Analysis, Bottleneck, HealthScore, SLOStatus, Unknown
-from inferplan.cli.layout import DEEP_INDENT, INDENT, evidence, labelled, number, over, section, wrapped
+from inferplan.cli.layout import DEEP_INDENT, INDENT, counted, evidence, labelled, number, over, section, wrapped
 from inferplan.cli.render import Heading, head
 from inferplan.diagnose.finding import Cause
 from inferplan.diagnose.slo import slo_name
@@ -11,9 +11,9 @@ from inferplan.domain.measurement import Measured
 from inferplan.domain.observation import Metrics
 
 _CAUSES: dict[str, str] = {
-    Cause.KV_BOUND: "the KV cache is full, and requests wait for it",
+    Cause.KV_BOUND: "the KV cache is full",
     Cause.SCHEDULER_CAPPED: "as many requests run as the scheduler may run at once, and others wait",
-    Cause.PREFILL_BOUND: "prompts take the steps' tokens, and answers wait for them",
+    Cause.PREFILL_BOUND: "prompts take the steps' tokens",
     Cause.OVERLOAD: "more arrives than the hardware can serve",
     Cause.COLD_START: "the engine has just started",
     Cause.IDLE: "nothing: no request runs or waits",
@@ -92,7 +92,7 @@ def _shown(entry: Bottleneck) -> Iterator[str]:
         value = f"above {number(entry.at_least)}{unit}"
     else:
         return
-    counts = f", counts from {number(entry.threshold)}" if entry.threshold is not None else ""
+    counts = f", {counted(entry)}" if entry.threshold is not None else ""
     query = f": {entry.query}" if entry.query is not None else ""
     yield f"{entry.metric} = {value}{counts}{over(entry.window_seconds)}{query}"
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.busiest import busiest
 from inferplan.diagnose.finding import Cause, Diagnosis
-from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit
+from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit, count, queue_text
 from inferplan.diagnose.signals import Signals, value_of
 from inferplan.diagnose.start import cold_start
 from inferplan.domain.measurement import Measured, Missing
@@ -179,7 +179,7 @@ def _step_missing(signals: Signals) -> tuple[Missing, ...]:
 
 
 def _fits_nothing(signals: Signals, at_times: list[Limit]) -> Missing:
-    usage = value_of(signals.usage)
+    usage = signals.usage
     steps = (
         "tokens per step are not known" if signals.step_share is None else f"steps are {signals.step_share:.0%} full"
     )
@@ -187,7 +187,7 @@ def _fits_nothing(signals: Signals, at_times: list[Limit]) -> Missing:
     hint = f"; at times it was {several}" if len(at_times) > 1 else ""
     cache = "not known" if usage is None else f"at {usage:.0%}"
     why = (
-        f"{signals.waiting or 0:.1f} requests wait although {signals.running or 0:.1f} of {signals.cap} run, the KV"
+        f"{queue_text(signals, ' requests')} although {count(signals.running or 0.0)} of {signals.cap} run, the KV"
         f" cache is {cache} and {steps}{hint}"
     )
     return Missing(Reason.CAUSE_UNCLEAR, why)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from inferplan.api.analysis import Bottleneck, Severity, Unknown
+from inferplan.api.analysis import Bottleneck, Counts, Severity, Unknown
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Code, Shown, finding
 from inferplan.diagnose.flags import setting_name
@@ -45,7 +45,7 @@ def prefix_cache(case: Case) -> Iterator[Bottleneck | Unknown]:
             Code.PREFIX_CACHE_USELESS,
             Severity.LOW,
             f"The prefix cache finds {hits.value:.1%} of the prompts' tokens: prompts share no starts.",
-            Shown("prefix_cache_hit_share", hits, USELESS_SHARE),
+            Shown("prefix_cache_hit_share", hits, USELESS_SHARE, Counts.BELOW),
             also=case.metrics.named("prompt_tokens_mean", "requests_per_second"),
             recommendation=(
                 "Put what prompts have in common at their start, and send what shares it to the same replica; where"
@@ -68,7 +68,7 @@ def speculation(case: Case) -> Iterator[Bottleneck]:
         Code.LOW_ACCEPTANCE,
         Severity.MEDIUM,
         f"{accepted.value:.0%} of the speculated tokens hold{gain}: drafting costs more than it gives.",
-        Shown("speculation_accepted_share", accepted, least),
+        Shown("speculation_accepted_share", accepted, least, Counts.BELOW),
         also=case.metrics.named("itl_mean_milliseconds", "num_requests_running"),
         recommendation=(
             "Try fewer speculated tokens, another drafter, or none"

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Severity
+from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Counts, Severity
 from inferplan.api.values import Evidence
-from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement, Missing
 from inferplan.domain.units import significant
 
 TEXT_MAX = 4000
@@ -79,17 +79,25 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Shown:
-    """The number that shows a finding.
+    """The number that shows a finding: the one that was compared.
 
     Attributes:
-        metric: Its name, a field of Metrics.
+        metric: Its name: a field of Metrics, or what was made of several.
         measured: The value; a missing one of which only `at_least` is known; None where no number shows it.
-        threshold: Value from which on it counts; None where there is none.
+        threshold: What it was compared with; None where any value counts.
+        counts: On which side of the threshold it counts.
     """
 
     metric: str
     measured: Measurement | None
     threshold: float | None = None
+    counts: Counts = Counts.AT_LEAST
+
+
+def derived(measured: Measured, value: float, source: str, unit: str | None = None) -> Measured:
+    """A number that was made of a measurement and others, over the same window; in its unit unless another is given."""
+    bounded = min(value, MEASURED_MAX)
+    return replace(measured, value=bounded, unit=unit or measured.unit, source=source, low=None, high=None)
 
 
 def finding(
@@ -101,11 +109,12 @@ def finding(
     also: Mapping[str, Measurement] = MappingProxyType({}),
     recommendation: str | None = None,
 ) -> Bottleneck:
-    """A finding in its wire form; of `also`, by name, only what was measured is kept."""
+    """A finding in its wire form; of `also`, by name, what was measured and is not shown already."""
     numbers = () if shown is None else (shown.measured,)
     value = next((entry for entry in numbers if isinstance(entry, Measured)), None)
     missing = next((entry for entry in numbers if isinstance(entry, Missing)), None)
-    measured = [(name, entry) for name, entry in also.items() if isinstance(entry, Measured)]
+    own = shown.metric if shown is not None else None
+    measured = [(name, entry) for name, entry in also.items() if isinstance(entry, Measured) and name != own]
     return Bottleneck(
         type=code,
         severity=severity,
@@ -114,6 +123,7 @@ def finding(
         value=significant(float(value.value)) if value is not None else None,
         at_least=missing.at_least if missing is not None else None,
         threshold=significant(float(shown.threshold)) if shown is not None and shown.threshold is not None else None,
+        counts=shown.counts if shown is not None and shown.threshold is not None else None,
         unit=value.unit[:_METRIC_MAX] if value is not None else None,
         window_seconds=value.window_seconds or None if value is not None else None,
         query=value.source[:TEXT_MAX] if value is not None else None,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from inferplan.api.analysis import Bottleneck, Severity
+from inferplan.api.analysis import Bottleneck, Counts, Severity
 from inferplan.api.values import Evidence
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Cause, Code, finding
@@ -114,6 +114,7 @@ def _shown(plain: Bottleneck, metric: str, unit: str, numbers: tuple[float, floa
             "value": mine,
             "unit": unit,
             "threshold": significant(float(threshold)),
+            "counts": Counts.AT_LEAST,
             "evidence": (others,),
         }
     )

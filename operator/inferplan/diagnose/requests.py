@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from inferplan.api.analysis import Bottleneck, Severity
 from inferplan.diagnose.case import Case
-from inferplan.diagnose.finding import Code, Shown, finding
+from inferplan.diagnose.finding import Code, Shown, derived, finding
 from inferplan.diagnose.signals import value_of
 from inferplan.domain.measurement import Measured
 
@@ -43,7 +43,13 @@ def rejected(case: Case) -> Iterator[Bottleneck]:
         Code.REJECTED_REQUESTS,
         severity,
         f"The engine rejects {rate.value:.2g} requests per second, {share:.1%} of all: its queue is full.",
-        Shown("rejected_requests_per_second", rate, 0.0),
-        also=case.metrics.named("requests_per_second", "num_requests_waiting"),
+        _rejected_share(rate, share, severity),
+        also=case.metrics.named("rejected_requests_per_second", "requests_per_second", "num_requests_waiting"),
         recommendation="Add replicas, or mend what limits the instance; a longer queue only makes clients wait.",
     )
+
+
+def _rejected_share(rate: Measured, share: float, severity: Severity) -> Shown:
+    """The share that the severity follows from; any counts below the least of them."""
+    least = next((least for least, level in FAILED_SHARES if level is severity), None)
+    return Shown("rejected_requests_share", derived(rate, share, f"{rate.source} / all requests", "share"), least)

@@ -128,10 +128,14 @@ class Signals:
         return rate * milliseconds / MS_PER_SECOND if whole / MS_PER_SECOND <= STEADY_SHARE * seconds else None
 
     @property
-    def usage(self) -> Measurement:
-        """The KV cache's use: its mean where that is known, else its peak."""
-        mean = self.metrics.kv_cache_usage_mean
-        return mean if isinstance(mean, Measured) else self.metrics.kv_cache_usage
+    def usage_name(self) -> str:
+        """The metric of the KV cache's use: its mean where that is known, else its peak."""
+        return "kv_cache_usage_mean" if isinstance(self.metrics.kv_cache_usage_mean, Measured) else "kv_cache_usage"
+
+    @property
+    def usage(self) -> float | None:
+        """The KV cache's use, mean or peak."""
+        return value_of(getattr(self.metrics, self.usage_name))
 
     @cached_property
     def next_prompt_share(self) -> float:
@@ -145,18 +149,30 @@ class Signals:
         computed = prompt * (1 - min(1.0, value_of(self.metrics.prefix_cache_hit_share) or 0.0))
         return min(1.0, computed / (tokens / self.ranks))
 
+    @property
+    def step_budget(self) -> int | None:
+        """max_num_batched_tokens."""
+        budget = self.config.integer("max_num_batched_tokens")
+        return None if budget is None or budget < 1 else budget
+
     @cached_property
-    def step_share(self) -> float | None:
-        """Mean tokens of a step over max_num_batched_tokens.
+    def step_tokens(self) -> float | None:
+        """Mean of the tokens that a step computed.
 
         A prompt that takes several steps counts whole in its last one, and steps that give no token do not count: with
-        long prompts and few of them running, it may pass 1.
+        long prompts and few of them running, it may pass max_num_batched_tokens.
         """
-        tokens, budget = value_of(self.metrics.tokens_per_step), self.config.integer("max_num_batched_tokens")
-        return None if tokens is None or budget is None or budget < 1 else tokens * self._computed_share / budget
+        tokens = value_of(self.metrics.tokens_per_step)
+        return None if tokens is None else tokens * self.computed_share
 
     @property
-    def _computed_share(self) -> float:
+    def step_share(self) -> float | None:
+        """Mean of the tokens that a step computed over max_num_batched_tokens."""
+        tokens, budget = self.step_tokens, self.step_budget
+        return None if tokens is None or budget is None else tokens / budget
+
+    @property
+    def computed_share(self) -> float:
         """Share of a step's counted tokens that was surely computed."""
         version = version_number(self.config.version)
         hits = value_of(self.metrics.prefix_cache_hit_share) or 0.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from inferplan.api.analysis import Bottleneck, Severity
+from inferplan.api.analysis import Bottleneck, Counts, Severity
 from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.signals import Signals
 from inferplan.domain.measurement import Measured
@@ -30,7 +30,7 @@ def cold_start(signals: Signals) -> Bottleneck | None:
         Cause.COLD_START,
         Severity.LOW,
         f"{_replicas(len(young), len(ages))} started {min(young):.0f} s ago: what was measured tells of the start.",
-        Shown("uptime_seconds", uptime, needed),
+        Shown("uptime_seconds", uptime, needed, Counts.BELOW),
         also=signals.metrics.named("restarts"),
         recommendation=f"Wait until the engine is {needed} s old, then look again; nothing is to be tuned before.",
     )

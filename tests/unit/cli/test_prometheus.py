@@ -40,7 +40,7 @@ def test_the_series_of_the_selector_are_asked_for(
 
     monkeypatch.setattr(HttpPrometheus, "query", query)
     assert main(["plan", "-f", instance, "--prometheus", "http://prometheus:9090/"]) == 0
-    assert "SchedulerCapped (high): 32 requests run, which is the cap of 32, while 12 wait." in capsys.readouterr().out
+    assert "SchedulerCapped (high): 32 requests run, of 32 that may, while 12 wait." in capsys.readouterr().out
     assert len(fake.asked) == 15
     assert all('namespace=~"serving"' in promql for promql in fake.asked)
     assert any("[600s]" in promql for promql in fake.asked)

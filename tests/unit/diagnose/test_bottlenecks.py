@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.support.build import a, an, measured
 
+from inferplan.api.analysis import Counts
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause, diagnose
@@ -123,7 +124,7 @@ def test_a_gauge_may_miss_a_small_cap_by_one(gauge: float, e2e: float, cause: Ca
 def test_a_queue_that_nothing_explains_is_told_with_its_numbers() -> None:
     found = diagnose(an.serving(load=QUEUE))
     assert found.missing[0].code is Reason.CAUSE_UNCLEAR
-    assert "12.0 requests wait although 14.0 of 32 run, the KV cache is at 25% and steps are 1% full" in (
+    assert "12 requests wait although 14 of 32 run, the KV cache is at 25% and steps are 1% full" in (
         found.missing[0].reason
     )
     both = diagnose(an.serving(load={**QUEUE, "tokens_per_step": 4096.0, "num_requests_running_peak": 32.0}))
@@ -257,7 +258,7 @@ def test_a_finding_names_metric_value_and_threshold() -> None:
     assert (full.type, full.value, full.threshold) == ("KvBound", 0.99, 0.95)
     assert "0.5 preemptions per second" in full.description
     assert (capped.type, capped.value, capped.threshold) == ("SchedulerCapped", 32.0, 30.4)
-    assert "32 requests run, which is the cap of 32, while 12 wait" in capped.description
+    assert "32 requests run, of 32 that may, while 12 wait" in capped.description
     assert (
         full.recommendation
         == capped.recommendation
@@ -271,15 +272,79 @@ def test_findings_say_what_was_not_read_off_a_gauge() -> None:
     (capped,) = diagnose(
         an.serving(load={**QUEUE, "num_requests_running_peak": 32.0, "e2e_mean_milliseconds": 20_500.0})
     ).bottlenecks
-    assert "29.0 requests run by the time that they spend (14 by the gauge), which is the cap of 32" in (
+    assert "29 requests run by the time that they spend (14 by the gauge), of 32 that may, while 12 wait" in (
         capped.description
     )
     blind = {**QUEUE, "preemptions_per_second": 0.1, "kv_cache_usage": None, "kv_cache_usage_mean": None}
     (full,) = diagnose(an.serving(load=blind)).bottlenecks
-    assert (full.value, full.threshold) == (None, 0.95)
-    assert "its use is not measured, 0.1 preemptions per second" in full.description
+    assert (full.metric, full.value, full.threshold) == ("preemptions_per_request", 0.05, 0.05)
+    assert full.description == (
+        "Requests are preempted for lack of KV cache (its use is not measured, 0.1 preemptions per second); requests"
+        " wait."
+    )
     large = {**QUEUE, "kv_cache_usage_mean": 0.9, "prompt_tokens_mean": 40_000.0}
     assert "; one more prompt takes 7%" in diagnose(an.serving(load=large)).bottlenecks[0].description
+
+
+@pytest.mark.parametrize(
+    ("load", "shown"),
+    [
+        ({"kv_cache_usage_mean": 0.96, "prompt_tokens_mean": None}, ("kv_cache_usage_mean", 0.96, 0.95)),
+        (
+            {"kv_cache_usage_mean": 0.90, "prompt_tokens_mean": 40_000.0},
+            ("kv_cache_usage_mean_with_next_prompt", 0.97, 0.95),  # 0.90 + 0.7 x 40,000 / 400,000
+        ),
+        ({"kv_cache_usage": 0.96, "prompt_tokens_mean": None}, ("kv_cache_usage", 0.96, 0.95)),  # at times
+        ({"preemptions_per_second": 0.2}, ("preemptions_per_request", 0.1, 0.05)),
+        ({"preemptions_per_second": 0.09}, ("preemptions_per_second", 0.09, None)),  # any counts
+        ({"num_requests_running": 31.0}, ("num_requests_running", 31.0, 30.4)),
+        # 2/s x (20.5 - 6) s = 29, and 0.9 x 32
+        (
+            {"num_requests_running_peak": 32.0, "e2e_mean_milliseconds": 20_500.0},
+            ("num_requests_running_by_time", 29.0, 28.8),
+        ),
+        ({"num_requests_running_peak": 32.0}, ("num_requests_running_peak", 32.0, 30.4)),
+        ({"tokens_per_step": 7000.0}, ("tokens_per_step", 7000.0, 6554.0)),
+        ({"tokens_per_step": 5000.0}, ("tokens_per_step", 5000.0, 4096.0)),  # at times
+    ],
+)
+def test_a_finding_shows_the_number_that_was_compared(
+    load: dict[str, float | None], shown: tuple[str, float, float | None]
+) -> None:
+    (found,) = diagnose(an.serving(load={**QUEUE, **load})).bottlenecks
+    assert (found.metric, found.value, found.threshold) == shown
+    assert found.counts == (None if shown[2] is None else Counts.AT_LEAST)
+    assert found.threshold is None or (found.value or 0) >= found.threshold
+    assert found.metric not in {entry.metric for entry in found.evidence}
+
+
+def test_steps_are_shown_without_what_the_prefix_cache_gave_to_an_old_release() -> None:
+    seen = an.serving(load={**QUEUE, "tokens_per_step": 9000.0, "prefix_cache_hit_share": 0.14})
+    (found,) = diagnose(replace(seen, config=replace(seen.config, version="0.31.1"))).bottlenecks
+    assert (found.metric, found.value, found.threshold) == (
+        "computed_tokens_per_step",
+        8100.0,
+        6554.0,
+    )  # 0.9 x 9000; 0.8 x 8192, as four digits
+
+
+def test_requests_wait_only_where_some_do() -> None:
+    thrown_out = {"preemptions_per_second": 0.2, "kv_cache_usage": 0.4, "kv_cache_usage_mean": None}
+    alone = {**thrown_out, "num_requests_waiting": 0.0, "requests_per_second": 1.0}
+    (none,) = diagnose(an.observation(load=alone)).bottlenecks
+    assert none.description == (
+        "Requests are preempted for lack of KV cache (40% of its blocks at most, 0.2 preemptions per second); what"
+        " waits again is what ran."
+    )
+    missed = {"num_requests_waiting": 0.0, "queue_time_mean_milliseconds": 30_000.0, "e2e_mean_milliseconds": 34_000.0}
+    found = diagnose(an.serving(load={**missed, "num_requests_running": 8.0}))  # 2/s x 30 s
+    assert found.missing[0].reason.startswith(
+        "60 requests wait by the time that they spend so (0 by the gauge) although 8 of 32 run"
+    )
+    (capped,) = diagnose(an.serving(load={**missed, "num_requests_running": 31.5})).bottlenecks
+    assert capped.description == (
+        "31.5 requests run, of 32 that may, while 60 wait by the time that they spend so (0 by the gauge)."
+    )
 
 
 def test_a_recommendation_names_a_flag_only_where_the_version_has_it() -> None:

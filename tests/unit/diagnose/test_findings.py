@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.build import an, measured
 
-from inferplan.api.analysis import Analysis, Bottleneck, Severity
+from inferplan.api.analysis import Analysis, Bottleneck, Counts, Severity
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.drift import Drift, DriftFinding
@@ -275,9 +275,49 @@ def test_a_window_of_no_length_and_a_query_without_end_do_no_harm() -> None:
 def test_every_number_behind_a_finding_is_named() -> None:
     full = analyze(an.observation(load={"kv_cache_usage": 1.0, "kv_cache_usage_mean": 0.97}), ()).bottlenecks[0]
     assert [entry.metric for entry in full.evidence] == [
-        "kv_cache_usage_mean",
+        "kv_cache_usage",  # the mean is the finding's own number
         "preemptions_per_second",
         "num_requests_waiting",
     ]
     for_room = analyze(an.observation(load={"waiting_for_capacity": 12.0}), ()).bottlenecks[0]
     assert [entry.metric for entry in for_room.evidence] == ["waiting_for_capacity", "kv_cache_usage"]
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "shown"),
+    [
+        (WASTED, "MemoryWaste", ("kv_cache_usage_p99", 0.05, Counts.BELOW, 0.1)),
+        ({"prefix_cache_hit_share": 0.0}, "PrefixCacheUseless", ("prefix_cache_hit_share", 0, Counts.BELOW, 0.01)),
+        ({"uptime_seconds": 10.0}, "ColdStart", ("uptime_seconds", 10, Counts.BELOW, 300)),
+        # 8 x (500 + 100) tokens
+        (
+            {"prompt_tokens_p99": 500.0, "generation_tokens_p99": 100.0},
+            "ContextOverProvisioned",
+            ("max_model_len", 8192, Counts.AT_LEAST, 4800),
+        ),
+        ({"restarts": 1.0}, "Restarted", ("restarts", 1, Counts.AT_LEAST, 1)),
+        # 0.03 of 2.03 per second; below 1 % any counts
+        (
+            {"rejected_requests_per_second": 0.03},
+            "RejectedRequests",
+            ("rejected_requests_share", 0.01478, Counts.AT_LEAST, 0.01),
+        ),
+        (
+            {"rejected_requests_per_second": 0.01},
+            "RejectedRequests",
+            ("rejected_requests_share", 0.004975, None, None),
+        ),
+    ],
+)
+def test_a_finding_says_what_its_number_was_compared_with_and_on_which_side_it_counts(
+    load: dict[str, float | None], name: str, shown: tuple[Any, ...]
+) -> None:
+    entry = the(found(load), name)
+    assert (entry.metric, entry.value, entry.counts, entry.threshold) == shown
+    if entry.value is not None and entry.threshold is not None:
+        assert (entry.value < entry.threshold) is (entry.counts is Counts.BELOW)
+
+
+def test_a_context_of_any_length_does_no_harm() -> None:
+    seen = found({"prompt_tokens_p99": 1.0, "generation_tokens_p99": 1.0}, settings={"max_model_len": 10**18})
+    assert the(seen, "ContextOverProvisioned").value == 1e15

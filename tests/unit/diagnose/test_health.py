@@ -94,7 +94,7 @@ def test_a_target_that_buckets_cannot_judge_costs_nothing_and_is_named() -> None
     ("observed", "slos", "reason"),
     [
         ({"load": {"num_requests_running": None}}, (), "what limits the instance is not known: not measured"),
-        ({"load": QUEUE}, (), "what limits the instance is not known: 12.0 requests wait"),
+        ({"load": QUEUE}, (), "what limits the instance is not known: 12 requests wait"),
         ({"load": {"uptime_seconds": 5.0}}, (TTFT,), "the engine has just started"),
         (
             {

@@ -45,8 +45,8 @@ async def test_stated_metrics_are_diagnosed() -> None:
     found = (await Service().analyze(KV_BOUND)).json
     assert found["cause"] == "KvBound"
     first = found["bottlenecks"][0]
-    assert (first["type"], first["metric_name"], first["current_value"]) == ("KvBound", "kv_cache_usage", 0.998)
-    assert first["query"] == "metrics.kv_cache_usage of the request"
+    assert (first["type"], first["metric_name"], first["current_value"]) == ("KvBound", "kv_cache_usage_mean", 0.97)
+    assert first["query"] == "metrics.kv_cache_usage_mean of the request"
     ttft, itl = found["slo_statuses"]
     assert (ttft["is_compliant"], ttft["deviation_percent"]) == (False, 480.0)  # (2900 - 500) / 500
     assert (itl["is_compliant"], itl["deviation_percent"]) == (True, -22.5)  # (31 - 40) / 40
