@@ -150,6 +150,13 @@ def faulty(page: Page) -> None:
         page.lines[:] = [" -".join(line.rsplit(" ", 1)) if name in line else line for line in page.lines]
 
 
+def queueing(page: Page) -> None:
+    """A queue that grows by one in two seconds."""
+    vllm(page)
+    page.lines[:] = [line for line in page.lines if "requests_waiting{" not in line]
+    page.put("vllm:num_requests_waiting", 0.5 * page.seconds, engine="0", model_name="llama")
+
+
 def restarted(page: Page) -> None:
     """A process that starts anew at a time."""
     again = page.seconds >= CHANGE_SECONDS
@@ -181,7 +188,23 @@ def gpus(page: Page) -> None:
 
 PAGES = {
     f"/{make.__name__}": make
-    for make in (busy, plain, slow, old, older, sglang, renamed, both, faulty, restarted, gone, come, two_models, gpus)
+    for make in (
+        busy,
+        plain,
+        slow,
+        old,
+        older,
+        sglang,
+        renamed,
+        both,
+        faulty,
+        queueing,
+        restarted,
+        gone,
+        come,
+        two_models,
+        gpus,
+    )
 }
 
 
@@ -204,6 +227,7 @@ def configuration(address: str) -> Mapping[str, Any]:
         pod("renamed", "renamed-0", "10.0.0.12"),
         pod("both", "both-0", "10.0.0.13"),
         pod("faulty", "faulty-0", "10.0.0.14"),
+        pod("queueing", "queueing-0", "10.0.0.15"),
         target(address, "/sglang", namespace="serving", instance="10.0.0.9:30000"),
         target(address, "/plain", namespace="serving", instance="10.0.0.10:8000"),
         target(address, "/plain", namespace="other", pod="busy-0", instance="10.0.0.11:8000", app="busy"),
@@ -356,6 +380,11 @@ def test_an_impossible_sample_among_many_is_seen(fleet: Fleet) -> None:
     assert found.impossible.keys() == {"running", "kv_usage", "prefill_tokens"}
     assert found.impossible["prefill_tokens"] < 0
     assert fleet.one("busy-0").impossible == {}
+
+
+def test_a_queue_that_grows_is_told_by_how_much(fleet: Fleet) -> None:
+    assert fleet.one("queueing-0").growth == pytest.approx(6.0, rel=0.05)  # in twelve seconds
+    assert fleet.one("sglang-0", "10.0.0.9").growth is None  # it tells nothing of those that wait
 
 
 def test_sglang_without_a_pods_label_is_found_by_its_address(fleet: Fleet) -> None:

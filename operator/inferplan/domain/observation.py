@@ -42,6 +42,9 @@ class Metrics:
     preemptions_per_second: Measurement = NOT_MEASURED
     kv_cache_tokens: Measurement = NOT_MEASURED
     requests_per_second: Measurement = NOT_MEASURED
+    """Requests that finished."""
+    arrivals_per_second: Measurement = NOT_MEASURED
+    """Requests that came and were admitted: those that finished, and what became more of those in flight."""
     failed_requests_share: Measurement = NOT_MEASURED
     """Share of finished requests that ended by error or abort."""
     rejected_requests_per_second: Measurement = NOT_MEASURED

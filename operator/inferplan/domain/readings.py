@@ -62,6 +62,8 @@ class ReplicaReadings:
         rates: Counters by key, increase per second, summed over ranks.
         splits: Counters and gauges that a label splits: key → label's value → number.
         histograms: Histograms by key, all ranks together.
+        growth: Requests in flight, running and waiting, at the end of that time less those at its start; None where one
+            of the two is not known.
         kv_cache_tokens: Tokens that its KV cache holds, all ranks together; None where it does not say.
         cache_labels: Labels of the engine's info gauge on its cache, of any rank.
         impossible: A sample that no engine can tell (below 0, a share above 1), by key: nothing that other samples of
@@ -78,6 +80,7 @@ class ReplicaReadings:
     rates: Mapping[str, float] = field(default_factory=dict)
     splits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
+    growth: float | None = None
     kv_cache_tokens: float | None = None
     cache_labels: Mapping[str, str] = field(default_factory=dict)
     impossible: Mapping[str, float] = field(default_factory=dict)

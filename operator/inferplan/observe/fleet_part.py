@@ -10,7 +10,8 @@ from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Histogram, Readings, ReplicaReadings
 from inferplan.observe.fleet_matchers import own_matchers
-from inferplan.observe.fleet_queries import LABELS_MAX, Own, label_problem
+from inferplan.observe.fleet_own import Own
+from inferplan.observe.fleet_queries import LABELS_MAX, label_problem
 from inferplan.observe.fleet_replica import Elsewhere, ReplicaGroups, aligned, histogram_kind
 from inferplan.observe.fleet_sources import sources_of
 from inferplan.observe.fleet_table import Buckets, FleetTable, Group, host_of

@@ -5,12 +5,12 @@ pod, target and model; counters and histograms of a pod's schedulers (data-paral
 itself, and a series that two monitors scrape counts once. No text of a user becomes PromQL but quoted label values.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, zip_longest
 
-from inferplan.observe.fleet_matchers import one_of, pattern, quoted
+from inferplan.observe.fleet_matchers import pattern, quoted
 from inferplan.observe.metric_kinds import ALL_GAUGES, CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.series_labels import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels, is_label_name, tagged
@@ -33,7 +33,7 @@ GPU_LABELS = ("namespace", "pod", "exported_namespace", "exported_pod")
 CACHE_SOURCE = "cache_source"
 """Splits SGLang's counter of prompt tokens that a cache held."""
 
-_COUNTER_SPLITS: Mapping[str, str] = {
+COUNTER_SPLITS: Mapping[str, str] = {
     "requests": SPLITS["requests"],
     "rejected": "reason",
     "prefix_hits": CACHE_SOURCE,
@@ -160,7 +160,8 @@ def _peaks(scope: Scope) -> Iterator[str]:
 
 
 def _state(scope: Scope) -> Iterator[str]:
-    kinds = (("age", "running"), ("first", "running"), ("resets", "requests"), ("info", "cache_info"))
+    growth = (("delta", "running"), ("delta", "waiting"))
+    kinds = (("age", "running"), ("first", "running"), ("resets", "requests"), ("info", "cache_info"), *growth)
     return chain.from_iterable(_parts(scope, kind, key) for kind, key in (*kinds, ("now", "kv_tokens")))
 
 
@@ -225,7 +226,7 @@ def read_tag(tag: str) -> tuple[str, str, int] | None:
 
 def _expression(kind: str, key: str, metric: Metric, scope: Scope) -> str:
     """One quantity by scheduler, or of all schedulers of a target together where they add up."""
-    inner = _by_rank(kind, key, metric, scope.ranks)
+    inner = by_rank(kind, key, metric, scope.ranks)
     if kind not in _ADDED:
         return inner
     kept = {"bucket": ("le",), "rate": (SPLITS[key],) if key in SPLITS else ()}.get(kind, ())
@@ -243,15 +244,15 @@ def _parts_label(kind: str, key: str) -> tuple[str, ...]:
             return ("le",)
         case "info":
             return CACHE_LABELS
-        case "rate" if key in _COUNTER_SPLITS:
-            return (_COUNTER_SPLITS[key],)
+        case "rate" if key in COUNTER_SPLITS:
+            return (COUNTER_SPLITS[key],)
         case "mean" if key in SPLITS:
             return (SPLITS[key],)
         case _:
             return ()
 
 
-def _by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
+def by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
     """One quantity by scheduler: of the same series scraped twice the highest, of means the mean.
 
     Native histograms have no highest; two copies of one have itself as their mean. Age is by Prometheus' own clock.
@@ -268,6 +269,7 @@ _FORMS: Mapping[str, str] = {
     "p99": "max {by} (quantile_over_time(0.99, {range}))",
     "age": "time() - max {by} (timestamp({now}))",
     "first": "time() - min {by} (min_over_time(timestamp({now}){steps}))",
+    "delta": "max {by} (delta({range}))",
     "resets": "max {by} (resets({range}))",
     "native": "avg {by} (rate({range}))",
     "now": "max {by} ({now})",
@@ -275,36 +277,6 @@ _FORMS: Mapping[str, str] = {
 }
 _RATE = "max {by} (rate({range}))"
 _KINDS = _FORMS.keys() | _ADDED | {"gpu", "changes"}
-
-
-_SHOWN = ("instance", *RANK_LABELS)
-"""Labels of a query for people, beside the pod's."""
-
-
-@dataclass(frozen=True)
-class Own:
-    """One instance's series, as a person asks for them.
-
-    Attributes:
-        window_seconds: Length of ranges.
-        matchers: Label matchers without braces.
-        pod_label: What the source calls the pod's label.
-    """
-
-    window_seconds: int
-    matchers: str
-    pod_label: str = KUBERNETES_LABELS.pod
-
-    def query(self, kind: str, key: str, name: str) -> str:
-        """What gives a quantity of this instance."""
-        group = (self.pod_label, *_SHOWN)
-        inner = _by_rank(kind, key, Metric(name, self.matchers, self.window_seconds), group)
-        return f"sum by ({', '.join(group)}) ({inner})" if kind == "rate" and key in _COUNTER_SPLITS else inner
-
-    def gpu_query(self, name: str, pods: Iterable[str], *, exported: bool) -> str:
-        """A share of time of these pods' GPUs."""
-        label = "exported_pod" if exported else "pod"
-        return f"avg by ({label}) (avg_over_time({name}{{{one_of(label, sorted(pods))}}}[{self.window_seconds}s]))"
 
 
 def label_problem(name: str, labels: SeriesLabels = KUBERNETES_LABELS) -> str | None:

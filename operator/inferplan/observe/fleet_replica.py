@@ -70,6 +70,7 @@ class ReplicaGroups:
             rates={key: self._rate(key) for key in COUNTERS if self.spelling("rate", key) is not None},
             splits={key: parts for key in SPLITS if (parts := self._split(key))},
             histograms={key: found for key in HISTOGRAMS if (found := self._histogram(key)) is not None},
+            growth=self._growth,
             kv_cache_tokens=self._kv_cache_tokens,
             cache_labels=next((labels for labels in self._caches.values()), {}),
             impossible=self._impossible,
@@ -120,6 +121,11 @@ class ReplicaGroups:
     def _uptime(self) -> float | None:
         started = self.elsewhere.start.get("now")
         return self.elsewhere.now - started if started is not None and started <= self.elsewhere.now else None
+
+    @property
+    def _growth(self) -> float | None:
+        parts = [self._by_rank("delta", key) for key in ("running", "waiting")]
+        return math.fsum(value for part in parts for value in part.values()) if all(parts) else None
 
     @cached_property
     def _impossible(self) -> Mapping[str, float]:

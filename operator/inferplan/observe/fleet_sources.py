@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from inferplan.observe.fleet_queries import GPU_SHARES, Own
+from inferplan.observe.fleet_own import Own
+from inferplan.observe.fleet_queries import GPU_SHARES
 from inferplan.observe.fleet_replica import ReplicaGroups, histogram_kind
 from inferplan.observe.metric_kinds import ALL_GAUGES, COUNTERS, GAUGES, HISTOGRAMS
 from inferplan.observe.metric_names import spellings

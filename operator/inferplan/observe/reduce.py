@@ -10,7 +10,9 @@ from inferplan.diagnose.slo import slo_name
 from inferplan.domain.measurement import Measurement, Missing
 from inferplan.domain.observation import METRIC_FIELDS, Metrics, ReplicaMetrics
 from inferplan.domain.readings import Readings, ReplicaReadings
-from inferplan.observe.look import MILLISECONDS, PLAIN_TOKENS, Look, Unit, longest
+from inferplan.observe.arrivals import arrivals
+from inferplan.observe.look import Look
+from inferplan.observe.look_values import MILLISECONDS, PLAIN_TOKENS, Unit, longest
 from inferplan.observe.metric_names import MetricNames
 from inferplan.observe.spread import replica_metrics
 
@@ -137,6 +139,7 @@ def _load(look: Look) -> dict[str, Measurement]:
         "num_requests_waiting_peak": look.gauge_peak("waiting", _REQUESTS),
         "waiting_for_capacity": look.part_mean("waiting_by_reason", "capacity", _REQUESTS),
         "requests_per_second": look.rate("requests", _RATE),
+        "arrivals_per_second": arrivals(look, _RATE),
         "rejected_requests_per_second": look.rate("rejected", _RATE),
         "failed_requests_share": look.failed_share(),
         "data_parallel_ranks": look.data_parallel_ranks(),

@@ -1,5 +1,6 @@
 """The pages of one replica → its readings. Pure."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -65,6 +66,7 @@ class ReplicaPages:
             rates=self._rates(),
             splits={key: parts for key in SPLITS if (parts := self._split(key))},
             histograms=self._histograms,
+            growth=self._growth,
             kv_cache_tokens=self._kv_cache_tokens,
             cache_labels=self._cache_labels,
             impossible=self._impossible,
@@ -193,6 +195,17 @@ class ReplicaPages:
         series = (distinct(page.series(self._found.get(key, ""))) for page in self.timed.pages)
         values = [over_ranks(found.values()) for found in series if found]
         return Gauge(sum(values) / len(values), highest(values)) if values else None
+
+    @property
+    def _growth(self) -> float | None:
+        """From the first page to the last; since its start, when nothing was in flight, where there is only one."""
+        first, last = self.timed.pages[0], self.timed.pages[-1]
+        before, after = 0.0 if first is last else self._in_flight(first), self._in_flight(last)
+        return None if self._seconds is None or before is None or after is None else after - before
+
+    def _in_flight(self, page: Scrape) -> float | None:
+        series = [distinct(page.series(self._found.get(key, ""))) for key in ("running", "waiting")]
+        return math.fsum(value for found in series for value in found.values()) if all(series) else None
 
     @property
     def _ranks(self) -> int | None:

@@ -170,6 +170,15 @@ def test_an_impossible_sample_under_a_name_that_is_not_read_does_not_matter() ->
     assert found.impossible == {}
 
 
+def test_growth_is_that_of_all_schedulers_and_of_running_and_waiting_ones() -> None:
+    grown = [series("delta:running:0", value, engine=str(at)) for at, value in enumerate((3.0, -1.0))]
+    waiting = series("delta:waiting:0", 10.0, engine="0")
+    (found,) = readings(table(*server(), *grown, waiting), "llama-0").replicas
+    assert found.growth == 12.0
+    (half,) = readings(table(*server(), *grown), "llama-0").replicas
+    assert half.growth is None
+
+
 def test_rates_are_over_the_time_in_which_the_pod_was_there() -> None:
     rate = series("rate:preemptions:0", 1.0, model_name="llama")
     young = [entry for entry in server() if not entry.labels["inferplan_key"].startswith("first")]

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferplan.observe.fleet_matchers import own_matchers
+from inferplan.observe.fleet_own import Own
 from inferplan.observe.fleet_queries import (
     BUCKETED,
     NAMESPACES_LENGTH,
     ON_DEMAND,
     PART_LABELS,
-    Own,
     Scope,
     fleet_queries,
     label_problem,

@@ -137,7 +137,7 @@ def test_more_hits_than_lookups_are_contradictory() -> None:
         ("waiting_by_reason", -5.0, ("waiting_for_capacity",)),
         ("kv_usage", 1.5, ("kv_cache_usage", "kv_cache_usage_mean", "kv_cache_usage_p99")),
         ("kv_tokens", -1.0, ("kv_cache_tokens",)),
-        ("requests", -1.0, ("requests_per_second", "failed_requests_share")),
+        ("requests", -1.0, ("requests_per_second", "arrivals_per_second", "failed_requests_share")),
         ("prefix_queries", -1.0, ("prefix_cache_hit_share",)),
         ("prefix_hits", -1.0, ("prefix_cache_hit_share",)),
         ("step_tokens", -1.0, ("tokens_per_step", "tokens_per_step_p95")),
