@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from inferplan.api.analysis import Bottleneck, Counts, Severity, Unknown
 from inferplan.diagnose.case import Case
-from inferplan.diagnose.finding import Code, Shown, finding
+from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.flags import setting_name
+from inferplan.diagnose.limits import ever_full
 from inferplan.domain.measurement import Measured
 from inferplan.domain.serving import ServingConfig
 
@@ -41,17 +42,33 @@ def prefix_cache(case: Case) -> Iterator[Bottleneck | Unknown]:
         return
     hits = case.metrics.prefix_cache_hit_share
     if isinstance(hits, Measured) and hits.value < USELESS_SHARE and case.enough_requests(REQUESTS_FOR_HITS):
-        yield finding(
-            Code.PREFIX_CACHE_USELESS,
-            Severity.LOW,
-            f"The prefix cache finds {hits.value:.1%} of the prompts' tokens: prompts share no starts.",
-            Shown("prefix_cache_hit_share", hits, USELESS_SHARE, Counts.BELOW),
-            also=case.metrics.named("prompt_tokens_mean", "requests_per_second"),
-            recommendation=(
-                "Put what prompts have in common at their start, and send what shares it to the same replica; where"
-                " nothing is in common, leave it: an unused prefix cache costs next to nothing."
-            ),
-        )
+        yield _useless(case, hits) if not ever_full(case.signals) else _evicted(hits)
+
+
+def _useless(case: Case, hits: Measured) -> Bottleneck:
+    return finding(
+        Code.PREFIX_CACHE_USELESS,
+        Severity.LOW,
+        f"The prefix cache finds {hits.value:.1%} of the prompts' tokens: prompts share no starts.",
+        Shown("prefix_cache_hit_share", hits, USELESS_SHARE, Counts.BELOW),
+        also=case.metrics.named("prompt_tokens_mean", "requests_per_second", "kv_cache_usage"),
+        recommendation=(
+            "Put what prompts have in common at their start, and send what shares it to the same replica; where"
+            " nothing is in common, leave it: an unused prefix cache costs next to nothing."
+        ),
+    )
+
+
+def _evicted(hits: Measured) -> Unknown:
+    """What running requests need takes the blocks of what was kept: a full cache has no hits, whatever is shared."""
+    return Unknown(
+        code=Cause.UNKNOWN,
+        reason=(
+            f"The prefix cache finds {hits.value:.1%} of the prompts' tokens while the KV cache is full: whether"
+            " prompts share no starts, or what they share is thrown out, cannot be told."
+        ),
+        needs="The same look while the KV cache has room.",
+    )
 
 
 def speculation(case: Case) -> Iterator[Bottleneck]:

@@ -74,7 +74,8 @@ def preempted_share(signals: Signals) -> float:
     return signals.preemptions / rate if signals.preemptions is not None and rate else 0.0
 
 
-def _kv_full_at_times(signals: Signals) -> bool:
+def ever_full(signals: Signals) -> bool:
+    """Whether the KV cache was full at some moment."""
     peak = value_of(signals.metrics.kv_cache_usage)
     return (signals.preemptions or 0.0) > 0 or (peak is not None and _fills(signals, peak))
 
@@ -253,7 +254,7 @@ def _step_shown(signals: Signals, threshold: float) -> Shown:
     return Shown("computed_tokens_per_step", derived(tokens, signals.step_tokens or 0.0, source), threshold)
 
 
-KV_CACHE = Limit(Cause.KV_BOUND, kv_cache_full, _kv_full_at_times, _kv_bottleneck)
+KV_CACHE = Limit(Cause.KV_BOUND, kv_cache_full, ever_full, _kv_bottleneck)
 CAP = Limit(Cause.SCHEDULER_CAPPED, _at_cap, _at_cap_at_times, _cap_bottleneck)
 STEPS = Limit(Cause.PREFILL_BOUND, _steps_full, _steps_full_at_times, _step_bottleneck)
 

@@ -107,6 +107,22 @@ def test_a_prefix_cache_without_hits_is_useless(load: dict[str, float | None], i
     assert ("PrefixCacheUseless" in types(found(load))) is is_found
 
 
+@pytest.mark.parametrize(
+    ("load", "is_told"),
+    [
+        ({"kv_cache_usage": 0.94, "prompt_tokens_mean": None}, True),
+        ({"kv_cache_usage": 0.95, "prompt_tokens_mean": None}, False),  # at times
+        ({"preemptions_per_second": 0.01}, False),
+        ({"kv_cache_usage": 1.0, "kv_cache_usage_mean": 0.99, "num_requests_waiting": 9.0}, False),
+    ],
+)
+def test_a_full_cache_has_no_hits_whatever_prompts_share(load: dict[str, float | None], is_told: bool) -> None:
+    seen = found({"prefix_cache_hit_share": 0.0, "queue_time_mean_milliseconds": None, **load})
+    assert ("PrefixCacheUseless" in types(seen)) is is_told
+    open_questions = [entry.reason for entry in seen.unknowns if "thrown out" in entry.reason]
+    assert len(open_questions) == (0 if is_told else 1)
+
+
 def test_a_prefix_cache_that_is_off_is_an_open_question() -> None:
     seen = found({"prefix_cache_hit_share": None}, settings={"enable_prefix_caching": False})
     assert types(seen) == []
