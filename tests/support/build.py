@@ -92,6 +92,14 @@ SERVING = MappingProxyType(
 )
 
 
+PEAKS = (
+    ("num_requests_running", "num_requests_running_peak"),
+    ("num_requests_waiting", "num_requests_waiting_peak"),
+    ("kv_cache_usage_mean", "kv_cache_usage"),
+    ("kv_cache_usage_p99", "kv_cache_usage"),
+)
+
+
 def measured(name: str, value: float | None) -> Measurement:
     """A measurement of that name; None gives the missing one."""
     return NOT_MEASURED if value is None else Measured(float(value), UNITS.get(name, "1"), f"vllm:{name}", 900)
@@ -173,8 +181,17 @@ class _An:
         )
 
     def serving(self, load: Mapping[str, float | None] | None = None, **changes: Any) -> Observation:
-        """The same engine serving a load with ease (SERVING), everything measured; changes as in `observation`."""
-        return self.observation(load={**SERVING, **(load or {})}, **changes)
+        """The same engine serving a load with ease (SERVING), everything measured; changes as in `observation`.
+
+        A peak that is not given is at least its mean.
+        """
+        given = load or {}
+        seen = {**SERVING, **given}
+        for mean, peak in PEAKS:
+            low, high = seen[mean], seen[peak]
+            if peak not in given and low is not None and high is not None:
+                seen[peak] = max(low, high)
+        return self.observation(load=seen, **changes)
 
     def slo(self, metric: SLOMetric = SLOMetric.ITL, percentile: int = 95, target_milliseconds: int = 100) -> SLO:
         """A latency target."""

@@ -4,24 +4,22 @@ An ordered list of questions comes first; each may end the matter: are the numbe
 going on, has the engine just started, is the window long enough. Then the limits are compared.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.busiest import busiest
+from inferplan.diagnose.contradictions import contradictions
 from inferplan.diagnose.finding import Cause, Diagnosis
 from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit, count, queue_text
 from inferplan.diagnose.signals import Signals, value_of
 from inferplan.diagnose.start import cold_start
-from inferplan.domain.measurement import Measured, Missing
+from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 
 __all__ = ["Cause", "Diagnosis", "diagnose"]
 
 WINDOW_MIN_SECONDS = 20
 """Gauges and rates of less time say nothing of a load: requests alone live for seconds to tens of seconds."""
-
-OVER_CAP = 1.05
-"""More running requests than this many times the cap cannot be: something else runs than what was read."""
 
 _NO_CAP = Missing(
     Reason.SETTING_UNKNOWN, "requests wait, and the most that may run at once (max_batch_size) is unknown"
@@ -50,24 +48,6 @@ def _not_measured(signals: Signals) -> Diagnosis | None:
 def _cannot_be(signals: Signals) -> Diagnosis | None:
     found = tuple(Missing(Reason.METRICS_CONTRADICTORY, text) for text in contradictions(signals))
     return _unknown(*found) if found else None
-
-
-def contradictions(signals: Signals) -> Iterator[str]:
-    """Numbers that cannot be true, or not together."""
-    metrics, running, cap = signals.metrics, signals.running, signals.cap
-    for name in ("kv_cache_usage", "kv_cache_usage_mean", "kv_cache_usage_p99"):
-        share = value_of(getattr(metrics, name))
-        if share is not None and not 0 <= share <= 1:
-            yield f"the KV cache's use ({name}) is {share:g}, which is no share"
-    for name in ("num_requests_running", "num_requests_waiting", "preemptions_per_second"):
-        number = value_of(getattr(metrics, name))
-        if number is not None and number < 0:
-            yield f"{name} is {number:g}, below nothing"
-    if running is not None and cap is not None and running > OVER_CAP * cap:
-        yield f"{running:.0f} requests run, and the configuration that was read allows {cap}: something else runs"
-    many_samples = isinstance(metrics.kv_cache_usage_p99, Measured)  # two pages may both miss a light load
-    if running == 0 and not signals.running_peak and (signals.ran or 0) >= 1 and many_samples:
-        yield f"no request runs, by the gauge, and {signals.ran:.1f} ran at once by the time that requests spent"
 
 
 def _idle(signals: Signals) -> Diagnosis | None:

@@ -208,12 +208,45 @@ def test_step_tokens_of_an_old_release_count_without_rates_too() -> None:
             {"num_requests_running": 0.0, "num_requests_running_peak": 0.0},
             "no request runs, by the gauge, and 14.0 ran at once",
         ),
+        (
+            {"kv_cache_usage": 0.1, "kv_cache_usage_mean": 0.99},
+            "kv_cache_usage_mean is 0.99, and the highest sample (kv_cache_usage) is 0.1",
+        ),
+        ({"num_requests_running_peak": 13.0}, "num_requests_running is 14, and the highest sample (num_requests"),
+        ({"num_requests_waiting": 2.0, "num_requests_waiting_peak": 1.0}, "num_requests_waiting is 2, and the highest"),
+        (
+            {"ttft_p50_milliseconds": 900.0, "ttft_p99_milliseconds": 100.0},
+            "ttft_p99_milliseconds is 100, below ttft_p50_milliseconds, which is 900",
+        ),
+        ({"itl_p95_milliseconds": 9.0, "itl_p99_milliseconds": 8.9}, "itl_p99_milliseconds is 8.9, below itl_p95"),
+        (
+            {"num_requests_waiting": 2.0, "num_requests_waiting_peak": None, "waiting_for_capacity": 50.0},
+            "50 requests wait for room (waiting_for_capacity), and 2 wait in all",
+        ),
+        (
+            {"tokens_per_step": 17_400.0},  # above 2 x (8192 + 500)
+            "a step holds 17400 tokens on average, and the configuration that was read allows 8192",
+        ),
+        ({"tokens_per_step": 16_400.0, "prompt_tokens_mean": None}, "a step holds 16400 tokens on average"),
     ],
 )
 def test_numbers_that_cannot_be_true_are_not_judged(load: dict[str, float | None], reason: str) -> None:
     found = diagnose(an.serving(load=load))
     assert (found.cause, found.missing[0].code) == (Cause.UNKNOWN, Reason.METRICS_CONTRADICTORY)
     assert reason in found.missing[0].reason
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        {"num_requests_running_peak": 13.4},  # 14 is within what samples are off: 13.4 x 1.05 = 14.07
+        {"ttft_p50_milliseconds": 100.0, "ttft_p95_milliseconds": 100.0, "ttft_p99_milliseconds": 100.0},
+        {"waiting_for_capacity": 0.9},  # a series that came a moment later
+        {"tokens_per_step": 17_000.0},  # prompts of two steps, and nothing else
+    ],
+)
+def test_numbers_that_may_be_true_are_judged(load: dict[str, float | None]) -> None:
+    assert diagnose(an.serving(load=load)).cause in {Cause.NONE, Cause.PREFILL_BOUND}
 
 
 def test_a_light_load_that_no_sample_met_is_no_contradiction_and_not_idle() -> None:

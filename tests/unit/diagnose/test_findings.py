@@ -39,8 +39,8 @@ WASTED = {"kv_cache_usage": 0.05, "kv_cache_usage_mean": 0.03, "kv_cache_usage_p
     ("load", "changes", "is_waste"),
     [
         (WASTED, {}, True),
-        ({**WASTED, "kv_cache_usage_p99": 0.099}, {}, True),
-        ({**WASTED, "kv_cache_usage_p99": 0.10}, {}, False),
+        ({**WASTED, "kv_cache_usage_p99": 0.099, "kv_cache_usage": 0.099}, {}, True),
+        ({**WASTED, "kv_cache_usage_p99": 0.10, "kv_cache_usage": 0.10}, {}, False),
         ({**WASTED, "kv_cache_usage_p99": None}, {}, True),  # the highest sample then
         ({**WASTED, "kv_cache_usage_p99": None, "kv_cache_usage": 0.10}, {}, False),
         ({**WASTED, "kv_cache_tokens": 32_768.0}, {}, True),  # 4 x 8192
