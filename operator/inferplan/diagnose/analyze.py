@@ -27,6 +27,7 @@ from inferplan.diagnose.requests import failed, rejected
 from inferplan.diagnose.signals import Signals
 from inferplan.diagnose.slo import SLOState, slo_name, slo_states, slo_status
 from inferplan.diagnose.start import restarts
+from inferplan.diagnose.version import version_with_known_fix
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 
@@ -41,6 +42,7 @@ DETECTORS: tuple[Detector, ...] = (
     cause_unknown,
     speculation,
     prefix_cache,
+    version_with_known_fix,
     gpu,
     memory_waste,
     context_over_provisioned,

@@ -8,6 +8,7 @@ from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.flags import setting_name
 from inferplan.diagnose.limits import ever_full
+from inferplan.dialects.known_defects import EAGLE_LOSES_HITS
 from inferplan.domain.measurement import Measured
 from inferplan.domain.serving import ServingConfig
 
@@ -40,6 +41,8 @@ def prefix_cache(case: Case) -> Iterator[Bottleneck | Unknown]:
             " next to nothing where none are found.",
         )
         return
+    if EAGLE_LOSES_HITS in case.known_defects.present:
+        return  # not the prompts: diagnose.version says it
     hits = case.metrics.prefix_cache_hit_share
     if isinstance(hits, Measured) and hits.value < USELESS_SHARE and case.enough_requests(REQUESTS_FOR_HITS):
         yield _useless(case, hits) if not ever_full(case.signals) else _evicted(hits)

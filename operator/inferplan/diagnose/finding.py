@@ -46,6 +46,7 @@ class Code(StrEnum):
     COMPUTE_BOUND = "ComputeBound"
     ARGUMENTS_REFUSED = "ArgumentsRefused"
     ARGUMENTS_WITHOUT_EFFECT = "ArgumentsWithoutEffect"
+    VERSION_WITH_KNOWN_FIX = "VersionWithKnownFix"
     METRICS_MISSING = "MetricsMissing"
     METRICS_STALE = "MetricsStale"
     METRICS_CONTRADICTORY = "MetricsContradictory"
