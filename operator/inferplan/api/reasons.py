@@ -78,6 +78,7 @@ class Reason(StrEnum):
     IDLE = "Idle", "No requests in the window; nothing to say."
     COLD_START = "ColdStart", "The engine started so recently that what was measured tells of its start."
     CAUSE_UNCLEAR = "CauseUnclear", "Requests wait, and what was measured fits none of the known causes, or several."
+    STALLED = "Stalled", "Requests run, and nothing comes out of the engine."
     KV_BOUND = "KvBound", "The KV cache is full; a larger batch would preempt more."
     NOT_KV_BOUND = "NotKvBound", "The KV cache does not limit this instance."
     NOT_LIMITED = "NotLimited", "The limit that this optimizer moves is not reached."

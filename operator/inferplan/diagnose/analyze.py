@@ -104,10 +104,14 @@ def _mend(case: Case, state: SLOState) -> Recommendation:
         cap, budget = (setting_name(case.config, key) for key in ("max_batch_size", "max_num_batched_tokens"))
         how = f"shorter steps: a lower {budget} where prompts interrupt answers, a lower {cap}, or smaller weights"
     elif case.diagnosis.bottlenecks:
-        how = f"mend what makes requests wait first ({case.diagnosis.cause})"
+        how = f"mend what makes requests wait first ({_told_cause(case.diagnosis)})"
     else:
         how = "no queue explains it: shorter or shared prompts, faster or more GPUs"
     return Recommendation(code=Code.SLO_MISSED, text=f"{slo_name(state.slo)} is missed: {how}.")
+
+
+def _told_cause(diagnosis: Diagnosis) -> str:
+    return diagnosis.bottlenecks[0].type if diagnosis.cause is Cause.UNKNOWN else diagnosis.cause
 
 
 def _unknown_targets(states: Iterable[SLOState]) -> Iterable[Unknown]:

@@ -12,6 +12,7 @@ from inferplan.diagnose.contradictions import contradictions
 from inferplan.diagnose.finding import Cause, Diagnosis
 from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit, count, queue_text
 from inferplan.diagnose.signals import Signals, value_of
+from inferplan.diagnose.stalled import stalled
 from inferplan.diagnose.start import cold_start
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
@@ -75,7 +76,22 @@ def _too_short(signals: Signals) -> Diagnosis | None:
     return _unknown(Missing(Reason.METRICS_MISSING, why))
 
 
-_QUESTIONS: tuple[Callable[[Signals], Diagnosis | None], ...] = (_not_measured, _cannot_be, _idle, _cold, _too_short)
+def _stuck(signals: Signals) -> Diagnosis | None:
+    """Where nothing moves, no limit explains a queue, and a larger one would help nobody."""
+    found = stalled(signals)
+    if found is None:
+        return None
+    return Diagnosis(Cause.UNKNOWN, (found,), (Missing(Reason.STALLED, found.description.removesuffix(".")),))
+
+
+_QUESTIONS: tuple[Callable[[Signals], Diagnosis | None], ...] = (
+    _not_measured,
+    _cannot_be,
+    _idle,
+    _cold,
+    _too_short,
+    _stuck,
+)
 
 
 def _of_replicas(signals: Signals) -> Diagnosis:

@@ -32,6 +32,7 @@ class Cause(StrEnum):
 class Code(StrEnum):
     """Findings that are no cause of a queue."""
 
+    STALLED = "Stalled"
     RESTARTED = "Restarted"
     FAILED_REQUESTS = "FailedRequests"
     REJECTED_REQUESTS = "RejectedRequests"

@@ -25,6 +25,7 @@ _NEEDS = {
     Reason.NOT_EXPOSED_BY_VERSION: "A newer engine version.",
     Reason.SETTING_UNKNOWN: "The setting among the current ones, or version and GPU, of which defaults follow.",
     Reason.CAUSE_UNCLEAR: "A longer window at a steady load.",
+    Reason.STALLED: "The same look once something comes out again.",
     Reason.ABOVE_LAST_BUCKET: "Wider buckets in the engine (vLLM: --custom-histogram-buckets).",
 }
 
