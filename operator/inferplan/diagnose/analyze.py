@@ -23,7 +23,7 @@ from inferplan.diagnose.health import health_score
 from inferplan.diagnose.memory import context_over_provisioned, memory_waste
 from inferplan.diagnose.quality import above_last_bucket, cause_unknown, not_measured, unknown
 from inferplan.diagnose.replicas import bad_replica, unbalanced_load
-from inferplan.diagnose.requests import failed, rejected
+from inferplan.diagnose.requests import deferred, failed, rejected
 from inferplan.diagnose.signals import Signals
 from inferplan.diagnose.slo import SLOState, slo_name, slo_states, slo_status
 from inferplan.diagnose.start import restarts
@@ -36,6 +36,7 @@ DETECTORS: tuple[Detector, ...] = (
     arguments,  # what the next start refuses
     failed,
     rejected,
+    deferred,
     bad_replica,
     unbalanced_load,
     lambda case: restarts(case.signals),

@@ -10,7 +10,7 @@ from inferplan.api.reasons import Reason
 from inferplan.diagnose.busiest import busiest
 from inferplan.diagnose.contradictions import contradictions
 from inferplan.diagnose.finding import Cause, Diagnosis
-from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit, count, queue_text
+from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, STEPS, Limit, count, queue_text
 from inferplan.diagnose.signals import Signals, value_of
 from inferplan.diagnose.stalled import stalled
 from inferplan.diagnose.start import cold_start
@@ -60,7 +60,11 @@ def _idle(signals: Signals) -> Diagnosis | None:
         metrics.num_requests_waiting_peak,
     )
     busy = signals.generates or any(value_of(gauge) for gauge in gauges)
-    return None if busy else Diagnosis(Cause.IDLE)
+    if busy:
+        return None
+    rejected = value_of(metrics.rejected_requests_per_second) or 0.0
+    why = f"{rejected:.2g} requests per second are rejected although none runs or waits"
+    return _unknown(Missing(Reason.CAUSE_UNCLEAR, why)) if rejected > 0 else Diagnosis(Cause.IDLE)
 
 
 def _cold(signals: Signals) -> Diagnosis | None:
@@ -135,9 +139,11 @@ def _queue(signals: Signals) -> bool | Missing:
 
 
 def _without_queue(signals: Signals) -> Diagnosis:
-    """A full cache limits without a queue too where requests that ran are thrown out."""
+    """A full cache limits without a queue too where requests that ran are thrown out; full steps, as tokens wait."""
     preempting = (signals.preemptions or 0.0) > 0
-    return _caused_by([KV_CACHE], signals) if preempting and KV_CACHE.reached(signals) else Diagnosis(Cause.NONE)
+    reached = [KV_CACHE] if preempting and KV_CACHE.reached(signals) else []
+    reached += [STEPS] if STEPS.reached(signals) else []
+    return _caused_by(reached, signals) if reached else Diagnosis(Cause.NONE)
 
 
 def _caused_by(reached: list[Limit], signals: Signals) -> Diagnosis:

@@ -36,6 +36,7 @@ class Code(StrEnum):
     RESTARTED = "Restarted"
     FAILED_REQUESTS = "FailedRequests"
     REJECTED_REQUESTS = "RejectedRequests"
+    DEFERRED_REQUESTS = "DeferredRequests"
     BAD_REPLICA = "BadReplica"
     UNBALANCED_LOAD = "UnbalancedLoad"
     MEMORY_WASTE = "MemoryWaste"

@@ -223,11 +223,14 @@ def _cap_shown(signals: Signals, cap: int) -> tuple[Shown, str]:
 def _step_bottleneck(signals: Signals) -> Bottleneck:
     metrics, budget, share = signals.metrics, signals.step_budget or 0, signals.step_share or 0.0
     full = "are full of prompts" if share >= STEP_FULL_SHARE else "are full of prompts at times"
+    running = count(signals.running or 0.0)
+    who = f"while {queue_text(signals)} and {running} run"
+    if not waits(signals):
+        who = f"and each token of the {running} requests that run waits for such a step"
     return finding(
         Cause.PREFILL_BOUND,
         Severity.HIGH,
-        f"Steps {full} ({share:.0%} of {budget} tokens on average), while {queue_text(signals)} and"
-        f" {count(signals.running or 0.0)} run.",
+        f"Steps {full} ({share:.0%} of {budget} tokens on average), {who}.",
         _step_shown(signals, budget * (STEP_FULL_SHARE if share >= STEP_FULL_SHARE else STEP_HALF_SHARE)),
         also=metrics.named(
             "tokens_per_step_p95",
@@ -238,11 +241,16 @@ def _step_bottleneck(signals: Signals) -> Bottleneck:
             "kv_cache_usage",
         ),
         recommendation=(
-            f"Prompts take all of the computing: add replicas, share prefixes, or raise"
-            f" {setting_name(signals.config, 'max_num_batched_tokens')} where inter-token latency has room for longer"
-            " steps."
+            f"Prompts take all of the computing: add replicas, share prefixes, or {_other_budget(signals)}."
         ),
     )
+
+
+def _other_budget(signals: Signals) -> str:
+    name = setting_name(signals.config, "max_num_batched_tokens")
+    if waits(signals):
+        return f"raise {name} where inter-token latency has room for longer steps"
+    return f"lower {name} where the time to the first token has room, for shorter steps"
 
 
 def _step_shown(signals: Signals, threshold: float) -> Shown:

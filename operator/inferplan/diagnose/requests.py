@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from inferplan.api.analysis import Bottleneck, Severity
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Code, Shown, derived, finding
+from inferplan.diagnose.limits import QUEUE_MIN, count, waits
 from inferplan.diagnose.signals import value_of
 from inferplan.domain.measurement import Measured
 
@@ -42,10 +43,43 @@ def rejected(case: Case) -> Iterator[Bottleneck]:
     yield finding(
         Code.REJECTED_REQUESTS,
         severity,
-        f"The engine rejects {rate.value:.2g} requests per second, {share:.1%} of all: its queue is full.",
+        f"The engine rejects {rate.value:.2g} requests per second, {share:.1%} of all{_why(case)}.",
         _rejected_share(rate, share, severity),
         also=case.metrics.named("rejected_requests_per_second", "requests_per_second", "num_requests_waiting"),
-        recommendation="Add replicas, or mend what limits the instance; a longer queue only makes clients wait.",
+        recommendation=(
+            "Add replicas, or mend what limits the instance; a longer queue only makes clients wait."
+            if waits(case.signals)
+            else "Read the engine's log for why: nothing waits, so it is not for want of room."
+        ),
+    )
+
+
+def _why(case: Case) -> str:
+    return ": its queue is full" if waits(case.signals) else ""
+
+
+def deferred(case: Case) -> Iterator[Bottleneck]:
+    """Requests that wait for something of their own: a KV transfer, a LoRA adapter, a grammar."""
+    metrics = case.metrics
+    waiting, for_room = metrics.num_requests_waiting, metrics.waiting_for_capacity
+    if not isinstance(waiting, Measured) or not isinstance(for_room, Measured) or not case.is_steady:
+        return
+    own = waiting.value - for_room.value
+    if own < QUEUE_MIN:
+        return
+    running = case.signals.running or 0.0
+    source = f"{waiting.source}, less waiting_for_capacity"
+    yield finding(
+        Code.DEFERRED_REQUESTS,
+        Severity.MEDIUM if own > running else Severity.LOW,
+        f"{count(own)} requests wait for something of their own (a KV transfer, a LoRA adapter, a grammar), while"
+        f" {count(running)} run.",
+        Shown("num_requests_deferred", derived(waiting, own, source), QUEUE_MIN),
+        also=metrics.named("num_requests_waiting", "waiting_for_capacity", "num_requests_running"),
+        recommendation=(
+            "Look at what they wait for: the prefill instances and the network of KV transfers, the number of LoRA"
+            " adapters that may be loaded at once; no batch size and no memory moves this."
+        ),
     )
 
 

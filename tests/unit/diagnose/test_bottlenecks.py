@@ -269,6 +269,42 @@ def test_idle_is_nothing_in_gauges_and_rates() -> None:
         assert diagnose(an.serving(load={**still, **busy})).cause is Cause.NONE
 
 
+def test_who_is_rejected_by_an_engine_that_does_nothing_is_not_idle() -> None:
+    still = {
+        "num_requests_running": 0.0,
+        "num_requests_running_peak": 0.0,
+        "requests_per_second": 0.0,
+        "generation_tokens_per_second": 0.0,
+        "rejected_requests_per_second": 5.0,
+    }
+    found = diagnose(an.serving(load=still))
+    assert (found.cause, found.missing[0].code) == (Cause.UNKNOWN, Reason.CAUSE_UNCLEAR)
+    assert found.missing[0].reason == "5 requests per second are rejected although none runs or waits"
+
+
+@pytest.mark.parametrize(
+    ("load", "causes"),
+    [
+        ({"tokens_per_step": 6553.6}, ["PrefillBound"]),  # 0.8 x 8192
+        ({"tokens_per_step": 6553.0}, []),
+        (
+            {"tokens_per_step": 8192.0, "kv_cache_usage_mean": 0.96, "preemptions_per_second": 0.1},
+            ["KvBound", "PrefillBound"],
+        ),
+    ],
+)
+def test_full_steps_limit_without_a_queue_too(load: dict[str, float | None], causes: list[str]) -> None:
+    seen = diagnose(an.serving(load={**load, "itl_mean_milliseconds": 900.0}))
+    assert [entry.type for entry in seen.bottlenecks] == causes
+    if causes == ["PrefillBound"]:
+        (found,) = seen.bottlenecks
+        assert found.description == (
+            "Steps are full of prompts (80% of 8192 tokens on average), and each token of the 14 requests that run"
+            " waits for such a step."
+        )
+        assert "or lower --max-num-batched-tokens" in str(found.recommendation)
+
+
 def test_a_window_of_seconds_says_nothing() -> None:
     for seconds, cause in ((19, Cause.UNKNOWN), (20, Cause.NONE), (None, Cause.NONE)):
         seen = an.serving()

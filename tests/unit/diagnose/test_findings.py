@@ -201,6 +201,42 @@ def test_rejected_requests_are_a_finding(load: dict[str, float | None], severity
     )
 
 
+def test_why_requests_are_rejected_is_said_only_where_they_queue() -> None:
+    queued = {"rejected_requests_per_second": 2.0, "num_requests_waiting": 9.0, "queue_time_mean_milliseconds": None}
+    assert the(found(queued), "RejectedRequests").description.endswith(", 50.0% of all: its queue is full.")
+    none_waits = the(found({"rejected_requests_per_second": 2.0}), "RejectedRequests")
+    assert none_waits.description.endswith(", 50.0% of all.")
+    assert "Read the engine's log" in str(none_waits.recommendation)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "for_room", "severity"),
+    [
+        (1.0, 0.0, Severity.LOW),
+        (0.9, 0.0, None),
+        (14.0, 0.0, Severity.LOW),  # as many as run
+        (15.0, 0.5, Severity.MEDIUM),
+        (50.0, None, None),
+        (None, 0.0, None),
+    ],
+)
+def test_requests_that_wait_for_something_of_their_own_are_a_finding(
+    waiting: float | None, for_room: float | None, severity: Severity | None
+) -> None:
+    load = {"num_requests_waiting": waiting, "waiting_for_capacity": for_room, "queue_time_mean_milliseconds": None}
+    seen = [entry for entry in found(load).bottlenecks if entry.type == "DeferredRequests"]
+    assert [entry.severity for entry in seen] == ([severity] if severity else [])
+
+
+def test_deferred_requests_are_counted() -> None:
+    load = {"num_requests_waiting": 50.0, "waiting_for_capacity": 0.0, "queue_time_mean_milliseconds": None}
+    seen = found(load)
+    entry = the(seen, "DeferredRequests")
+    assert (seen.cause, seen.health.score) == ("None", 90)
+    assert (entry.metric, entry.value, entry.threshold) == ("num_requests_deferred", 50.0, 1.0)
+    assert entry.description.startswith("50 requests wait for something of their own")
+
+
 @pytest.mark.parametrize(
     ("memory", "tensor", "expected"),
     [
