@@ -84,6 +84,7 @@ SERVING = MappingProxyType(
         "tokens_per_step": 100.0,
         "queue_time_mean_milliseconds": 10.0,
         "prefill_time_mean_milliseconds": 100.0,
+        "ttft_mean_milliseconds": 120.0,
         "itl_mean_milliseconds": 35.0,
         "e2e_mean_milliseconds": 7000.0,
         "uptime_seconds": 86_400.0,

@@ -21,7 +21,7 @@ from inferplan.diagnose.flags import setting_name
 from inferplan.diagnose.hardware import gpu
 from inferplan.diagnose.health import health_score
 from inferplan.diagnose.memory import context_over_provisioned, memory_waste
-from inferplan.diagnose.quality import above_last_bucket, cause_unknown, not_measured, unknown
+from inferplan.diagnose.quality import above_last_bucket, cause_unknown, contradictory, not_measured, unknown
 from inferplan.diagnose.replicas import bad_replica, unbalanced_load
 from inferplan.diagnose.requests import deferred, failed, rejected
 from inferplan.diagnose.signals import Signals
@@ -41,6 +41,7 @@ DETECTORS: tuple[Detector, ...] = (
     unbalanced_load,
     lambda case: restarts(case.signals),
     cause_unknown,
+    contradictory,
     speculation,
     prefix_cache,
     version_with_known_fix,

@@ -300,6 +300,65 @@ def test_metrics_that_are_not_there_are_a_finding(code: Reason, finding: str | N
     assert len(answer.unknowns[0].needs.split()) >= 4
 
 
+def with_missing(code: Reason, **reasons: str) -> Analysis:
+    """An instance that serves with ease, of which these are missing, each for its reason."""
+    seen = an.serving()
+    gone: dict[str, Any] = {name: Missing(code, reason) for name, reason in reasons.items()}
+    return analyze(replace(seen, metrics=replace(seen.metrics, **gone)), ())
+
+
+def test_measurements_that_cannot_be_true_are_one_finding_and_cost_something() -> None:
+    seen = with_missing(
+        Reason.METRICS_CONTRADICTORY,
+        kv_cache_usage="vllm:kv_cache_usage_perc is 7, which is no share",
+        kv_cache_usage_mean="vllm:kv_cache_usage_perc is 7, which is no share",
+        requests_per_second="vllm:request_success_total is inf, which is no measured value",
+    )
+    (only,) = seen.bottlenecks
+    assert (only.type, only.severity) == ("MetricsContradictory", Severity.MEDIUM)
+    assert only.description == (
+        "Measurements that cannot be true are left out. kv_cache_usage, kv_cache_usage_mean:"
+        " vllm:kv_cache_usage_perc is 7, which is no share; requests_per_second: vllm:request_success_total is inf,"
+        " which is no measured value."
+    )
+    assert (seen.cause, seen.health.score) == ("None", 90)
+    assert "KV cache use: vllm:kv_cache_usage_perc is 7, which is no share" in [entry.reason for entry in seen.unknowns]
+
+
+def test_what_the_cause_rests_on_and_cannot_be_true_is_told_once() -> None:
+    seen = with_missing(Reason.METRICS_CONTRADICTORY, num_requests_running="is -5")
+    assert types(seen) == ["MetricsContradictory"]
+    both = with_missing(Reason.METRICS_CONTRADICTORY, num_requests_running="is -5", itl_mean_milliseconds="is 1e300")
+    assert types(both) == ["MetricsContradictory", "MetricsContradictory"]
+    assert types(with_missing(Reason.NOT_EXPOSED_BY_VERSION, itl_mean_milliseconds="no such series")) == []
+
+
+def test_an_impossible_percentile_of_a_target_is_a_finding_too() -> None:
+    wrong = Missing(Reason.METRICS_CONTRADICTORY, "buckets fall")
+    seen = an.serving()
+    answer = analyze(replace(seen, metrics=replace(seen.metrics, slo_milliseconds=(("e2e p90", wrong),))), ())
+    assert answer.bottlenecks[0].description.endswith("left out. e2e p90: buckets fall.")
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("kv_cache_usage", "KV cache use"),
+        ("ttft_mean_milliseconds", "time to first token"),
+        ("itl_mean_milliseconds", "time between tokens"),
+        ("queue_time_mean_milliseconds", "queue time"),
+    ],
+)
+def test_latencies_and_the_caches_use_that_are_not_there_are_listed(name: str, subject: str) -> None:
+    gone = {"kv_cache_usage_mean": None} if name == "kv_cache_usage" else {}
+    seen = found({name: None, **gone})
+    assert [entry.reason for entry in seen.unknowns] == [f"{subject}: not measured"]
+
+
+def test_a_percentile_is_enough_to_know_a_latency() -> None:
+    assert found({"ttft_mean_milliseconds": None, "ttft_p95_milliseconds": 300.0}).unknowns == ()
+
+
 def test_what_was_looked_for_and_is_not_there_is_listed() -> None:
     seen = found({"tokens_per_step": None, "failed_requests_share": None})
     assert [entry.reason for entry in seen.unknowns] == ["tokens per step, failed requests: not measured"]
