@@ -121,6 +121,8 @@ class ReplicaMetrics:
     ttft_mean_milliseconds: float | None = None
     itl_mean_milliseconds: float | None = None
     uptime_seconds: float | None = None
+    generation_tokens_per_second: float | None = None
+    failed_requests_share: float | None = None
 
 
 @dataclass(frozen=True)

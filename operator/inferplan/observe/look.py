@@ -25,10 +25,9 @@ from inferplan.observe.look_values import (
 )
 from inferplan.observe.metric_kinds import SHARE_MAX, SHARES
 from inferplan.observe.metric_names import MetricNames
-from inferplan.observe.spread import rate_of
+from inferplan.observe.spread import FAILED_ENDS, rate_of
 
 _SHARE = "share"
-_FAILED = frozenset({"abort", "error"})  # values of finished_reason; SGLang and TGI do not split
 
 NO_TIME = Missing(
     Reason.METRICS_MISSING,
@@ -101,7 +100,7 @@ class Look:
             return rates
         if isinstance(splits, Missing):
             return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine does not count how its requests ended")
-        failed = [value for split in splits for name, value in split.items() if name in _FAILED]
+        failed = [value for split in splits for name, value in split.items() if name in FAILED_ENDS]
         every = [value for split in splits for value in split.values()]
         source = f"abort and error of {self._source('requests')}"
         return self._share(all_good(failed, math.fsum), all_good(every, math.fsum), source)

@@ -9,6 +9,9 @@ from inferplan.observe.histograms import contradiction
 
 _MS_PER_SECOND = 1000.0
 
+FAILED_ENDS = frozenset({"abort", "error"})
+"""Values of finished_reason of requests without their answer; SGLang and TGI do not split."""
+
 
 def replica_metrics(replica: ReplicaReadings) -> ReplicaMetrics:
     """One replica's numbers; what is no possible number is not measured."""
@@ -22,6 +25,8 @@ def replica_metrics(replica: ReplicaReadings) -> ReplicaMetrics:
         ttft_mean_milliseconds=_mean_milliseconds(replica, "ttft"),
         itl_mean_milliseconds=_mean_milliseconds(replica, "itl"),
         uptime_seconds=_number(replica.uptime_seconds),
+        generation_tokens_per_second=_number(rate_of(replica, "decode_tokens")),
+        failed_requests_share=_failed_share(replica),
     )
 
 
@@ -36,6 +41,14 @@ def rate_of(replica: ReplicaReadings, key: str) -> float | None:
         return replica.rates[key]
     parts = replica.split(key)
     return sum(parts.values()) if parts else None
+
+
+def _failed_share(replica: ReplicaReadings) -> float | None:
+    """Share of its finished requests that ended by error or abort; None where none finished, or it does not say how."""
+    ends = replica.split("requests") if "requests" not in replica.impossible else {}
+    every = sum(ends.values())
+    share = sum(ends.get(end, 0.0) for end in FAILED_ENDS) / every if every > 0 else None
+    return share if share is not None and 0 <= share <= 1 else None
 
 
 def _mean_of_gauge(replica: ReplicaReadings, key: str) -> float | None:

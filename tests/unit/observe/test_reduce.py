@@ -161,7 +161,7 @@ def test_a_share_above_1_of_one_replica_is_not_averaged_away() -> None:
 
 
 def test_a_replica_with_an_impossible_sample_is_not_compared_by_it() -> None:
-    keys = ("running", "waiting", "kv_usage", "requests", "ttft", "itl")
+    keys = ("running", "waiting", "kv_usage", "requests", "decode_tokens", "ttft", "itl")
     odd = a_replica(impossible=dict.fromkeys(keys, -1.0))
     (found,) = reduce(readings(odd), NAMES, ()).replica_metrics
     assert found == ReplicaMetrics("p-1", uptime_seconds=7200.0)
@@ -435,8 +435,14 @@ def test_replicas_are_told_apart() -> None:
     found = reduce(readings(a_replica(), slow), NAMES, ())
     assert found.replicas == 2
     first, second = (astuple(entry) for entry in found.replica_metrics)
-    assert first == ("p-1", *map(pytest.approx, (8, 2, 0.7, 4, 132.5, 17.5, 7200)))
-    assert second == ("p-2", *map(pytest.approx, (32, 2, 0.99, 4, 132.5, 17.5, 60)))
+    assert first == ("p-1", *map(pytest.approx, (8, 2, 0.7, 4, 132.5, 17.5, 7200, 400, 0.025)))  # (0.06 + 0.04) / 4
+    assert second == ("p-2", *map(pytest.approx, (32, 2, 0.99, 4, 132.5, 17.5, 60, 400, 0.025)))
+
+
+@pytest.mark.parametrize("ends", [None, {"stop": 0.0}, {"stop": 1.0, "abort": -3.0}])
+def test_how_a_replicas_requests_ended_is_not_known_where_it_does_not_say(ends: dict[str, float] | None) -> None:
+    (found,) = reduce(readings(a_replica(splits={"requests": ends})), NAMES, ()).replica_metrics
+    assert found.failed_requests_share is None
 
 
 def test_metrics_of_a_problem_are_all_missing_for_it() -> None:
