@@ -109,6 +109,10 @@ class HealthScore(WireModel):
     score: Annotated[
         float | None, Field(ge=0, le=100, description="0 to 100; absent when there is nothing to judge by.")
     ] = None
+    at_most: Annotated[
+        float | None,
+        Field(ge=0, le=100, description="What the score would be at most, where there is none and something costs."),
+    ] = None
     reason: Annotated[Sentence | None, Field(description="Why there is no score, or what it leaves out.")] = None
     deductions: Annotated[
         tuple[Deduction, ...], Field(max_length=_DEDUCTIONS_MAX, description="What was taken off, most first.")

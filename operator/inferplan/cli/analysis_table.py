@@ -39,14 +39,15 @@ def analysis_table(analysis: Analysis, heading: Heading, metrics: Metrics) -> st
 
 
 def _health(health: HealthScore) -> list[str]:
-    if health.score is None:
+    if health.score is None and health.at_most is None:
         return section("Health", wrapped(f"not judged: {health.reason or 'nothing to judge by'}"))
     lines = [f"{INDENT}100 at first"] if health.deductions else []
     lines += (
         line for entry in health.deductions for line in wrapped(f"-{entry.points:g} {entry.code}: {entry.reason}")
     )
     lines += wrapped(health.reason) if health.reason is not None else ()
-    return [f"Health {health.score:g} of 100", *lines]
+    score = f"at most {health.at_most:g}" if health.score is None else f"{health.score:g}"
+    return [f"Health {score} of 100", *lines]
 
 
 def _target(status: SLOStatus) -> Iterator[str]:

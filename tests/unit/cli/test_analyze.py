@@ -10,6 +10,7 @@ import yaml
 from inferplan.api.analysis import (
     Analysis,
     Bottleneck,
+    Deduction,
     HealthScore,
     Severity,
     SLOStatus,
@@ -95,6 +96,14 @@ def test_a_target_that_holds_or_is_unknown_is_no_finding(tmp_path: Path) -> None
     assert main([*with_targets(tmp_path, "kv-bound", easy), "--fail-on", "slo"]) == 0
     without_metrics = with_targets(tmp_path, "kv-bound", TTFT)[:5]
     assert main([*without_metrics, "--fail-on", "slo"]) == 0
+
+
+def test_a_score_that_is_not_known_is_told_by_what_it_is_at_most() -> None:
+    health = HealthScore(
+        at_most=60.0, reason="a target is not measured", deductions=(Deduction(code="X", points=40, reason="so"),)
+    )
+    text = analysis_table(Analysis(cause="None", health=health), Heading("a/b", ()), Metrics())
+    assert "Health at most 60 of 100\n  100 at first\n  -40 X: so\n  a target is not measured\n" in text
 
 
 def test_without_metrics_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:
