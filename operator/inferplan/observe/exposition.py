@@ -175,7 +175,7 @@ def readings_of(
     Args:
         engine: Whose series to look for.
         pages: By replica, at least one page each, in the order of time.
-        interval_seconds: Time between consecutive pages; by default what their scraped-at lines say.
+        interval_seconds: Time between consecutive pages, where their scraped-at lines do not say it.
         model_names: Values of the label model_name that count, where a page has several of them.
         since_start: Whether a replica's only page gives rates since its process started, if no replica has more.
 

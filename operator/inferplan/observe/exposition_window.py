@@ -14,6 +14,9 @@ _SECONDS_MIN = 1.0
 
 _SAME_LOOK_SECONDS = 1e-3
 
+_GIVEN_FIT = 0.1
+"""Part by which the interval that a person gives may differ from what pages say: nobody takes them on the second."""
+
 
 @dataclass(frozen=True)
 class TimedPages:
@@ -51,10 +54,10 @@ def ordered(pages: Sequence[Scrape], interval_seconds: float | None) -> TimedPag
 
     Args:
         pages: In the order of time.
-        interval_seconds: From each to the next; by default what they say.
+        interval_seconds: From each to the next, where they do not say it themselves.
 
     Raises:
-        ScrapeError: There is none; the time between two is not known, or not positive.
+        ScrapeError: There is none; the time between two is not known, not positive, or not the one that is given.
     """
     if not pages:
         raise ScrapeError("there is no page")
@@ -85,16 +88,20 @@ def _without_cut_off(timed: TimedPages) -> TimedPages:
 
 
 def _gap(earlier: Scrape, later: Scrape, interval_seconds: float | None, number: int) -> float:
-    if interval_seconds is not None:
-        seconds, least = interval_seconds, _SECONDS_MIN
-    elif earlier.scraped_at is None or later.scraped_at is None:
+    """Seconds between two pages: what they say themselves, else what is given."""
+    told = None if earlier.scraped_at is None or later.scraped_at is None else later.scraped_at - earlier.scraped_at
+    seconds, least = (told, _SAME_LOOK_SECONDS) if told is not None else (interval_seconds, _SECONDS_MIN)
+    if seconds is None:
         raise ScrapeError(
             'the time between the pages is not known: give --interval, or a line "# scraped-at: TIME" in each'
         )
-    else:
-        seconds, least = later.scraped_at - earlier.scraped_at, _SAME_LOOK_SECONDS
     if not least <= seconds < math.inf:
         raise ScrapeError(f"page {number} must be at least 1 s younger than the one before, not {seconds:g} s")
+    if interval_seconds is not None and not abs(interval_seconds - seconds) <= _GIVEN_FIT * seconds + _SECONDS_MIN:
+        raise ScrapeError(
+            f"page {number} says that it was taken {seconds:g} s after the one before, and {interval_seconds:g} s were"
+            " given: leave the interval out, or correct one of them"
+        )
     return seconds
 
 

@@ -122,6 +122,10 @@ def test_the_time_between_pages_can_be_given() -> None:
     assert three.seconds == 40
 
 
+def test_what_pages_say_of_their_time_comes_before_what_is_given() -> None:
+    assert read(AT_1100 + FULL, AT_1200 + preempted(98), interval=95).seconds == 100
+
+
 def test_gauges_of_several_pages_have_mean_and_peak() -> None:
     later = FULL.replace('running{engine="0",model_name="m"} 15.0', 'running{engine="0",model_name="m"} 18.0')
     later = later.replace('usage_perc{engine="0",model_name="m"} 1.0', 'usage_perc{engine="0",model_name="m"} 0.4')
@@ -430,6 +434,9 @@ def test_labels_are_read_as_the_client_library_reads_them(labels: dict[str, str]
         ((FULL, FULL), math.inf, "at least 1 s younger"),
         ((AT_1100 + FULL, AT_1200 + FULL, AT_1100 + FULL), None, "page 3 must be at least 1 s younger"),
         ((AT_1100 + FULL, AT_1100 + FULL), None, "at least 1 s younger"),
+        ((AT_1200 + FULL, AT_1100 + FULL), 100, "at least 1 s younger"),
+        ((AT_1100 + FULL, AT_1200 + FULL), 4500, "taken 100 s after the one before, and 4500 s were given"),
+        ((AT_1100 + FULL, AT_1200 + FULL), math.nan, "nan s were given"),
     ],
 )
 def test_pages_whose_time_is_not_known_are_refused(texts: tuple[str, ...], interval: float | None, told: str) -> None:
