@@ -176,7 +176,7 @@ class Look:
         if not self._timed:
             return NO_TIME
         total = sum(replica.restarts for replica in self.replicas)
-        return self._number(float(total), "starts", self._source("process_start"), self._window)
+        return self._number(float(total), "restarts", self._source("process_start"), self._window)
 
     def gpu_share(self, key: str) -> Measurement:
         """A share of time that the DCGM exporter tells, mean over replicas."""

@@ -115,7 +115,7 @@ def _left_out(readings: Readings, fresh: tuple[ReplicaReadings, ...]) -> tuple[s
 
 
 _REQUESTS = "requests"
-_RATE = "1/s"
+_RATE = "requests/s"
 
 
 def _metrics(look: Look, slos: tuple[SLO, ...]) -> Metrics:
@@ -155,7 +155,7 @@ def _cache(look: Look) -> dict[str, Measurement]:
         "kv_cache_usage": look.gauge_peak("kv_usage", "share"),
         "kv_cache_usage_mean": look.gauge_mean("kv_usage", "share"),
         "kv_cache_usage_p99": look.gauge_p99("kv_usage", "share"),
-        "preemptions_per_second": look.rate("preemptions", _RATE),
+        "preemptions_per_second": look.rate("preemptions", "preemptions/s"),
         "kv_cache_tokens": look.kv_cache_tokens(),
         "prefix_cache_hit_share": look.quotient("prefix_hits", "prefix_queries"),
     }

@@ -35,7 +35,7 @@ def test_what_came_is_what_finished_and_what_became_more_of_those_in_flight() ->
     assert told.source == (
         "vllm:request_success_total + growth of vllm:num_requests_running and vllm:num_requests_waiting"
     )
-    assert (told.unit, told.window_seconds) == ("1/s", 900)
+    assert (told.unit, told.window_seconds) == ("requests/s", 900)
     drained = metrics(a_replica(growth=-900.0))
     assert measured(drained.arrivals_per_second).value == 3.0
 
