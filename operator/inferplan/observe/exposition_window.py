@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
-from inferplan.observe.scrape import Scrape, ScrapeError
+from inferplan.observe.scrape import CLOCKS_AGREE_SECONDS, Scrape, ScrapeError
 
-__all__ = ["Scrape", "ScrapeError", "TimedPages", "ordered"]
+__all__ = ["Scrape", "ScrapeError", "TimedPages", "ordered", "restarted"]
 
 _SECONDS_MIN = 1.0
 """Rates over less say nothing."""
 
 _SAME_LOOK_SECONDS = 1e-3
+
+_SAME_START_SECONDS = 1.0
+"""The start time is printed with six digits or so; a restart moves it by more."""
 
 _GIVEN_FIT = 0.1
 """Part by which the interval that a person gives may differ from what pages say: nobody takes them on the second."""
@@ -57,7 +60,8 @@ def ordered(pages: Sequence[Scrape], interval_seconds: float | None) -> TimedPag
         interval_seconds: From each to the next, where they do not say it themselves.
 
     Raises:
-        ScrapeError: There is none; the time between two is not known, not positive, or not the one that is given.
+        ScrapeError: There is none; the time between two is not known, not positive, or not the one that is given; two
+            are of different processes.
     """
     if not pages:
         raise ScrapeError("there is no page")
@@ -66,7 +70,36 @@ def ordered(pages: Sequence[Scrape], interval_seconds: float | None) -> TimedPag
     if whole.gaps and math.fsum(whole.gaps) < _SECONDS_MIN:
         note = "all pages were taken within a second, so the last one counts"
         return TimedPages((whole.pages[-1],), notes=(*whole.notes, note))
+    for (earlier, later), gap in zip(pairwise(whole.pages), whole.gaps, strict=True):
+        _check_process(earlier, later, gap)
     return whole
+
+
+def restarted(earlier: Scrape, later: Scrape) -> bool:
+    """Whether the later page says that its process started at another time than the earlier one's."""
+    starts = earlier.started_at, later.started_at
+    return None not in starts and abs((starts[1] or 0.0) - (starts[0] or 0.0)) > _SAME_START_SECONDS
+
+
+def _check_process(earlier: Scrape, later: Scrape, gap: float) -> None:
+    """A process that took the place of another started after the other one's page.
+
+    A Service in front of several pods gives pages of each of them in turn.
+    """
+    if not restarted(earlier, later):
+        return
+    known = later.scraped_at - gap if later.scraped_at is not None else None
+    taken = earlier.scraped_at if earlier.scraped_at is not None else known
+    if taken is None:
+        raise ScrapeError(
+            "two pages are of processes that started at different times: whether one took the other's place is known"
+            ' only with a line "# scraped-at: TIME" in each'
+        )
+    if (later.started_at or 0.0) < taken - CLOCKS_AGREE_SECONDS:
+        raise ScrapeError(
+            "the pages are of different processes: one had started long before the other's page was taken, so it did"
+            " not take its place. Give pages of one pod, each pod's under its name"
+        )
 
 
 def _without_cut_off(timed: TimedPages) -> TimedPages:

@@ -119,8 +119,8 @@ class ReplicaGroups:
 
     @property
     def _uptime(self) -> float | None:
-        started = self.elsewhere.start.get("now")
-        return self.elsewhere.now - started if started is not None and started <= self.elsewhere.now else None
+        started = self.elsewhere.start.get("now", math.nan)
+        return self.elsewhere.now - started if 0 < started <= self.elsewhere.now else None
 
     @property
     def _growth(self) -> float | None:

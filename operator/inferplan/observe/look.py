@@ -166,6 +166,9 @@ class Look:
 
     def uptime(self) -> Measurement:
         """Time since the youngest replica's process started."""
+        wrong = self._impossible("process_start")
+        if wrong is not None:
+            return wrong
         found = [replica.uptime_seconds for replica in self.replicas if replica.uptime_seconds is not None]
         if not found:
             return missing("it is not known when the process started")

@@ -9,7 +9,7 @@ from itertools import pairwise
 from inferplan.api.values import Engine
 from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
 from inferplan.observe.counters import Rise, counter_on, distinct, histogram_on, rise
-from inferplan.observe.exposition_window import TimedPages
+from inferplan.observe.exposition_window import TimedPages, restarted
 from inferplan.observe.metric_kinds import (
     COUNTERS,
     GAUGES,
@@ -24,7 +24,6 @@ from inferplan.observe.metric_kinds import (
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.scrape import Scrape
 
-_SAME_START_SECONDS = 1.0  # the start time is printed with six digits or so; a restart moves it by more
 _UPTIME_MIN_SECONDS = 1.0
 _PREFIXES = {Engine.VLLM: "vllm:", Engine.SGLANG: "sglang:", Engine.TGI: "tgi_"}
 _HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
@@ -133,11 +132,7 @@ class ReplicaPages:
     @cached_property
     def _restarted(self) -> tuple[bool, ...]:
         """For each gap between pages, whether the process says that it started anew."""
-        starts = [page.started_at for page in self._counted]
-        return tuple(
-            None not in pair and abs((pair[1] or 0.0) - (pair[0] or 0.0)) > _SAME_START_SECONDS
-            for pair in pairwise(starts)
-        )
+        return tuple(restarted(*pair) for pair in pairwise(self._counted))
 
     @cached_property
     def _rises(self) -> Mapping[str, Rise]:

@@ -177,6 +177,33 @@ def test_a_restart_that_the_process_tells_is_mended() -> None:
     assert found.uptime_seconds == 50
 
 
+@pytest.mark.parametrize("start", [990.0, 700.0, 1050.0, 1085.0])
+def test_pages_of_two_processes_are_no_restart(start: float) -> None:
+    """A Service in front of two pods: the other one had started before the first page was taken, at 1100."""
+    other = FULL.replace("seconds 1000.0", f"seconds {start}")
+    with pytest.raises(ScrapeError, match="the pages are of different processes"):
+        read(AT_1100 + FULL, AT_1200 + other)
+    with pytest.raises(ScrapeError, match="the pages are of different processes"):
+        read(FULL, AT_1200 + other, interval=100)
+
+
+def test_a_clock_may_be_seconds_off() -> None:
+    other = FULL.replace("seconds 1000.0", "seconds 1095.0")
+    assert read(AT_1100 + FULL, AT_1200 + other).restarts == 1
+
+
+def test_without_times_a_restart_is_not_told_from_another_process() -> None:
+    with pytest.raises(ScrapeError, match="only with a line"):
+        read(FULL, FULL.replace("seconds 1000.0", "seconds 1150.0"), interval=100)
+
+
+@pytest.mark.parametrize("start", ["-3", "0", "NaN", "+Inf", "1e300", "5000"])
+def test_an_impossible_start_is_not_known(start: str) -> None:
+    odd = preempted(98).replace("seconds 1000.0", f"seconds {start}")
+    found = read(AT_1100 + FULL, AT_1200 + odd)
+    assert (found.restarts, found.uptime_seconds, found.rates["preemptions"]) == (0, None, 0.5)
+
+
 def test_a_counter_that_falls_started_again() -> None:
     three = (AT_1100 + preempted(48), AT_1200 + preempted(3), AT_1300 + preempted(10))
     found = read(*three)
@@ -460,14 +487,14 @@ def test_an_uptime_that_makes_no_sense_gives_no_rates(start: str) -> None:
     assert read(page).rates == {}
 
 
-def page_of(counter: float, buckets: list[int], start: float | None) -> Scrape:
+def page_of(counter: float, buckets: list[int], start: float | None, taken: float) -> Scrape:
     counts = [sum(buckets[: at + 1]) for at in range(len(buckets))]
     bounds = ["0.1", "1.0", "+Inf"]
     lines = [f'vllm:time_to_first_token_seconds_bucket{{le="{b}"}} {n}' for b, n in zip(bounds, counts, strict=True)]
     lines += [f"vllm:time_to_first_token_seconds_count {counts[-1]}", "vllm:time_to_first_token_seconds_sum 0.5"]
     lines += [f"vllm:num_preemptions_total {counter!r}", "vllm:num_requests_running 1"]
     lines += [f"process_start_time_seconds {start!r}"] if start is not None else []
-    return parse_scrape("\n".join(lines) + "\n")
+    return replace(parse_scrape("\n".join(lines) + "\n"), scraped_at=taken)
 
 
 STEPS = st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 50), min_size=4, max_size=4)), min_size=1, max_size=6)
@@ -477,15 +504,15 @@ STEPS = st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 50), min_size=
 @settings(deadline=None, max_examples=50)
 def test_whatever_restarts_rises_are_what_was_counted(steps: list[tuple[bool, list[int]]], told: bool) -> None:
     counted, start, truth, as_prometheus = [0, 0, 0, 0], 1000.0, 0, 0
-    seen = [page_of(0, counted[1:], start if told else None)]
-    for restart, more in steps:
+    seen = [page_of(0, counted[1:], start if told else None, 1100.0)]
+    for taken, (restart, more) in enumerate(steps, 1):
         before = counted[0]
         counted = more if restart else [old + new for old, new in zip(counted, more, strict=True)]
-        start += 10 if restart else 0
+        start = 1095.0 + 10 * taken if restart else start
         truth += more[0]
         as_prometheus += counted[0] if counted[0] < before else counted[0] - before
-        seen.append(page_of(counted[0], counted[1:], start if told else None))
-    found = readings_of(Engine.VLLM, {"p": seen}, 10).replicas[0]
+        seen.append(page_of(counted[0], counted[1:], start if told else None, 1100.0 + 10 * taken))
+    found = readings_of(Engine.VLLM, {"p": seen}).replicas[0]
     assert found.rates["preemptions"] * 10 * len(steps) == pytest.approx(truth if told else as_prometheus)
     if told:
         assert found.histograms["ttft"].count == sum(sum(more[1:]) for _, more in steps)

@@ -270,8 +270,9 @@ def test_without_a_start_time_counters_that_fell_tell_of_restarts() -> None:
     assert (found.uptime_seconds, found.restarts) == (None, 1)
 
 
-def test_a_start_in_the_future_is_no_uptime() -> None:
-    (found,) = readings(table(*server(), series("now:process_start:0", NOW + 60.0)), "llama-0").replicas
+@pytest.mark.parametrize("start", [NOW + 60.0, -3.0, 0.0, math.nan, math.inf])
+def test_an_impossible_start_is_no_uptime(start: float) -> None:
+    (found,) = readings(table(*server(), series("now:process_start:0", start)), "llama-0").replicas
     assert found.uptime_seconds is None
 
 

@@ -141,6 +141,7 @@ def test_more_hits_than_lookups_are_contradictory() -> None:
         ("prefix_queries", -1.0, ("prefix_cache_hit_share",)),
         ("prefix_hits", -1.0, ("prefix_cache_hit_share",)),
         ("step_tokens", -1.0, ("tokens_per_step", "tokens_per_step_p95")),
+        ("process_start", -3.0, ("uptime_seconds",)),
     ],
 )
 def test_an_impossible_sample_of_one_replica_is_not_averaged_away(
