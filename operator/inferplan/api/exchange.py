@@ -16,6 +16,7 @@ from inferplan.api.analysis import (
 )
 from inferplan.api.base import Scalar, Sentence, ShortText, WireModel
 from inferplan.api.instance import SLO, AcceleratorSpec, ConstraintsSpec, ModelSpec, Objective, WorkloadSpec
+from inferplan.api.instance_status import REPLICAS_MAX, ReplicaStatus
 from inferplan.api.measured_metrics import MeasuredMetrics
 from inferplan.api.plan import Decision, Timestamp
 from inferplan.api.values import Evidence
@@ -108,6 +109,9 @@ class MeasuredValue(WireModel):
     low: Annotated[float | None, Field(description="What it is at least, where buckets leave a range.")] = None
     high: Annotated[float | None, Field(description="What it is at most.")] = None
     window_seconds: Annotated[int | None, Field(description="Time that it covers; null for the moment.")] = None
+    age_seconds: Annotated[
+        float | None, Field(description="Age of its newest sample when it was read; null where that is not known.")
+    ] = None
     source: Annotated[Sentence, Field(description="Query, series or field that gave it.")]
 
 
@@ -165,6 +169,10 @@ class AnalyzeResponse(WireModel):
     unknowns: Annotated[tuple[Unknown, ...], Field(description="What could not be told, and what would change that.")]
     observed: Annotated[Observed, Field(description="What the analysis rests on.")]
     metrics: Annotated[dict[str, MeasuredValue], Field(description="Every value that was measured, by name.")]
+    replicas: Annotated[
+        tuple[ReplicaStatus, ...],
+        Field(max_length=REPLICAS_MAX, description="The replicas side by side, where there are several."),
+    ] = ()
 
 
 class ErrorResponse(WireModel):

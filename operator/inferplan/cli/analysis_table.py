@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 
 from inferplan.api.analysis import Analysis, Bottleneck, HealthScore, SLOStatus, Unknown
+from inferplan.api.instance_status import ReplicaStatus
 from inferplan.cli.layout import DEEP_INDENT, INDENT, counted, evidence, labelled, number, over, section, wrapped
 from inferplan.cli.render import Heading, head
 from inferplan.diagnose.finding import Cause
 from inferplan.diagnose.slo import slo_name
 from inferplan.domain.measurement import Measured
-from inferplan.domain.observation import Metrics
+from inferplan.domain.observation import Metrics, Observation
 
 _CAUSES: dict[str, str] = {
     Cause.KV_BOUND: "the KV cache is full",
@@ -22,7 +23,7 @@ _CAUSES: dict[str, str] = {
 }
 
 
-def analysis_table(analysis: Analysis, heading: Heading, metrics: Metrics) -> str:
+def analysis_table(analysis: Analysis, heading: Heading, observation: Observation) -> str:
     """The whole text, ending with a newline."""
     cause = _CAUSES.get(analysis.cause)
     sections = (
@@ -33,7 +34,8 @@ def analysis_table(analysis: Analysis, heading: Heading, metrics: Metrics) -> st
         _findings(analysis.bottlenecks),
         section("What to do", [line for entry in _numbered(analysis) for line in wrapped(entry)]),
         section("Cannot be told", [line for entry in _grouped(analysis.unknowns) for line in wrapped(entry)]),
-        section("Measured", list(_measured(metrics))),
+        section("Measured", list(_measured(observation.metrics))),
+        section("Replicas", list(_replicas(observation.side_by_side()))),
     )
     return "\n\n".join("\n".join(part) for part in sections if part) + "\n"
 
@@ -117,8 +119,42 @@ def _measured(metrics: Metrics) -> Iterator[str]:
     values = metrics.measured()
     width = max(map(len, values), default=0)
     for name, entry in values.items():
-        value = f"{number(entry.value)} {entry.unit}{_range(entry)}{over(entry.window_seconds)}"
+        value = f"{number(entry.value)} {entry.unit}{_range(entry)}{over(entry.window_seconds)}{_age(entry)}"
         yield f"{INDENT}{name:<{width}}  {value}"
+
+
+_COLUMNS = (
+    ("running", "num_requests_running"),
+    ("waiting", "num_requests_waiting"),
+    ("KV use", "kv_cache_usage"),
+    ("requests/s", "requests_per_second"),
+    ("tokens/s", "generation_tokens_per_second"),
+    ("TTFT ms", "ttft_mean_milliseconds"),
+    ("ITL ms", "itl_mean_milliseconds"),
+    ("failed", "failed_requests_share"),
+)
+
+
+def _replicas(replicas: tuple[ReplicaStatus, ...]) -> Iterator[str]:
+    """A line each, under the names of the columns."""
+    if not replicas:
+        return
+    rows = [tuple(_cell(getattr(replica, name)) for _, name in _COLUMNS) for replica in replicas]
+    heads = tuple(head for head, _ in _COLUMNS)
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    longest = max(len(replica.name) for replica in replicas)
+    for name, cells in zip(("", *(replica.name for replica in replicas)), (heads, *rows), strict=True):
+        padded = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        yield f"{INDENT}{name:<{longest}}  {padded}"
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else number(value)
+
+
+def _age(entry: Measured) -> str:
+    """How old the newest sample was, where that is not of the moment."""
+    return f", {entry.age_seconds:.0f} s old" if (entry.age_seconds or 0.0) >= 1 else ""
 
 
 def _range(entry: Measured) -> str:

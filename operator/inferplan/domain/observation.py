@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field, fields
 
+from inferplan.api.instance_status import REPLICAS_MAX, ReplicaStatus
 from inferplan.api.reasons import Reason
 from inferplan.domain.drift import Drift
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
+from inferplan.domain.units import significant
 
 NO_MODEL_CONFIG = Missing(
     Reason.MODEL_CONFIG_MISSING, "no config.json was given: set spec.model.config or .configMapRef"
@@ -18,6 +20,9 @@ NO_ARGUMENTS = Missing(Reason.NO_TARGET, "no workload's arguments were read, so 
 """No engine's arguments were looked at."""
 
 NOT_MEASURED = Missing(Reason.METRICS_MISSING, "not measured")
+
+_DIGITS = 3  # of a replica's number: what differs in the fourth is the same
+_NAME_MAX = 256  # api.base.ShortText
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,12 @@ class ReplicaMetrics:
     generation_tokens_per_second: float | None = None
     failed_requests_share: float | None = None
 
+    def as_status(self) -> ReplicaStatus:
+        """The numbers as people read them."""
+        values = {name: getattr(self, name) for name in ReplicaStatus.model_fields if name != "name"}
+        rounded = {name: None if value is None else significant(value, _DIGITS) for name, value in values.items()}
+        return ReplicaStatus(name=self.name[:_NAME_MAX], **rounded)
+
 
 @dataclass(frozen=True)
 class LoadBand:
@@ -205,3 +216,8 @@ class Observation:
     history: History | Missing = NO_HISTORY
     replicas: int | None = None
     drift: Drift | Missing = NO_ARGUMENTS
+
+    def side_by_side(self) -> tuple[ReplicaStatus, ...]:
+        """The replicas as a status shows them, the first of very many; one alone is what the metrics say already."""
+        several = self.replica_metrics if len(self.replica_metrics) > 1 else ()
+        return tuple(replica.as_status() for replica in several[:REPLICAS_MAX])
