@@ -15,7 +15,7 @@ from functools import lru_cache
 from inferplan.api.values import Engine
 from inferplan.domain.readings import Readings
 from inferplan.observe.exposition_window import ordered
-from inferplan.observe.metric_kinds import HISTOGRAMS
+from inferplan.observe.metric_kinds import COUNTERS, HISTOGRAMS, created_name
 from inferplan.observe.metric_names import KEYS, spellings, without_colon
 from inferplan.observe.replica_pages import ReplicaPages
 from inferplan.observe.scrape import Sample, Scrape, ScrapeError
@@ -48,6 +48,7 @@ _SHOWN_MAX = 60
 def _kept_names() -> Mapping[str, str]:
     suffixes = dict.fromkeys(HISTOGRAMS, ("_bucket", "_sum", "_count"))
     names = [name + suffix for key in KEYS for name in spellings(key) for suffix in suffixes.get(key, ("",))]
+    names += [created_name(key, name) for key in (*COUNTERS, *HISTOGRAMS) for name in spellings(key)]
     engines = {without_colon(name): name for name in reversed(names)}
     return {name: engines[without_colon(name)] for name in names}
 
@@ -187,5 +188,5 @@ def readings_of(
     replicas = [ReplicaPages(name, engine, timed.of_models(model_names), since_start) for name, timed in ready.items()]
     between = max((timed.seconds for timed in ready.values() if timed.seconds is not None), default=0.0)
     sources = {key: source for replica in replicas for key, source in replica.sources.items()}
-    notes = tuple(dict.fromkeys(note for timed in ready.values() for note in timed.notes))
+    notes = tuple(dict.fromkeys(note for replica in replicas for note in (*replica.timed.notes, *replica.notes)))
     return Readings(round(between), tuple(replica.readings() for replica in replicas), sources, notes)

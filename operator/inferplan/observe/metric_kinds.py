@@ -45,6 +45,12 @@ HISTOGRAMS = (
     "step_tokens",
 )
 
+
+def created_name(key: str, name: str) -> str:
+    """The gauge beside a counter or histogram that tells when each of its series was created: Python's client has it."""
+    return f"{name if key in HISTOGRAMS else name.removesuffix('_total')}_created"
+
+
 RANK_LABELS = ("engine", "dp_rank")
 """Labels that tell a replica's schedulers apart: vLLM's and SGLang's."""
 

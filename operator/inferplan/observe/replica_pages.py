@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from inferplan.api.values import Engine
 from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
-from inferplan.observe.counters import Rise, counter_on, distinct, histogram_on, rise
+from inferplan.observe.counters import Appearance, Family, Rise, counter_on, distinct, histogram_on, rise
 from inferplan.observe.exposition_window import TimedPages, restarted
 from inferplan.observe.metric_kinds import (
     COUNTERS,
@@ -18,6 +18,7 @@ from inferplan.observe.metric_kinds import (
     SHARES,
     SPLITS,
     all_cache_tokens,
+    created_name,
     highest,
     is_possible,
 )
@@ -75,6 +76,15 @@ class ReplicaPages:
     def sources(self) -> Mapping[str, str]:
         """The series behind each key that the pages have, and what was made of it."""
         return {key: self._source(key, name) for key, name in self._found.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the readings should know."""
+        torn = sorted(self._found[key] for key in self._torn)
+        if not torn:
+            return ()
+        others = f" and {len(torn) - 1} others" if len(torn) > 1 else ""
+        return (f"{self.name}: one of its pages lacks {torn[0]}{others}, so what they counted is not known",)
 
     def _source(self, key: str, name: str) -> str:
         count = len(self.timed.pages)
@@ -135,20 +145,35 @@ class ReplicaPages:
         return tuple(restarted(*pair) for pair in pairwise(self._counted))
 
     @cached_property
-    def _rises(self) -> Mapping[str, Rise]:
-        """What each counter and histogram rose by; nothing where the time is not known.
+    def _families(self) -> Mapping[str, tuple[Family, ...]]:
+        """Each counter and histogram on each page.
 
         Those with an impossible sample are left out: it would pass for a restart.
         """
+        keys = [key for key in (*COUNTERS, *HISTOGRAMS) if key in self._found and key not in self._impossible]
+        read = {key: histogram_on if key in HISTOGRAMS else counter_on for key in keys}
+        return {key: tuple(read[key](page, self._found[key]) for page in self._counted) for key in keys}
+
+    @cached_property
+    def _torn(self) -> frozenset[str]:
+        """Counters and histograms that a page lacks although they had counted before it was taken."""
+        if len(self.timed.pages) == 1:
+            return frozenset()
+        return frozenset(key for key, families in self._families.items() if not self._is_told(key, families))
+
+    def _is_told(self, key: str, families: tuple[Family, ...]) -> bool:
+        name = self._found[key]
+        appearance = Appearance(f"{name}_count" if key in HISTOGRAMS else name, created_name(key, name))
+        return appearance.is_told(self._counted, families, self._restarted)
+
+    @cached_property
+    def _rises(self) -> Mapping[str, Rise]:
+        """What each counter and histogram rose by; nothing where the time is not known."""
         if self._seconds is None:
             return {}
-        found: dict[str, Rise] = {}
-        for key in (*COUNTERS, *HISTOGRAMS):
-            if key in self._found and key not in self._impossible:
-                read = histogram_on if key in HISTOGRAMS else counter_on
-                risen = rise([read(page, self._found[key]) for page in self._counted], self._restarted)
-                found |= {key: risen} if risen.by else {}
-        return found
+        told = {key: families for key, families in self._families.items() if key not in self._torn}
+        rises = {key: rise(families, self._restarted) for key, families in told.items()}
+        return {key: risen for key, risen in rises.items() if risen.by}
 
     @property
     def _restarts(self) -> int:

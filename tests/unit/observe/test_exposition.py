@@ -228,6 +228,69 @@ def test_a_series_that_appears_with_its_first_event_counts_from_zero() -> None:
     assert between.rates["preemptions"] == 0  # it was only not told for a while
 
 
+CREATED = 'vllm:num_preemptions_created{{engine="0",model_name="m"}} {}\n'
+"""When the counter of preemptions was created."""
+
+
+def preemptions_that_came(page: str, *, created: float | None = None, end: bool = True) -> Readings:
+    """Of a page and one 100 s later that has the counter of preemptions, at 48, and what may stand behind it."""
+    without = FULL.replace(CREATED.format("1.795e+09"), "")
+    later = (
+        without if created is None else without.replace(f"{PREEMPTIONS}\n", f"{PREEMPTIONS}\n{CREATED.format(created)}")
+    )
+    later = later if end else later.partition("vllm:request_success_total")[0]
+    return readings_of(Engine.VLLM, {"p-1": pages(AT_1100 + page, AT_1200 + later)})
+
+
+CUT_AT_A_LINE = FULL.partition("vllm:num_preemptions_total")[0]
+
+
+@pytest.mark.parametrize(
+    ("page", "created", "end", "rate"),
+    [
+        (FULL.replace("num_preemptions_total", "x"), None, True, 0.48),  # what follows it was there
+        (CUT_AT_A_LINE, None, True, None),
+        (CUT_AT_A_LINE, 1001.0, True, None),
+        (FULL.replace("num_preemptions_total", "x"), 1001.0, True, None),
+        (CUT_AT_A_LINE, 1150.0, True, 0.48),
+        (CUT_AT_A_LINE, 1150.0, False, 0.48),
+        (CUT_AT_A_LINE, None, False, None),  # nothing follows it that the first page could have
+        (second_engine(), None, False, 0.48),  # another scheduler's was there
+        (second_engine(), 1001.0, False, None),
+    ],
+)
+def test_a_series_counts_from_zero_only_if_it_was_not_there_before(
+    page: str, created: float | None, end: bool, rate: float | None
+) -> None:
+    (found,) = preemptions_that_came(page, created=created, end=end).replicas
+    assert found.rates.get("preemptions") == rate
+
+
+def test_a_page_that_is_cut_off_between_two_lines_is_noted_and_what_it_lacks_not_told() -> None:
+    found = preemptions_that_came(CUT_AT_A_LINE, created=1001.0)
+    (replica,) = found.replicas
+    assert (replica.rates, replica.histograms, replica.restarts) == ({}, {}, 0)
+    assert replica.gauges["running"].mean == 15
+    told = (
+        "p-1: one of its pages lacks vllm:inter_token_latency_seconds and 2 others, so what they counted is not known"
+    )
+    assert found.notes == (told,)
+
+
+def test_what_the_last_page_lacks_did_not_stand_still() -> None:
+    found = readings_of(Engine.VLLM, {"p": pages(AT_1100 + FULL, AT_1200 + preempted(98), AT_1300 + CUT_AT_A_LINE)})
+    assert found.replicas[0].rates == {}
+    assert len(found.notes) == 1
+
+
+def test_after_a_restart_all_counts_from_zero() -> None:
+    new = FULL.replace("seconds 1000.0", "seconds 1150.0")
+    assert (
+        read(AT_1100 + CUT_AT_A_LINE + "process_start_time_seconds 1000.0\n", AT_1200 + new).rates["preemptions"]
+        == 0.48
+    )
+
+
 def test_a_page_without_labels_of_schedulers_does_not_tell_how_many_there_are() -> None:
     assert read(AT_1100 + FULL).ranks == 1
     assert read("vllm:num_requests_running 8\nvllm:num_requests_waiting 0\n").ranks is None
@@ -427,10 +490,11 @@ def test_openmetrics_with_exemplars_is_read() -> None:
     registry = CollectorRegistry()
     counter = Counter("vllm:prompt_tokens", "prompt tokens", ["model_name"], registry=registry)
     counter.labels("m").inc(5, {"trace_id": "abc"})
-    samples = (("vllm:prompt_tokens_total", {"model_name": "m"}, 5.0),)
-    assert parse_scrape(openmetrics(registry).decode()).samples == samples
-    assert parse_scrape(openmetrics(registry).decode().rstrip("\n")).samples == samples  # ends with # EOF
-    assert parse_scrape(generate_latest(registry).decode()).samples == samples
+    whole = openmetrics(registry).decode()
+    for text in (whole, whole.rstrip("\n"), generate_latest(registry).decode()):  # the second one ends with # EOF
+        first, created = parse_scrape(text).samples
+        assert first == ("vllm:prompt_tokens_total", {"model_name": "m"}, 5.0)
+        assert created[:2] == ("vllm:prompt_tokens_created", {"model_name": "m"})
 
 
 @given(labels=st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), st.text(max_size=30), max_size=4))
@@ -445,7 +509,7 @@ def test_labels_are_read_as_the_client_library_reads_them(labels: dict[str, str]
         (sample.name, sample.labels, float(sample.value))
         for family in text_string_to_metric_families(text)
         for sample in family.samples
-        if sample.name == "vllm:prompt_tokens_total"
+        if sample.name in {"vllm:prompt_tokens_total", "vllm:prompt_tokens_created"}
     ]
     assert list(parse_scrape(text).samples) == theirs
 
