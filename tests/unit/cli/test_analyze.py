@@ -44,11 +44,21 @@ def with_targets(tmp_path: Path, situation: str, *targets: dict[str, Any]) -> li
     return [given[0], given[1], str(file), *given[3:]]
 
 
+SITUATIONS = (
+    "idle",
+    "cold-start",
+    "healthy",
+    "kv-bound",
+    "scheduler-capped",
+    "prefill-bound",
+    "overload",
+    "after-restart",
+)
 TTFT = {"metric": "ttft", "percentile": 95, "targetMilliseconds": 500}
 
 
 @pytest.mark.timeout(10)  # the first one reads the releases' flags
-@pytest.mark.parametrize("situation", ["kv-bound", "scheduler-capped", "healthy"])
+@pytest.mark.parametrize("situation", SITUATIONS)
 def test_the_whole_text_is_as_expected(
     situation: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], update_goldens: bool
 ) -> None:
