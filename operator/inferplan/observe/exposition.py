@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from inferplan.api.values import Engine
 from inferplan.domain.readings import Readings
-from inferplan.observe.exposition_window import ordered
+from inferplan.observe.exposition_window import check_models, ordered
 from inferplan.observe.metric_kinds import COUNTERS, HISTOGRAMS, created_name
 from inferplan.observe.metric_names import KEYS, spellings, without_colon
 from inferplan.observe.replica_pages import ReplicaPages
@@ -177,16 +177,19 @@ def readings_of(
         engine: Whose series to look for.
         pages: By replica, at least one page each, in the order of time.
         interval_seconds: Time between consecutive pages, where their scraped-at lines do not say it.
-        model_names: Values of the label model_name that count, where a page has several of them.
+        model_names: Values of the label model_name that count; None where they are not known.
         since_start: Whether a replica's only page gives rates since its process started, if no replica has more.
 
     Raises:
-        ScrapeError: The time between pages is not known or not positive, or a page has several models' series.
+        ScrapeError: The time between pages is not known or not positive, pages are of several processes or models.
     """
-    ready = {name: ordered(scrapes, interval_seconds) for name, scrapes in sorted(pages.items())}
-    since_start = since_start and all(len(timed.pages) == 1 for timed in ready.values())
-    replicas = [ReplicaPages(name, engine, timed.of_models(model_names), since_start) for name, timed in ready.items()]
-    between = max((timed.seconds for timed in ready.values() if timed.seconds is not None), default=0.0)
+    timed = {name: ordered(scrapes, interval_seconds) for name, scrapes in sorted(pages.items())}
+    ready = {name: own.of_models(model_names) for name, own in timed.items()}
+    of_model = check_models(ready.values(), model_names)
+    since_start = since_start and all(len(own.pages) == 1 for own in ready.values())
+    replicas = [ReplicaPages(name, engine, own, since_start) for name, own in ready.items()]
+    between = max((own.seconds for own in ready.values() if own.seconds is not None), default=0.0)
     sources = {key: source for replica in replicas for key, source in replica.sources.items()}
-    notes = tuple(dict.fromkeys(note for replica in replicas for note in (*replica.timed.notes, *replica.notes)))
-    return Readings(round(between), tuple(replica.readings() for replica in replicas), sources, notes)
+    notes = [note for replica in replicas for note in (*replica.timed.notes, *replica.notes)]
+    every = tuple(dict.fromkeys((*of_model, *notes)))
+    return Readings(round(between), tuple(replica.readings() for replica in replicas), sources, every)

@@ -1,13 +1,13 @@
 """A replica's /metrics pages in the order of time. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 
 from inferplan.observe.scrape import CLOCKS_AGREE_SECONDS, Scrape, ScrapeError
 
-__all__ = ["Scrape", "ScrapeError", "TimedPages", "ordered", "restarted"]
+__all__ = ["Scrape", "ScrapeError", "TimedPages", "check_models", "ordered", "restarted"]
 
 _SECONDS_MIN = 1.0
 """Rates over less say nothing."""
@@ -47,6 +47,30 @@ class TimedPages:
             ScrapeError: A page has several, and which one is wanted is not known, or it has none of those.
         """
         return replace(self, pages=tuple(_of_models(page, wanted) for page in self.pages))
+
+    @property
+    def models(self) -> frozenset[str]:
+        """Names of the models that its series are of; none where no label tells one."""
+        return frozenset[str]().union(*map(_models, self.pages))
+
+
+def check_models(replicas: Iterable[TimedPages], wanted: frozenset[str] | None) -> tuple[str, ...]:
+    """Notes on the model that all pages are of; none where it is the wanted one, or no label tells it.
+
+    Args:
+        replicas: Each replica's pages, other models' series left out.
+        wanted: Names under which the engine serves; None where they are not known.
+
+    Raises:
+        ScrapeError: They are of several: numbers of two models say nothing together.
+    """
+    found = frozenset[str]().union(*(replica.models for replica in replicas))
+    several = found - (wanted or frozenset())
+    if len(found) > 1 and several:
+        raise ScrapeError(f"the pages are of several models, {_listed(found)}: give those of one")
+    if wanted is None or not several:
+        return ()
+    return (f"the pages are of the model {_listed(found)}, and {_listed(wanted)} is what the configuration serves",)
 
 
 def ordered(pages: Sequence[Scrape], interval_seconds: float | None) -> TimedPages:
@@ -139,14 +163,20 @@ def _gap(earlier: Scrape, later: Scrape, interval_seconds: float | None, number:
 
 
 def _of_models(page: Scrape, wanted: frozenset[str] | None) -> Scrape:
-    found = {labels["model_name"] for _, labels, _ in page.samples if "model_name" in labels}
+    found = _models(page)
     if len(found) <= 1:
         return page
-    listed = ", ".join(f'"{name}"' for name in sorted(found))
     if wanted is None:
-        raise ScrapeError(f"a page has series of several models, {listed}, and which one is meant is not known")
+        raise ScrapeError(f"a page has series of several models, {_listed(found)}, and which one is meant is not known")
     if not found & wanted:
-        looked_for = ", ".join(f'"{name}"' for name in sorted(wanted))
-        raise ScrapeError(f"a page has series of several models, {listed}, but none of {looked_for}")
+        raise ScrapeError(f"a page has series of several models, {_listed(found)}, but none of {_listed(wanted)}")
     others = found - wanted
     return replace(page, samples=tuple(entry for entry in page.samples if entry[1].get("model_name") not in others))
+
+
+def _models(page: Scrape) -> frozenset[str]:
+    return frozenset(labels["model_name"] for _, labels, _ in page.samples if "model_name" in labels)
+
+
+def _listed(names: frozenset[str]) -> str:
+    return ", ".join(f'"{name}"' for name in sorted(names))

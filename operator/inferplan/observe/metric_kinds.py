@@ -47,7 +47,7 @@ HISTOGRAMS = (
 
 
 def created_name(key: str, name: str) -> str:
-    """The gauge beside a counter or histogram that tells when each of its series was created: Python's client has it."""
+    """The gauge beside a counter or histogram that tells when each of its series was created."""
     return f"{name if key in HISTOGRAMS else name.removesuffix('_total')}_created"
 
 

@@ -378,7 +378,31 @@ def test_several_models_on_a_page_are_an_error_unless_one_is_wanted() -> None:
     with pytest.raises(ScrapeError, match='several models, "m", "other", but none of "third"'):
         read(two, model_names=frozenset({"third"}))
     assert read(two, model_names=frozenset({"other", "third"})).gauges["running"].mean == 3
-    assert read(FULL, model_names=frozenset({"third"})).gauges["running"].mean == 15  # the pod's own, whatever its name
+
+
+OTHER = FULL.replace('model_name="m"', 'model_name="other"')
+
+
+@pytest.mark.parametrize("wanted", [None, frozenset({"other"}), frozenset({"third"})])
+def test_pages_of_two_models_are_refused(wanted: frozenset[str] | None) -> None:
+    with pytest.raises(ScrapeError, match='the pages are of several models, "m", "other": give those of one'):
+        read(AT_1100 + FULL, AT_1200 + OTHER, model_names=wanted)
+    with pytest.raises(ScrapeError, match='the pages are of several models, "m", "other": give those of one'):
+        readings_of(Engine.VLLM, {"p-1": pages(FULL), "p-2": pages(OTHER)}, model_names=wanted)
+
+
+def test_pages_of_another_model_than_the_configuration_serves_are_read_and_noted() -> None:
+    found = readings_of(Engine.VLLM, {"p-1": pages(FULL), "p-2": pages(FULL)}, model_names=frozenset({"third"}))
+    assert found.replicas[0].gauges["running"].mean == 15  # the pod's own, whatever its name
+    assert found.notes == ('the pages are of the model "m", and "third" is what the configuration serves',)
+
+
+@pytest.mark.parametrize("wanted", [None, frozenset({"m"}), frozenset({"m", "other"})])
+def test_pages_of_the_model_that_is_served_are_not_noted(wanted: frozenset[str] | None) -> None:
+    found = readings_of(Engine.VLLM, {"p-1": pages(FULL)}, model_names=wanted)
+    assert found.notes == ()
+    nameless = FULL.replace(',model_name="m"', "")
+    assert readings_of(Engine.VLLM, {"p-1": pages(nameless)}, model_names=wanted).notes == ()
 
 
 def test_several_replicas_are_read_each_for_itself() -> None:
