@@ -11,7 +11,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Histogram, Readings, ReplicaReadings
 from inferplan.observe.fleet_matchers import own_matchers
 from inferplan.observe.fleet_own import Own
-from inferplan.observe.fleet_queries import LABELS_MAX, label_problem
+from inferplan.observe.fleet_queries import LABELS_LENGTH, LABELS_MAX, label_problem
 from inferplan.observe.fleet_replica import Elsewhere, ReplicaGroups, aligned, histogram_kind
 from inferplan.observe.fleet_sources import sources_of
 from inferplan.observe.fleet_table import Buckets, FleetTable, Group, host_of
@@ -102,7 +102,8 @@ def _selector_problem(table: FleetTable, asked: Asked) -> Missing | None:
         if problem is not None:
             return Missing(Reason.METRICS_MISSING, f"spec.metrics.selector: {problem}")
         if name not in table.scope.group:
-            why = f"selectors of all instances of this source may have {LABELS_MAX} different labels together"
+            most = f"{LABELS_MAX} different labels, of {LABELS_LENGTH} characters together"
+            why = f"selectors of all instances of this source may have {most}"
             return Missing(Reason.METRICS_MISSING, f'spec.metrics.selector: "{name}" is one too many: {why}')
     if asked.pods is None and not asked.selector:
         return Missing(Reason.METRICS_MISSING, "neither a workload nor spec.metrics.selector says which series")

@@ -46,9 +46,16 @@ PART_LABELS = frozenset({"le", *SPLITS.values(), CACHE_SOURCE, *CACHE_LABELS})
 LABELS_MAX = 16
 """Further labels that a source's series are grouped by, for the selectors of all of its instances together."""
 
+LABELS_LENGTH = 512
+"""Characters of their names together: they are in each part of a query, twice in most."""
+
+QUERY_LENGTH = 16_000
+"""Longest query, characters, all of them ASCII: VictoriaMetrics takes 16 KiB (-search.maxQueryLen). A union that would
+be longer, for labels with long names, is asked for in several."""
+
 NAMESPACES_LENGTH = 300
-"""Longest list of namespaces that is asked for; beyond it all are, and what is nobody's is dropped. No query may
-exceed 16 KiB, VictoriaMetrics' limit (-search.maxQueryLen), and the list is in each of two dozen parts of one."""
+"""Longest list of namespaces that is asked for; beyond it all are, and what is nobody's is dropped. The list is in each
+of two dozen parts of a query."""
 
 STEPS = 60
 """Steps in which the start of a series within the window is looked for."""
@@ -140,6 +147,8 @@ def step_seconds(window_seconds: int) -> int:
 def fleet_queries(scope: Scope) -> tuple[str, ...]:
     """Every query that one look at a fleet needs: 15, of which each histogram that may have buckets is one.
 
+    They are more where the labels of selectors have names so long that a query would be longer than `QUERY_LENGTH`.
+
     Large and small answers take turns, so that two at once are not the largest two. The last part of a union is the
     largest: Prometheus handles what is on the left once for each further part.
     """
@@ -147,7 +156,21 @@ def fleet_queries(scope: Scope) -> tuple[str, ...]:
     small = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), *rates, _means(scope))
     large = (_histogram(scope, key) for key in (*BUCKETED, *ON_DEMAND))
     unions = (union for pair in zip_longest(small, large) for union in pair if union is not None)
-    return tuple("\nor\n".join(reversed(tuple(union))) for union in unions)
+    return tuple(chain.from_iterable(_joined(tuple(union)) for union in unions))
+
+
+_OR = "\nor\n"
+
+
+def _joined(parts: Sequence[str]) -> Iterator[str]:
+    """Unions of these parts, the last one first; as few as are not too long."""
+    union = ""
+    for part in reversed(parts):
+        if union and len(union) + len(_OR) + len(part) > QUERY_LENGTH:
+            yield union
+            union = ""
+        union = f"{union}{_OR}{part}" if union else part
+    yield union
 
 
 def _gauges(scope: Scope) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """A fleet's queries: few, grouped, and with nothing of a user's but quoted values."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from inferplan.observe.fleet_matchers import own_matchers
 from inferplan.observe.fleet_own import Own
 from inferplan.observe.fleet_queries import (
     BUCKETED,
+    LABELS_LENGTH,
     NAMESPACES_LENGTH,
     ON_DEMAND,
     PART_LABELS,
@@ -109,6 +111,18 @@ def test_a_query_stays_below_the_least_limit_of_any_server() -> None:
     scope = Scope(86_400, extra=extra, namespaces=longest, demanded=frozenset(ON_DEMAND))
     assert scope.asked_namespaces == longest
     assert max(map(len, fleet_queries(scope))) < 16_384
+
+
+def test_long_labels_are_asked_for_in_more_queries_and_none_is_too_long() -> None:
+    extra = tuple("l" * 126 + f"_{number}" for number in range(LABELS_LENGTH // 128))
+    few = Scope(86_400, namespaces=frozenset({"n" * 63}), demanded=frozenset(ON_DEMAND))
+    scope = replace(few, extra=extra)
+    queries = fleet_queries(scope)
+    assert max(len(query.encode()) for query in queries) < 16_384
+    assert 15 < len(queries) < 60
+    tags = re.compile(r'"inferplan_key", "([\w:]+)"')
+    assert sorted(tags.findall("\n".join(queries))) == sorted(tags.findall("\n".join(fleet_queries(few))))
+    assert all(query.startswith("label_replace(") and query.endswith(")") for query in queries)
 
 
 def test_many_namespaces_are_not_listed() -> None:
