@@ -152,7 +152,7 @@ def _kv_bottleneck(signals: Signals) -> Bottleneck:
     return finding(
         Cause.KV_BOUND,
         Severity.HIGH,
-        f"{lacks} ({share}{room}{rate}); {'requests wait' if waits(signals) else 'what waits again is what ran'}.",
+        f"{lacks} ({share}{room}{rate}); {'requests wait' if waits(signals) else 'requests that ran are thrown out'}.",
         shown,
         also=metrics.named("kv_cache_usage", "kv_cache_usage_mean", "preemptions_per_second", signals.waiting_name),
         recommendation=(

@@ -402,8 +402,8 @@ def test_requests_wait_only_where_some_do() -> None:
     alone = {**thrown_out, "num_requests_waiting": 0.0, "requests_per_second": 1.0}
     (none,) = diagnose(an.observation(load=alone)).bottlenecks
     assert none.description == (
-        "Requests are preempted for lack of KV cache (40% of its blocks at most, 0.2 preemptions per second); what"
-        " waits again is what ran."
+        "Requests are preempted for lack of KV cache (40% of its blocks at most, 0.2 preemptions per second);"
+        " requests that ran are thrown out."
     )
     missed = {"num_requests_waiting": 0.0, "queue_time_mean_milliseconds": 30_000.0, "e2e_mean_milliseconds": 34_000.0}
     found = diagnose(an.serving(load={**missed, "num_requests_running": 8.0}))  # 2/s x 30 s
