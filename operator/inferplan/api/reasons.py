@@ -58,6 +58,7 @@ class Reason(StrEnum):
     METRICS_MISSING = "MetricsMissing", "No series, or not enough of them, match the instance."
     METRICS_STALE = "MetricsStale", "The newest sample is too old to act on."
     NOT_EXPOSED_BY_VERSION = "NotExposedByVersion", "The engine's version has no such series."
+    NOT_EXPOSED = "NotExposed", "No release of the engine has such a series."
     ABOVE_LAST_BUCKET = "AboveLastBucket", "The percentile lies above the last bound of its histogram."
     METRICS_CONTRADICTORY = "MetricsContradictory", "Series that cannot be true together, or no such numbers exist."
     PROMETHEUS_ERROR = "PrometheusError", "Prometheus could not be asked, or did not answer properly."

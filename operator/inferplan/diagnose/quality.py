@@ -24,6 +24,7 @@ _NEEDS = {
     Reason.PROMETHEUS_ERROR: "A Prometheus that answers, under the name that the administrator gave it.",
     Reason.METRICS_CONTRADICTORY: "Labels that pick this instance's series alone, and the settings that really run.",
     Reason.NOT_EXPOSED_BY_VERSION: "A newer engine version.",
+    Reason.NOT_EXPOSED: "Nothing that is known: none of the engine's releases tells it.",
     Reason.SETTING_UNKNOWN: "The setting among the current ones, or version and GPU, of which defaults follow.",
     Reason.CAUSE_UNCLEAR: "A longer window at a steady load.",
     Reason.STALLED: "The same look once something comes out again.",

@@ -288,6 +288,7 @@ def test_a_percentile_beyond_the_last_bucket_is_known_from_one_side() -> None:
         (Reason.METRICS_STALE, "MetricsStale"),
         (Reason.METRICS_CONTRADICTORY, "MetricsContradictory"),
         (Reason.NOT_EXPOSED_BY_VERSION, None),
+        (Reason.NOT_EXPOSED, None),
     ],
 )
 def test_metrics_that_are_not_there_are_a_finding(code: Reason, finding: str | None) -> None:
@@ -298,6 +299,7 @@ def test_metrics_that_are_not_there_are_a_finding(code: Reason, finding: str | N
     assert answer.unknowns[0].code == code
     assert answer.unknowns[0].reason == "what limits the instance: gone"
     assert len(answer.unknowns[0].needs.split()) >= 4
+    assert ("newer" in answer.unknowns[0].needs) == (code is Reason.NOT_EXPOSED_BY_VERSION)
 
 
 def with_missing(code: Reason, **reasons: str) -> Analysis:
