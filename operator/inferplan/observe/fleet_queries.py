@@ -11,7 +11,16 @@ from functools import cached_property, lru_cache
 from itertools import chain, zip_longest
 
 from inferplan.observe.fleet_matchers import pattern, quoted
-from inferplan.observe.metric_kinds import ALL_GAUGES, CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
+from inferplan.observe.metric_kinds import (
+    ALL_GAUGES,
+    CACHE_LABELS,
+    COUNTERS,
+    GAUGES,
+    HISTOGRAMS,
+    P99,
+    RANK_LABELS,
+    SPLITS,
+)
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.series_labels import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels, is_label_name, tagged
 
@@ -53,7 +62,7 @@ QUERY_LENGTH = 16_000
 """Longest query, characters, all of them ASCII: VictoriaMetrics takes 16 KiB (-search.maxQueryLen). A union that would
 be longer, for labels with long names, is asked for in several."""
 
-NAMESPACES_LENGTH = 300
+NAMESPACES_LENGTH = 200
 """Longest list of namespaces that is asked for; beyond it all are, and what is nobody's is dropped. The list is in each
 of two dozen parts of a query."""
 
@@ -179,11 +188,11 @@ def _gauges(scope: Scope) -> Iterator[str]:
 
 def _peaks(scope: Scope) -> Iterator[str]:
     yield from chain.from_iterable(_parts(scope, "peak", key) for key in GAUGES)
-    yield from _parts(scope, "p99", "kv_usage")
+    yield from chain.from_iterable(_parts(scope, "p99", key) for key in P99)
 
 
 def _state(scope: Scope) -> Iterator[str]:
-    growth = (("delta", "running"), ("delta", "waiting"))
+    growth = (("delta", "running"), ("delta", "waiting"), ("delta", "swapped"))
     kinds = (("age", "running"), ("first", "running"), ("resets", "requests"), ("info", "cache_info"), *growth)
     return chain.from_iterable(_parts(scope, kind, key) for kind, key in (*kinds, ("now", "kv_tokens")))
 

@@ -13,11 +13,13 @@ from inferplan.observe.metric_kinds import (
     COUNTERS,
     GAUGES,
     HISTOGRAMS,
+    MEANS,
     RANK_LABELS,
     SHARES,
     SPLITS,
     all_cache_tokens,
     highest,
+    is_off,
     is_possible,
 )
 
@@ -124,8 +126,8 @@ class ReplicaGroups:
 
     @property
     def _growth(self) -> float | None:
-        parts = [self._by_rank("delta", key) for key in ("running", "waiting")]
-        return math.fsum(value for part in parts for value in part.values()) if all(parts) else None
+        *needed, swapped = (self._by_rank("delta", key) for key in ("running", "waiting", "swapped"))
+        return math.fsum(value for part in (*needed, swapped) for value in part.values()) if all(needed) else None
 
     @cached_property
     def _impossible(self) -> Mapping[str, float]:
@@ -153,11 +155,11 @@ class ReplicaGroups:
     def _gauges(self) -> Mapping[str, Gauge]:
         shares = self.elsewhere.gpus.shares if self.elsewhere.gpus is not None else {}
         gpus = {key: Gauge(shares[key], shares[key]) for key in GPU_SHARES if key in shares}
-        return {key: gauge for key in GAUGES if (gauge := self._gauge(key)) is not None} | gpus
+        return {key: gauge for key in (*GAUGES, *MEANS) if (gauge := self._gauge(key)) is not None} | gpus
 
     def _gauge(self, key: str) -> Gauge | None:
         join = highest if key in SHARES else math.fsum
-        means = self._by_rank("mean", key)
+        means = {rank: mean for rank, mean in self._by_rank("mean", key).items() if not is_off(key, mean)}
         if not means:
             return None
         peaks = self._by_rank("peak", key) or means

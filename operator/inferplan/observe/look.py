@@ -29,6 +29,9 @@ from inferplan.observe.spread import FAILED_ENDS, rate_of
 
 _SHARE = "share"
 
+_INSTEAD = {"kv_usage": "kv_used", "prefix_hits": "prefix_hit_share", "accepted_tokens": "accepted_share"}
+"""What some engines tell in a key's place."""
+
 NO_TIME = Missing(
     Reason.METRICS_MISSING,
     'one page gives no rates: take a second one later, or add a line "# scraped-at: TIME" to it',
@@ -83,23 +86,33 @@ class Look:
         value = all_good(found, math.fsum) / (self._timed or len(found))
         return self._number(value, unit, self._source(key), self._window)
 
-    def quotient(self, part: str, whole: str) -> Measurement:
-        """The share that one counter is of another, over all replicas."""
-        parts, wholes = self._rates(part), self._rates(whole)
-        if isinstance(parts, Missing):
-            return parts
-        if isinstance(wholes, Missing):
-            return wholes
-        source = f"{self._source(part)} / {self._source(whole)}"
-        return self._share(all_good(parts, math.fsum), all_good(wholes, math.fsum), source)
+    def quotient(self, part: str, *wholes: str) -> Measurement:
+        """The share that one counter is of another, or of several together, over all replicas."""
+        totals = []
+        for key in (part, *wholes):
+            rates = self._rates(key)
+            if isinstance(rates, Missing):
+                return rates
+            totals.append(all_good(rates, math.fsum))
+        named = " + ".join(map(self._source, wholes))
+        source = f"{self._source(part)} / {f'({named})' if len(wholes) > 1 else named}"
+        return self._share(totals[0], all_good(totals[1:], math.fsum), source)
 
-    def failed_share(self) -> Measurement:
-        """Share of finished requests that ended by error or abort."""
+    def share_told(self, key: str) -> Measurement | None:
+        """Mean over time and replicas of a gauge that tells a share itself; None where no replica has it."""
+        return self.gauge_mean(key, _SHARE) if any(key in replica.gauges for replica in self.replicas) else None
+
+    def is_counted(self, key: str) -> bool:
+        """Whether any replica has a counter."""
+        return any(rate_of(replica, key) is not None for replica in self.replicas)
+
+    def ended_badly(self) -> Measurement:
+        """Share of finished requests that ended by error or abort, where they are counted by how they ended."""
         splits, rates = self._splits("requests"), self._rates("requests")
         if isinstance(rates, Missing):
             return rates
         if isinstance(splits, Missing):
-            return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine does not count how its requests ended")
+            return Missing(Reason.NOT_EXPOSED, "the engine does not count how its requests ended")
         failed = [value for split in splits for name, value in split.items() if name in FAILED_ENDS]
         every = [value for split in splits for value in split.values()]
         source = f"abort and error of {self._source('requests')}"
@@ -152,7 +165,7 @@ class Look:
         sizes = [replica.kv_cache_tokens for replica in self.replicas if replica.kv_cache_tokens]
         if not sizes:
             known = self.names.cache_info or self.names.kv_tokens
-            code = Reason.METRICS_MISSING if known else Reason.NOT_EXPOSED_BY_VERSION
+            code = Reason.METRICS_MISSING if known else self._not_exposed("kv_tokens").code
             return Missing(code, "the engine does not report its KV cache's size")
         key = "cache_info" if self.names.cache_info is not None else "kv_tokens"
         return self._number(all_good(sizes, min), "tokens", self._source(key), None)
@@ -262,10 +275,15 @@ class Look:
 
     def _absent(self, key: str, *, counted: bool = False) -> Missing:
         """Why nothing came: the version has no such series, one page gives no rates, or the series is not there."""
-        name = getattr(self.names, key)
+        name = getattr(self.names, key) or getattr(self.names, _INSTEAD.get(key, key))
         if name is None:
-            return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine's version has no such series")
+            return self._not_exposed(key)
         return NO_TIME if counted and not self._timed else missing(f"no series of {name}")
+
+    def _not_exposed(self, key: str) -> Missing:
+        if key in self.names.newer or _INSTEAD.get(key) in self.names.newer:
+            return Missing(Reason.NOT_EXPOSED_BY_VERSION, "the engine's version has no such series")
+        return Missing(Reason.NOT_EXPOSED, "no release of the engine has such a series")
 
     def _number(
         self, value: float, unit: str, source: str, window: int | None, bounds: tuple[float, float] | None = None

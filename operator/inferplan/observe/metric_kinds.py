@@ -5,13 +5,19 @@ from collections.abc import Collection, Iterable, Mapping
 
 from inferplan.domain.measurement import MEASURED_MAX
 
-GAUGES = ("running", "waiting", "kv_usage")
+GAUGES = ("running", "waiting", "swapped", "kv_usage", "kv_used")
 """Gauges of which mean and peak are read."""
 
-ALL_GAUGES = (*GAUGES, "waiting_by_reason")
-"""Those of which a mean is all that is read, too."""
+MEANS = ("accepted_share", "prefix_hit_share")
+"""Gauges of which a mean is all that is read."""
 
-SHARES = frozenset({"kv_usage"})
+ALL_GAUGES = (*GAUGES, *MEANS, "waiting_by_reason")
+"""Those that a label splits, too."""
+
+P99 = ("kv_usage", "kv_used")
+"""Gauges of which the 99th percentile over time is read, where the source can tell it."""
+
+SHARES = frozenset({"kv_usage", *MEANS})
 """Gauges of which a replica's value is the highest of its ranks; of the others it is their sum."""
 
 SHARE_MAX = 1 + 1e-6
@@ -20,15 +26,17 @@ SHARE_MAX = 1 + 1e-6
 COUNTERS = (
     "preemptions",
     "requests",
-    "prefill_tokens",
+    "prefix_hits",
     "decode_tokens",
     "prefix_queries",
-    "prefix_hits",
+    "prefill_tokens",
     "drafts",
-    "draft_tokens",
     "accepted_tokens",
+    "failed",
+    "draft_tokens",
     "rejected",
 )
+"""In an order in which each third of them, every third one, has about as many names: a query reads one of these."""
 
 SPLITS: Mapping[str, str] = {"requests": "finished_reason", "waiting_by_reason": "reason"}
 """Keys that a label splits, and that label."""
@@ -87,7 +95,12 @@ def all_cache_tokens(infos: Iterable[Mapping[str, str]], stated: Collection[floa
 
 def is_possible(key: str, sample: float) -> bool:
     """Whether an engine can tell this under a key: nothing that is read is ever below 0, and no share above 1."""
-    return 0 <= sample <= (SHARE_MAX if key in SHARES else MEASURED_MAX)  # NaN is not
+    return 0 <= sample <= (SHARE_MAX if key in SHARES else MEASURED_MAX) or is_off(key, sample)  # NaN is not
+
+
+def is_off(key: str, value: float) -> bool:
+    """Whether a gauge tells that there is nothing to tell: vLLM's first engine gives -1 where it caches no prefixes."""
+    return key == "prefix_hit_share" and value == -1
 
 
 def highest(values: Iterable[float]) -> float:

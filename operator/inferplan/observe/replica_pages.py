@@ -11,15 +11,18 @@ from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
 from inferplan.observe.counters import Appearance, Family, Rise, counter_on, distinct, histogram_on, rise
 from inferplan.observe.exposition_window import TimedPages, restarted
 from inferplan.observe.metric_kinds import (
+    ALL_GAUGES,
     COUNTERS,
     GAUGES,
     HISTOGRAMS,
+    MEANS,
     RANK_LABELS,
     SHARES,
     SPLITS,
     all_cache_tokens,
     created_name,
     highest,
+    is_off,
     is_possible,
 )
 from inferplan.observe.metric_names import KEYS, spellings
@@ -62,7 +65,7 @@ class ReplicaPages:
             ranks=self._ranks,
             uptime_seconds=self._uptime,
             restarts=self._restarts,
-            gauges={key: gauge for key in GAUGES if (gauge := self._gauge(key)) is not None},
+            gauges={key: gauge for key in (*GAUGES, *MEANS) if (gauge := self._gauge(key)) is not None},
             rates=self._rates(),
             splits={key: parts for key in SPLITS if (parts := self._split(key))},
             histograms=self._histograms,
@@ -91,7 +94,7 @@ class ReplicaPages:
         pages = "two pages" if count == 2 else f"{count} pages"  # noqa: PLR2004  as people say it
         if key in COUNTERS or key in HISTOGRAMS:
             return f"{name}, between {pages}" if count > 1 else f"{name}, since the process started"
-        return f"{name}, {pages}" if count > 1 and key in (*GAUGES, *SPLITS) else name
+        return f"{name}, {pages}" if count > 1 and key in (*ALL_GAUGES, *SPLITS) else name
 
     @cached_property
     def _found(self) -> Mapping[str, str]:
@@ -213,7 +216,7 @@ class ReplicaPages:
         """Mean and highest over the pages; of ranks the sum, of shares the highest."""
         over_ranks = highest if key in SHARES else sum
         series = (distinct(page.series(self._found.get(key, ""))) for page in self.timed.pages)
-        values = [over_ranks(found.values()) for found in series if found]
+        values = [value for found in series if found and not is_off(key, value := over_ranks(found.values()))]
         return Gauge(sum(values) / len(values), highest(values)) if values else None
 
     @property
@@ -224,8 +227,10 @@ class ReplicaPages:
         return None if self._seconds is None or before is None or after is None else after - before
 
     def _in_flight(self, page: Scrape) -> float | None:
-        series = [distinct(page.series(self._found.get(key, ""))) for key in ("running", "waiting")]
-        return math.fsum(value for found in series for value in found.values()) if all(series) else None
+        keys = ("running", "waiting", "swapped")
+        *needed, swapped = (distinct(page.series(self._found.get(key, ""))) for key in keys)
+        values = (value for found in (*needed, swapped) for value in found.values())
+        return math.fsum(values) if all(needed) else None
 
     @property
     def _ranks(self) -> int | None:

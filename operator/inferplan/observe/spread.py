@@ -46,8 +46,12 @@ def rate_of(replica: ReplicaReadings, key: str) -> float | None:
 def _failed_share(replica: ReplicaReadings) -> float | None:
     """Share of its finished requests that ended by error or abort; None where none finished, or it does not say how."""
     ends = replica.split("requests") if "requests" not in replica.impossible else {}
-    every = sum(ends.values())
-    share = sum(ends.get(end, 0.0) for end in FAILED_ENDS) / every if every > 0 else None
+    apart, finished = rate_of(replica, "failed"), rate_of(replica, "requests")
+    if apart is not None and finished is not None:
+        failed, every = apart, apart + finished
+    else:
+        failed, every = sum(ends.get(end, 0.0) for end in FAILED_ENDS), sum(ends.values())
+    share = failed / every if every > 0 else None
     return share if share is not None and 0 <= share <= 1 else None
 
 

@@ -16,7 +16,7 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause
-from inferplan.domain.measurement import Missing
+from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.readings import Gauge, Histogram, Readings, ReplicaReadings
 from inferplan.engine.planner import plan
 from inferplan.observe.assemble import Sources, assemble, policy_of
@@ -316,6 +316,47 @@ def test_tgi_has_its_own_names() -> None:
     found = read(page, page.replace("count 5", "count 15").replace("sum 9", "sum 29"), interval=10, engine=Engine.TGI)
     assert found.gauges == {"running": Gauge(3, 3), "waiting": Gauge(1, 1)}
     assert found.histograms == {"e2e": Histogram(10, 20)}
+
+
+V0 = """\
+vllm:num_requests_running 8
+vllm:num_requests_waiting 2
+vllm:num_requests_swapped 40
+vllm:gpu_prefix_cache_hit_rate 0.3
+vllm:time_in_queue_requests_count 10
+vllm:time_in_queue_requests_sum 5
+"""
+
+
+def test_the_first_engine_of_vllm_tells_what_waits_swapped_out() -> None:
+    later = V0.replace("swapped 40", "swapped 45").replace("count 10", "count 12").replace("sum 5", "sum 9")
+    found = read(V0, later, interval=10)
+    assert found.gauges["swapped"] == Gauge(42.5, 45)
+    assert found.gauges["prefix_hit_share"].mean == 0.3
+    assert found.histograms["queue_time"] == Histogram(2, 4)
+    assert found.growth == 5
+    metrics = reduce(
+        readings_of(Engine.VLLM, {"p": pages(V0, later)}, 10),
+        metric_names(Engine.VLLM, "0.8.5"),
+        (),
+        history_min_seconds=10,
+    ).metrics
+    assert isinstance(metrics.num_requests_waiting, Measured)
+    assert metrics.num_requests_waiting.value == 44.5
+
+
+def test_a_prefix_cache_that_is_off_has_no_hits_to_tell() -> None:
+    found = read(V0.replace("rate 0.3", "rate -1"))
+    assert "prefix_hit_share" not in found.gauges
+    assert found.impossible == {}
+    assert read(V0.replace("rate 0.3", "rate -0.5")).impossible == {"prefix_hit_share": -0.5}
+
+
+def test_retractions_of_old_sglang_are_counted() -> None:
+    for name in ("num_retractions_sum", "total_retracted_reqs"):
+        page = f"sglang:num_running_reqs 1\nsglang:{name} 4\n"
+        found = read(page, page.replace(" 4", " 9"), interval=10, engine=Engine.SGLANG)
+        assert found.rates == {"preemptions": 0.5}
 
 
 def test_a_page_of_another_engine_has_nothing_and_names_what_was_looked_for() -> None:

@@ -276,6 +276,19 @@ def test_an_impossible_start_is_no_uptime(start: float) -> None:
     assert found.uptime_seconds is None
 
 
+def test_what_waits_swapped_out_and_a_share_that_is_off_are_read() -> None:
+    index = spellings("swapped").index("vllm:num_requests_swapped")
+    tags = {"mean:waiting:0": 2.0, "delta:running:0": 1.0, "delta:waiting:0": 2.0}
+    tags |= {f"{kind}:swapped:{index}": 40.0 for kind in ("mean", "peak", "delta")}
+    for hits, told in ((0.3, {"prefix_hit_share"}), (-1.0, set())):
+        every = {**tags, "mean:prefix_hit_share:0": hits}
+        (found,) = readings(table(*server(), *(series(tag, value) for tag, value in every.items())), "llama-0").replicas
+        assert found.gauges["swapped"] == Gauge(40, 40)
+        assert found.growth == 43
+        assert {"prefix_hit_share"} & found.gauges.keys() == told
+        assert found.impossible == {}
+
+
 def test_models_in_one_pod_need_a_name() -> None:
     answers = table(*server(), *server(model_name="mistral", instance="10.0.0.1:8001", running=9.0))
     unknown = ask(answers, "llama-0", models=frozenset({"other"}))

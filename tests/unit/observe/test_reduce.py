@@ -16,7 +16,7 @@ from inferplan.api.values import Engine
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.observation import METRIC_FIELDS, Metrics, ReplicaMetrics
 from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
-from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, SPLITS, cache_tokens
+from inferplan.observe.metric_kinds import ALL_GAUGES, CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, SPLITS, cache_tokens
 from inferplan.observe.metric_names import KEYS, metric_names
 from inferplan.observe.reduce import Measurements, reduce
 
@@ -49,7 +49,7 @@ def problem(found: Measurements) -> Missing:
 
 def test_every_key_is_of_a_kind_and_the_kinds_know_no_other_keys() -> None:
     single = {"cache_info", "kv_tokens", "process_start"}
-    assert {*GAUGES, *COUNTERS, *HISTOGRAMS, *SPLITS, *single} == set(KEYS)
+    assert {*ALL_GAUGES, *COUNTERS, *HISTOGRAMS, *SPLITS, *single} == set(KEYS)
 
 
 def test_every_field_but_the_gpus_is_measured_of_a_busy_engine() -> None:
@@ -105,10 +105,78 @@ def test_what_the_version_does_not_have_is_told_as_such() -> None:
     tgi = a_replica(gauges={"kv_usage": None}, kv_cache_tokens=None, rates=dict.fromkeys(COUNTERS), splits={})
     tgi = replace(tgi, splits={}, histograms={})
     metrics = reduce(readings(tgi), metric_names(Engine.TGI, None), ()).metrics
-    for field in ("kv_cache_usage", "preemptions_per_second", "prefix_cache_hit_share", "ttft_p99_milliseconds"):
-        assert "version has no such series" in missing(getattr(metrics, field), Reason.NOT_EXPOSED_BY_VERSION)
-    assert "does not report" in missing(metrics.kv_cache_tokens, Reason.NOT_EXPOSED_BY_VERSION)
+    for field in ("preemptions_per_second", "prefix_cache_hit_share", "ttft_p99_milliseconds"):
+        assert "no release of the engine has such a series" in missing(getattr(metrics, field), Reason.NOT_EXPOSED)
+    assert "tgi_batch_current_max_tokens" in missing(metrics.kv_cache_usage, Reason.METRICS_MISSING)
+    assert "does not report" in missing(metrics.kv_cache_tokens, Reason.METRICS_MISSING)
     missing(metrics.requests_per_second, Reason.METRICS_MISSING)
+    old = reduce(readings(tgi), metric_names(Engine.SGLANG, "0.5.4"), ()).metrics
+    assert "version has no such series" in missing(old.preemptions_per_second, Reason.NOT_EXPOSED_BY_VERSION)
+    missing(old.kv_cache_tokens, Reason.NOT_EXPOSED_BY_VERSION)
+
+
+def of(engine: Engine, replica: ReplicaReadings, version: str | None = None, **sources: str) -> Metrics:
+    return reduce(readings(replica, sources=sources), metric_names(engine, version), ()).metrics
+
+
+def test_tgis_cache_is_used_as_far_as_the_running_requests_hold_it() -> None:
+    gauges = {"kv_usage": None, "kv_used": a_gauge(3000, 6000, 4500)}
+    tgi = a_replica(gauges=gauges, kv_cache_tokens=8000.0)
+    metrics = of(Engine.TGI, tgi, kv_used_peak="peak of held", kv_used="held", kv_tokens="all")
+    assert value(metrics.kv_cache_usage_mean) == 0.375
+    assert value(metrics.kv_cache_usage) == 0.75
+    assert value(metrics.kv_cache_usage_p99) == 0.5625
+    assert isinstance(metrics.kv_cache_usage, Measured)
+    assert metrics.kv_cache_usage.source == "peak of held / all"
+    more = of(Engine.TGI, replace(tgi, kv_cache_tokens=4000.0)).kv_cache_usage
+    assert "is 1.5, which is no share" in missing(more, Reason.METRICS_CONTRADICTORY)
+    for wrong in ("kv_used", "kv_tokens"):
+        missing(of(Engine.TGI, replace(tgi, impossible={wrong: -1.0})).kv_cache_usage, Reason.METRICS_CONTRADICTORY)
+    missing(of(Engine.TGI, replace(tgi, kv_cache_tokens=None)).kv_cache_usage, Reason.METRICS_MISSING)
+    without_p99 = replace(tgi, gauges={**tgi.gauges, "kv_used": a_gauge(3000)})
+    missing(of(Engine.TGI, without_p99).kv_cache_usage_p99, Reason.METRICS_MISSING)
+
+
+def test_swapped_requests_wait() -> None:
+    swapped = a_replica(gauges={"swapped": a_gauge(40, 44)})
+    metrics = of(Engine.VLLM, swapped, "0.8.5", waiting="a", swapped="b", waiting_peak="c", swapped_peak="d")
+    assert (value(metrics.num_requests_waiting), value(metrics.num_requests_waiting_peak)) == (42, 50)
+    assert isinstance(metrics.num_requests_waiting, Measured)
+    assert metrics.num_requests_waiting.source == "a + b"
+    wrong = replace(swapped, impossible={"swapped": -1.0})
+    missing(of(Engine.VLLM, wrong).num_requests_waiting, Reason.METRICS_CONTRADICTORY)
+
+
+def test_requests_that_failed_may_be_counted_for_themselves() -> None:
+    apart = a_replica(splits={"requests": None}, rates={"requests": 3.0, "failed": 1.0})
+    for engine in (Engine.TGI, Engine.SGLANG):
+        assert value(of(engine, apart).failed_requests_share) == 0.25
+    (one,) = reduce(readings(apart), metric_names(Engine.TGI, None), ()).replica_metrics
+    assert one.failed_requests_share == 0.25
+    none = replace(apart, rates={"requests": 3.0})
+    told = missing(of(Engine.TGI, none).failed_requests_share, Reason.METRICS_MISSING)
+    assert told == "no series of tgi_request_failure"
+    wrong = replace(apart, impossible={"failed": -1.0})
+    missing(of(Engine.TGI, wrong).failed_requests_share, Reason.METRICS_CONTRADICTORY)
+
+
+def test_acceptance_may_be_a_gauge_which_is_0_where_nothing_is_speculated() -> None:
+    sglang = a_replica(gauges={"accepted_share": a_gauge(0.6)})
+    assert value(of(Engine.SGLANG, sglang).speculation_accepted_share) == 0.6
+    unused = a_replica(gauges={"accepted_share": a_gauge(0)})
+    told = missing(of(Engine.SGLANG, unused).speculation_accepted_share, Reason.METRICS_MISSING)
+    assert told.endswith("sglang:spec_accept_rate is 0: nothing was speculated")
+    counted = a_replica(gauges={"accepted_share": a_gauge(0.6)}, rates={"draft_tokens": 100.0, "accepted_tokens": 50.0})
+    assert value(of(Engine.VLLM, counted).speculation_accepted_share) == 0.5
+    told = missing(of(Engine.SGLANG, a_replica()).speculation_accepted_share, Reason.METRICS_MISSING)
+    assert told == "no series of sglang:spec_accept_rate"
+
+
+def test_hits_of_prefixes_may_be_a_gauge() -> None:
+    gauges = {"prefix_hit_share": a_gauge(0.3)}
+    uncounted = a_replica(gauges=gauges, rates={"prefix_hits": None, "prefix_queries": None})
+    assert value(of(Engine.VLLM, uncounted, "0.8.5").prefix_cache_hit_share) == 0.3
+    assert value(of(Engine.VLLM, a_replica(gauges=gauges)).prefix_cache_hit_share) == 0.25  # 500 of 2,000 tokens
 
 
 def test_shares_are_of_all_replicas_together() -> None:
@@ -121,7 +189,7 @@ def test_shares_are_of_all_replicas_together() -> None:
 
 def test_how_requests_ended_is_not_known_where_they_are_not_split() -> None:
     found = look(a_replica(splits={"requests": None})).failed_requests_share
-    assert "how its requests ended" in missing(found, Reason.NOT_EXPOSED_BY_VERSION)
+    assert "how its requests ended" in missing(found, Reason.NOT_EXPOSED)
 
 
 def test_more_hits_than_lookups_are_contradictory() -> None:
