@@ -147,7 +147,7 @@ def parts(snapshot: Snapshot, instances: int, replicas: int) -> int:
     for instance in range(instances):
         pods = [pod(instance, replica) for replica in range(replicas)]
         own = tuple(PodIdentity(name, address) for _, name, address in pods)
-        readings = snapshot.readings(Asked(pods[0][0], {}, own, None))
+        readings = snapshot.readings(Asked(pods[0][0], {}, own, None, names.running))
         if isinstance(readings, Missing):
             raise SystemExit(f"instance {instance}: {readings.reason}")
         found = reduce(readings, names, _SLOS)

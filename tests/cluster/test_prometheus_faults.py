@@ -13,12 +13,18 @@ from tests.support.serving_objects import gpu_node, inference_instance
 from tests.support.stage import Stage
 
 PATIENCE_SECONDS = 120
+ANSWER_SECONDS = {Fault.HANGING: 3, Fault.SLOW: 3}
+"""Time of a query to what never answers: enough for one that answers on a busy machine, before and after."""
+
+GENEROUS_SECONDS = 60
+"""Time of a query to the others: their own fault comes first, however busy the machine is."""
+
 SETTINGS = {"INFERPLAN_RESYNC_SECONDS": "3", "INFERPLAN_METRICS_SECONDS": "1"}
 
 EXPECTED = {
     Fault.DOWN: ("PrometheusError", "it could not be asked"),
-    Fault.HANGING: ("PrometheusError", "no whole answer within 1 s"),
-    Fault.SLOW: ("PrometheusError", "no whole answer within 1 s"),
+    Fault.HANGING: ("PrometheusError", "no whole answer within 3 s"),
+    Fault.SLOW: ("PrometheusError", "no whole answer within 3 s"),
     Fault.TRUNCATED: ("PrometheusError", ""),
     Fault.HTML: ("PrometheusError", "is no JSON"),
     Fault.NOT_A_NUMBER: ("MetricsStale", "older than"),
@@ -51,10 +57,8 @@ def test_every_fault_is_a_condition_that_keeps_the_plan_and_passes(
         for fault, server in servers.items():
             server.fault = fault
         every(stage, lambda fault: stage.condition("PlanCurrent", fault)[1] == "PlanKept")
-        for fault, (reason, told) in EXPECTED.items():
-            status, seen, message = stage.condition("MetricsAvailable", fault)
-            assert (status, seen) == ("False", reason), (fault, message)
-            assert told in message, fault
+        every(stage, lambda fault: is_told(stage, fault))  # a look in which the fault came may tell a part of it
+        for fault in EXPECTED:
             kept = stage.status(fault)
             assert kept["traffic"]["num_requests_running"]["value"] == 32, fault  # what was measured last
             assert kept["measuredAt"] <= kept["observedAt"], fault
@@ -74,10 +78,21 @@ def every(stage: Stage, holds: Callable[[Fault], bool]) -> None:
         stage.until(lambda fault=fault: holds(fault), f"{fault}: {stage.status(fault).get('conditions')}")  # type: ignore[misc]
 
 
+def is_told(stage: Stage, fault: Fault) -> bool:
+    reason, told = EXPECTED[fault]
+    status, seen, message = stage.condition("MetricsAvailable", fault)
+    return (status, seen) == ("False", reason) and told in message
+
+
 def sources(servers: dict[Fault, Faulty]) -> str:
     return json.dumps(
         {
-            fault.value: {"url": server.url, "timeout_seconds": 1, "response_max_mib": 8, "history_hours": 0}
+            fault.value: {
+                "url": server.url,
+                "timeout_seconds": ANSWER_SECONDS.get(fault, GENEROUS_SECONDS),
+                "response_max_mib": 8,
+                "history_hours": 0,
+            }
             for fault, server in servers.items()
         }
     )

@@ -117,6 +117,20 @@ async def test_a_page_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -
             await fetch(server.port)
 
 
+async def test_a_page_of_which_less_comes_than_its_header_says_is_told() -> None:
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(2 * len(PAGE))})
+        await response.prepare(request)
+        await response.write(PAGE.encode())
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    async with engine(half) as server:
+        with pytest.raises(PageError, match="/metrics cannot be read: "):
+            await fetch(server.port)
+
+
 async def test_a_page_that_says_that_it_is_too_large_is_not_read() -> None:
     async def huge(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": str(10**12)})

@@ -32,6 +32,7 @@ CHANGE_SECONDS = 8.0
 """When a process starts anew, one pod goes and another comes: seconds after the first page was served."""
 
 SETTLED_SECONDS = 16.0
+RUNNING = "vllm:num_requests_running"
 HOSTILE = 'x"} or vector(1) or up{a="'
 TTFT = (("0.1", 0.5), ("0.2", 0.9), ("0.5", 1.0), ("+Inf", 1.0))
 SLOW = (("0.1", 0.0), ("0.2", 0.0), ("0.5", 0.5), ("+Inf", 1.0))
@@ -130,6 +131,32 @@ def sglang(page: Page) -> None:
     page.counter("sglang:num_requests_total", 1.5, model_name="qwen")
 
 
+def renamed(page: Page) -> None:
+    """What a collector passes on for which a colon is no letter."""
+    vllm(page)
+    page.lines[:] = [line.replace("vllm:", "vllm_") for line in page.lines]
+
+
+def both(page: Page) -> None:
+    """The same once more, under the engine's own names."""
+    renamed(page)
+    vllm(page)
+
+
+def faulty(page: Page) -> None:
+    """What no engine tells, in one second of six."""
+    vllm(page)
+    for name in ("requests_running", "usage_perc", "vllm:prompt_tokens_total") if int(page.seconds) % 6 == 0 else ():
+        page.lines[:] = [" -".join(line.rsplit(" ", 1)) if name in line else line for line in page.lines]
+
+
+def queueing(page: Page) -> None:
+    """A queue that grows by one in two seconds."""
+    vllm(page)
+    page.lines[:] = [line for line in page.lines if "requests_waiting{" not in line]
+    page.put("vllm:num_requests_waiting", 0.5 * page.seconds, engine="0", model_name="llama")
+
+
 def restarted(page: Page) -> None:
     """A process that starts anew at a time."""
     again = page.seconds >= CHANGE_SECONDS
@@ -161,7 +188,23 @@ def gpus(page: Page) -> None:
 
 PAGES = {
     f"/{make.__name__}": make
-    for make in (busy, plain, slow, old, older, sglang, restarted, gone, come, two_models, gpus)
+    for make in (
+        busy,
+        plain,
+        slow,
+        old,
+        older,
+        sglang,
+        renamed,
+        both,
+        faulty,
+        queueing,
+        restarted,
+        gone,
+        come,
+        two_models,
+        gpus,
+    )
 }
 
 
@@ -181,6 +224,10 @@ def configuration(address: str) -> Mapping[str, Any]:
         pod("gone", "churn-5c8b7d9f6d-b2x9p", "10.0.0.6", app="churn"),
         pod("come", "churn-7d9f5c8b6d-b2x9p", "10.0.0.7", app="churn"),
         pod("two_models", "two-0", "10.0.0.8"),
+        pod("renamed", "renamed-0", "10.0.0.12"),
+        pod("both", "both-0", "10.0.0.13"),
+        pod("faulty", "faulty-0", "10.0.0.14"),
+        pod("queueing", "queueing-0", "10.0.0.15"),
         target(address, "/sglang", namespace="serving", instance="10.0.0.9:30000"),
         target(address, "/plain", namespace="serving", instance="10.0.0.10:8000"),
         target(address, "/plain", namespace="other", pod="busy-0", instance="10.0.0.11:8000", app="busy"),
@@ -213,7 +260,7 @@ class Fleet:
     def ask(self, *pods: tuple[str, str], models: frozenset[str] | None = None, **selector: str) -> Readings | Missing:
         """The part of these pods (name, address); of none, of a selector."""
         own = tuple(PodIdentity(*pod) for pod in pods) or None
-        return self.snapshot.readings(Asked("serving", selector, own, models))
+        return self.snapshot.readings(Asked("serving", selector, own, models, RUNNING))
 
     def one(self, name: str, address: str = "10.9.9.9", **selector: str) -> ReplicaReadings:
         found = self.ask((name, address), **selector)
@@ -312,6 +359,34 @@ def test_of_two_spellings_the_newer_counts_and_an_older_one_alone_does_too(fleet
     assert before.kv_cache_tokens is None
 
 
+@pytest.mark.parametrize("pod", ["renamed-0", "both-0"])
+def test_names_whose_colon_a_collector_replaced_are_read_and_count_once(fleet: Fleet, pod: str) -> None:
+    found, own = fleet.one(pod), fleet.one("plain-0", "10.0.0.2")
+    assert (found.ranks, found.kv_cache_tokens, found.cache_labels) == (1, own.kv_cache_tokens, own.cache_labels)
+    assert {key: gauge.mean for key, gauge in found.gauges.items()} == pytest.approx(
+        {key: gauge.mean for key, gauge in own.gauges.items()}, rel=0.3
+    )
+    assert found.rates == pytest.approx(own.rates, rel=0.1)
+    assert found.splits["requests"] == pytest.approx(own.splits["requests"], rel=0.1)
+    assert found.histograms.keys() == own.histograms.keys()
+    assert found.histograms["ttft"].count == pytest.approx(own.histograms["ttft"].count, rel=0.1)
+    assert (found.age_seconds < 30, found.impossible) == (True, {})
+
+
+def test_an_impossible_sample_among_many_is_seen(fleet: Fleet) -> None:
+    found = fleet.one("faulty-0")
+    assert found.gauges["running"].mean > 0
+    assert {key: found.impossible[key] for key in ("running", "kv_usage")} == {"running": -4.0, "kv_usage": -0.25}
+    assert found.impossible.keys() == {"running", "kv_usage", "prefill_tokens"}
+    assert found.impossible["prefill_tokens"] < 0
+    assert fleet.one("busy-0").impossible == {}
+
+
+def test_a_queue_that_grows_is_told_by_how_much(fleet: Fleet) -> None:
+    assert fleet.one("queueing-0").growth == pytest.approx(6.0, rel=0.05)  # in twelve seconds
+    assert fleet.one("sglang-0", "10.0.0.9").growth is None  # it tells nothing of those that wait
+
+
 def test_sglang_without_a_pods_label_is_found_by_its_address(fleet: Fleet) -> None:
     found = fleet.one("sglang-0", "10.0.0.9")
     assert found.ranks == 2
@@ -325,7 +400,8 @@ def test_sglang_without_a_pods_label_is_found_by_its_address(fleet: Fleet) -> No
 
 def test_series_without_a_pods_label_at_another_address_are_nobodys(fleet: Fleet) -> None:
     found = fleet.ask(("nobody-0", "10.0.0.99"))
-    assert found == Missing(Reason.METRICS_MISSING, 'no series of an engine has namespace="serving", pod=~"nobody-0"')
+    told = f'no series of {RUNNING} has namespace="serving", pod=~"nobody-0"'
+    assert found == Missing(Reason.METRICS_MISSING, told)
 
 
 def test_a_host_name_that_is_no_address_is_taken_by_the_selector(fleet: Fleet) -> None:
@@ -404,7 +480,7 @@ def test_a_selector_that_matches_other_pods_only_names_them(fleet: Fleet) -> Non
 def test_a_selector_of_several_workloads_is_noted(fleet: Fleet) -> None:
     found = fleet.ask(model_name="llama")
     assert isinstance(found, Readings)
-    assert any("several workloads: busy, churn, native and" in note for note in found.notes)
+    assert any("several workloads: both, busy, churn and" in note for note in found.notes)
 
 
 def test_what_a_person_pastes_gives_the_instances_own_series(fleet: Fleet) -> None:

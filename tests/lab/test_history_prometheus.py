@@ -91,6 +91,15 @@ def past() -> str:
         vllm(page, NOW_RUNS, times, "vllm:inter_token_latency_seconds")
         vllm(page, NOW_RUNS, times, "vllm:inter_token_latency_seconds", engine="1", rate=0.5)
     sglang(page, "qwen-0", range(first, now, SCRAPE_SECONDS))
+    vllm(page, "odd-0", range(first, now, SCRAPE_SECONDS), "vllm:inter_token_latency_seconds")
+    odd = last - STEP_SECONDS // 2
+    page.series(
+        "vllm:num_requests_running",
+        "odd-0",
+        range(first, now, SCRAPE_SECONDS),
+        lambda at: -1.0 if odd <= at < odd + SCRAPE_SECONDS else 4.0,
+        engine="1",
+    )
     return page.text()
 
 
@@ -173,6 +182,15 @@ async def test_past_hours_of_sglang(url: str) -> None:
     assert window.prompt_tokens_mean == pytest.approx(300.0)
     assert window.itl_mean_milliseconds == pytest.approx(10.0)
     assert window.same_pods
+
+
+async def test_an_hour_with_one_impossible_sample_of_one_rank_has_no_mean(url: str) -> None:
+    async with reader(url) as histories:
+        found = await histories.read(wanted("odd", "StatefulSet", ("odd-0",), now=time.time()))
+    assert isinstance(found, History)
+    assert found.windows[-1].num_requests_running is None
+    assert found.windows[-2].num_requests_running == pytest.approx(8.0, rel=0.09)
+    assert found.windows[-1].num_requests_waiting == pytest.approx(0.25, rel=0.09)
 
 
 async def test_a_selector_groups_by_its_labels(url: str) -> None:

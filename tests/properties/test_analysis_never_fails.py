@@ -106,7 +106,8 @@ def in_bounds(seen: Analysis) -> None:
     points = sum(entry.points for entry in seen.health.deductions)
     if seen.health.score is None:
         assert seen.health.reason
-        assert points == 0
+        assert (seen.health.at_most is None) is (points == 0)
+        assert seen.health.at_most is None or abs(seen.health.at_most - max(0.0, 100 - points)) < 0.06
     else:
         assert 0 <= seen.health.score <= 100
         assert abs(seen.health.score - max(0.0, 100 - points)) < 0.06  # the score has one digit

@@ -61,7 +61,7 @@ def test_any_answer_gives_measurements_or_a_reason(
 ) -> None:
     table = FleetTable(Scope(900, extra=("app",)))
     table.enter(found)
-    asked = Asked("serving", selector, PODS if by_pods else None, frozenset({"llama"}))
+    asked = Asked("serving", selector, PODS if by_pods else None, frozenset({"llama"}), "vllm:num_requests_running")
     part = part_of(table, asked, Taken(1_800_000_000.0, 5.0))
     if isinstance(part, Missing):
         assert part.reason

@@ -84,11 +84,20 @@ SERVING = MappingProxyType(
         "tokens_per_step": 100.0,
         "queue_time_mean_milliseconds": 10.0,
         "prefill_time_mean_milliseconds": 100.0,
+        "ttft_mean_milliseconds": 120.0,
         "itl_mean_milliseconds": 35.0,
         "e2e_mean_milliseconds": 7000.0,
         "uptime_seconds": 86_400.0,
         "restarts": 0.0,
     }
+)
+
+
+PEAKS = (
+    ("num_requests_running", "num_requests_running_peak"),
+    ("num_requests_waiting", "num_requests_waiting_peak"),
+    ("kv_cache_usage_mean", "kv_cache_usage"),
+    ("kv_cache_usage_p99", "kv_cache_usage"),
 )
 
 
@@ -173,8 +182,17 @@ class _An:
         )
 
     def serving(self, load: Mapping[str, float | None] | None = None, **changes: Any) -> Observation:
-        """The same engine serving a load with ease (SERVING), everything measured; changes as in `observation`."""
-        return self.observation(load={**SERVING, **(load or {})}, **changes)
+        """The same engine serving a load with ease (SERVING), everything measured; changes as in `observation`.
+
+        A peak that is not given is at least its mean.
+        """
+        given = load or {}
+        seen = {**SERVING, **given}
+        for mean, peak in PEAKS:
+            low, high = seen[mean], seen[peak]
+            if peak not in given and low is not None and high is not None:
+                seen[peak] = max(low, high)
+        return self.observation(load=seen, **changes)
 
     def slo(self, metric: SLOMetric = SLOMetric.ITL, percentile: int = 95, target_milliseconds: int = 100) -> SLO:
         """A latency target."""

@@ -47,7 +47,9 @@ def ask(
 ) -> Readings | Missing:
     """The part of these pods, all at one address; of a selector alone where there are none."""
     own = tuple(PodIdentity(pod, address) for pod in pods) or None
-    return part_of(answers, Asked("serving", selector, own, models), Taken(NOW, late_seconds))
+    return part_of(
+        answers, Asked("serving", selector, own, models, "vllm:num_requests_running"), Taken(NOW, late_seconds)
+    )
 
 
 def readings(answers: FleetTable, *pods: str, **more: Any) -> Readings:

@@ -82,6 +82,10 @@ class FakePrometheus:
         """None where nothing is answered: without a present sample."""
         if tag.startswith("first:"):
             return self.history_seconds
+        if tag.startswith("delta:"):
+            return 0.0
+        if tag.startswith("low:"):
+            return value if value < 0 else None
         return self.age_seconds if tag.startswith("age:") else value
 
 

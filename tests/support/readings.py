@@ -41,6 +41,7 @@ def a_replica(name: str = "p-1", **changes: Any) -> ReplicaReadings:
     """
     base: dict[str, Any] = {
         "seconds": 900.0,
+        "ranks": 1,
         "uptime_seconds": 7200.0,
         "kv_cache_tokens": 400_000.0,
         "gauges": {"running": a_gauge(8), "waiting": a_gauge(2, 6), "kv_usage": a_gauge(0.5, 0.7, 0.65)},

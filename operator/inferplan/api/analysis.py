@@ -37,6 +37,13 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+class Counts(StrEnum):
+    """On which side of its threshold a value counts."""
+
+    AT_LEAST = "atLeast"
+    BELOW = "below"
+
+
 class Bottleneck(WireModel):
     """What limits the instance, or is wrong with it, with the measurement that shows it."""
 
@@ -48,7 +55,10 @@ class Bottleneck(WireModel):
     at_least: Annotated[
         float | None, Field(description="What the value surely exceeds, where that is all that is known.")
     ] = None
-    threshold: Annotated[float | None, Field(description="Value from which on it counts.")] = None
+    threshold: Annotated[float | None, Field(description="What the value was compared with.")] = None
+    counts: Annotated[
+        Counts | None, Field(description="atLeast: the value counts from the threshold on; below: only under it.")
+    ] = None
     unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
     window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
     query: Annotated[Sentence | None, Field(description="PromQL, or the metric, that gave the value.")] = None
@@ -98,6 +108,10 @@ class HealthScore(WireModel):
 
     score: Annotated[
         float | None, Field(ge=0, le=100, description="0 to 100; absent when there is nothing to judge by.")
+    ] = None
+    at_most: Annotated[
+        float | None,
+        Field(ge=0, le=100, description="What the score would be at most, where there is none and something costs."),
     ] = None
     reason: Annotated[Sentence | None, Field(description="Why there is no score, or what it leaves out.")] = None
     deductions: Annotated[

@@ -4,9 +4,19 @@ from typing import Annotated, Self
 
 from pydantic import Field
 
-from inferplan.api.analysis import BOTTLENECKS_MAX, EVIDENCE_MAX, Bottleneck, HealthScore, Severity, SLOStatus, Unknown
+from inferplan.api.analysis import (
+    BOTTLENECKS_MAX,
+    EVIDENCE_MAX,
+    Bottleneck,
+    Counts,
+    HealthScore,
+    Severity,
+    SLOStatus,
+    Unknown,
+)
 from inferplan.api.base import Scalar, Sentence, ShortText, WireModel
 from inferplan.api.instance import SLO, AcceleratorSpec, ConstraintsSpec, ModelSpec, Objective, WorkloadSpec
+from inferplan.api.instance_status import REPLICAS_MAX, ReplicaStatus
 from inferplan.api.measured_metrics import MeasuredMetrics
 from inferplan.api.plan import Decision, Timestamp
 from inferplan.api.values import Evidence
@@ -99,6 +109,9 @@ class MeasuredValue(WireModel):
     low: Annotated[float | None, Field(description="What it is at least, where buckets leave a range.")] = None
     high: Annotated[float | None, Field(description="What it is at most.")] = None
     window_seconds: Annotated[int | None, Field(description="Time that it covers; null for the moment.")] = None
+    age_seconds: Annotated[
+        float | None, Field(description="Age of its newest sample when it was read; null where that is not known.")
+    ] = None
     source: Annotated[Sentence, Field(description="Query, series or field that gave it.")]
 
 
@@ -113,7 +126,10 @@ class AnalyzedBottleneck(WireModel):
     at_least: Annotated[
         float | None, Field(description="What the value surely exceeds, where that is all that is known.")
     ] = None
-    threshold_value: Annotated[float | None, Field(description="Value from which on it counts.")] = None
+    threshold_value: Annotated[float | None, Field(description="What the value was compared with.")] = None
+    counts: Annotated[
+        Counts | None, Field(description="atLeast: the value counts from the threshold on; below: only under it.")
+    ] = None
     unit: Annotated[ShortText | None, Field(description="Unit of value and threshold.")] = None
     window_seconds: Annotated[int | None, Field(ge=1, description="Time that the value covers.")] = None
     query: Annotated[Sentence | None, Field(description="Query, series or field that gave the value.")] = None
@@ -153,6 +169,10 @@ class AnalyzeResponse(WireModel):
     unknowns: Annotated[tuple[Unknown, ...], Field(description="What could not be told, and what would change that.")]
     observed: Annotated[Observed, Field(description="What the analysis rests on.")]
     metrics: Annotated[dict[str, MeasuredValue], Field(description="Every value that was measured, by name.")]
+    replicas: Annotated[
+        tuple[ReplicaStatus, ...],
+        Field(max_length=REPLICAS_MAX, description="The replicas side by side, where there are several."),
+    ] = ()
 
 
 class ErrorResponse(WireModel):

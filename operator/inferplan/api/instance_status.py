@@ -112,6 +112,10 @@ class ReplicaStatus(WireModel):
     requests_per_second: Annotated[float | None, Field(description="Requests that it finished per second.")] = None
     ttft_mean_milliseconds: Annotated[float | None, Field(description="Mean time to the first token.")] = None
     itl_mean_milliseconds: Annotated[float | None, Field(description="Mean time between tokens.")] = None
+    generation_tokens_per_second: Annotated[float | None, Field(description="Tokens that it gave per second.")] = None
+    failed_requests_share: Annotated[
+        float | None, Field(description="Share of its finished requests that ended by error or abort.")
+    ] = None
 
 
 class PlanStatusRef(WireModel):

@@ -79,8 +79,9 @@ class Source(StrEnum):
 
 
 class Evidence(WireModel):
-    """One fact that a change rests on: a query or a formula, and what it gave."""
+    """One fact that a change or a finding rests on: a query or a formula, and what it gave."""
 
+    metric: Annotated[ShortText | None, Field(description="Measurement that it is, by name.")] = None
     query: Annotated[Sentence | None, Field(description="PromQL, or the path of the metric that was read.")] = None
     formula: Annotated[Sentence | None, Field(description="Arithmetic, with its numbers filled in.")] = None
     value: Annotated[DecidedValue, Field(description="What query or formula gave.")] = None

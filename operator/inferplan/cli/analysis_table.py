@@ -3,17 +3,18 @@
 from collections.abc import Iterator
 
 from inferplan.api.analysis import Analysis, Bottleneck, HealthScore, SLOStatus, Unknown
-from inferplan.cli.layout import DEEP_INDENT, INDENT, evidence, labelled, number, over, section, wrapped
+from inferplan.api.instance_status import ReplicaStatus
+from inferplan.cli.layout import DEEP_INDENT, INDENT, counted, evidence, labelled, number, over, section, wrapped
 from inferplan.cli.render import Heading, head
 from inferplan.diagnose.finding import Cause
 from inferplan.diagnose.slo import slo_name
 from inferplan.domain.measurement import Measured
-from inferplan.domain.observation import Metrics
+from inferplan.domain.observation import Metrics, Observation
 
 _CAUSES: dict[str, str] = {
-    Cause.KV_BOUND: "the KV cache is full, and requests wait for it",
+    Cause.KV_BOUND: "the KV cache is full",
     Cause.SCHEDULER_CAPPED: "as many requests run as the scheduler may run at once, and others wait",
-    Cause.PREFILL_BOUND: "prompts take the steps' tokens, and answers wait for them",
+    Cause.PREFILL_BOUND: "prompts take the steps' tokens",
     Cause.OVERLOAD: "more arrives than the hardware can serve",
     Cause.COLD_START: "the engine has just started",
     Cause.IDLE: "nothing: no request runs or waits",
@@ -22,7 +23,7 @@ _CAUSES: dict[str, str] = {
 }
 
 
-def analysis_table(analysis: Analysis, heading: Heading, metrics: Metrics) -> str:
+def analysis_table(analysis: Analysis, heading: Heading, observation: Observation) -> str:
     """The whole text, ending with a newline."""
     cause = _CAUSES.get(analysis.cause)
     sections = (
@@ -33,20 +34,22 @@ def analysis_table(analysis: Analysis, heading: Heading, metrics: Metrics) -> st
         _findings(analysis.bottlenecks),
         section("What to do", [line for entry in _numbered(analysis) for line in wrapped(entry)]),
         section("Cannot be told", [line for entry in _grouped(analysis.unknowns) for line in wrapped(entry)]),
-        section("Measured", list(_measured(metrics))),
+        section("Measured", list(_measured(observation.metrics))),
+        section("Replicas", list(_replicas(observation.side_by_side()))),
     )
     return "\n\n".join("\n".join(part) for part in sections if part) + "\n"
 
 
 def _health(health: HealthScore) -> list[str]:
-    if health.score is None:
+    if health.score is None and health.at_most is None:
         return section("Health", wrapped(f"not judged: {health.reason or 'nothing to judge by'}"))
     lines = [f"{INDENT}100 at first"] if health.deductions else []
     lines += (
         line for entry in health.deductions for line in wrapped(f"-{entry.points:g} {entry.code}: {entry.reason}")
     )
     lines += wrapped(health.reason) if health.reason is not None else ()
-    return [f"Health {health.score:g} of 100", *lines]
+    score = f"at most {health.at_most:g}" if health.score is None else f"{health.score:g}"
+    return [f"Health {score} of 100", *lines]
 
 
 def _target(status: SLOStatus) -> Iterator[str]:
@@ -92,7 +95,7 @@ def _shown(entry: Bottleneck) -> Iterator[str]:
         value = f"above {number(entry.at_least)}{unit}"
     else:
         return
-    counts = f", counts from {number(entry.threshold)}" if entry.threshold is not None else ""
+    counts = f", {counted(entry)}" if entry.threshold is not None else ""
     query = f": {entry.query}" if entry.query is not None else ""
     yield f"{entry.metric} = {value}{counts}{over(entry.window_seconds)}{query}"
 
@@ -116,8 +119,42 @@ def _measured(metrics: Metrics) -> Iterator[str]:
     values = metrics.measured()
     width = max(map(len, values), default=0)
     for name, entry in values.items():
-        value = f"{number(entry.value)} {entry.unit}{_range(entry)}{over(entry.window_seconds)}"
+        value = f"{number(entry.value)} {entry.unit}{_range(entry)}{over(entry.window_seconds)}{_age(entry)}"
         yield f"{INDENT}{name:<{width}}  {value}"
+
+
+_COLUMNS = (
+    ("running", "num_requests_running"),
+    ("waiting", "num_requests_waiting"),
+    ("KV use", "kv_cache_usage"),
+    ("requests/s", "requests_per_second"),
+    ("tokens/s", "generation_tokens_per_second"),
+    ("TTFT ms", "ttft_mean_milliseconds"),
+    ("ITL ms", "itl_mean_milliseconds"),
+    ("failed", "failed_requests_share"),
+)
+
+
+def _replicas(replicas: tuple[ReplicaStatus, ...]) -> Iterator[str]:
+    """A line each, under the names of the columns."""
+    if not replicas:
+        return
+    rows = [tuple(_cell(getattr(replica, name)) for _, name in _COLUMNS) for replica in replicas]
+    heads = tuple(head for head, _ in _COLUMNS)
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    longest = max(len(replica.name) for replica in replicas)
+    for name, cells in zip(("", *(replica.name for replica in replicas)), (heads, *rows), strict=True):
+        padded = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        yield f"{INDENT}{name:<{longest}}  {padded}"
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else number(value)
+
+
+def _age(entry: Measured) -> str:
+    """How old the newest sample was, where that is not of the moment."""
+    return f", {entry.age_seconds:.0f} s old" if (entry.age_seconds or 0.0) >= 1 else ""
 
 
 def _range(entry: Measured) -> str:

@@ -47,7 +47,7 @@ def _printed(seen: Seen, analysis: Analysis, output: str) -> str:
             instance = f"{seen.inputs.namespace}/{seen.inputs.name}"
             facts = facts_of(seen.observation, target_of(seen.inputs))
             heading = Heading(instance, (*facts, ("observed", seen.observed_at)))
-            return analysis_table(analysis, heading, seen.observation.metrics)
+            return analysis_table(analysis, heading, seen.observation)
 
 
 def _document(seen: Seen, analysis: Analysis) -> dict[str, Any]:
@@ -57,15 +57,8 @@ def _document(seen: Seen, analysis: Analysis) -> dict[str, Any]:
         "instance": {"namespace": seen.inputs.namespace, "name": seen.inputs.name},
         "observedAt": seen.observed_at,
         **analysis.to_kube(),
-        "metrics": {
-            name: {
-                "value": entry.value,
-                "unit": entry.unit,
-                **({"windowSeconds": entry.window_seconds} if entry.window_seconds is not None else {}),
-                "source": entry.source,
-            }
-            for name, entry in measured.items()
-        },
+        "metrics": {name: entry.as_value().to_kube() for name, entry in measured.items()},
+        "replicas": [entry.to_kube() for entry in seen.observation.side_by_side()],
     }
 
 

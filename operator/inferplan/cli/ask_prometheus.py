@@ -17,30 +17,30 @@ from inferplan.observe.fleet import FleetReader
 from inferplan.observe.fleet_part import Asked
 from inferplan.observe.meter import served_names
 from inferplan.observe.metric_names import metric_names
-from inferplan.observe.prometheus import PrometheusError, Watch
+from inferplan.observe.prometheus import HttpPrometheus, PrometheusError, Watch
 from inferplan.observe.prometheus_session import open_prometheus
 from inferplan.observe.reduce import Measurements, reduce
-from inferplan.observe.series_labels import KUBERNETES_LABELS
-from inferplan.settings import PrometheusSource
+from inferplan.observe.series_labels import SeriesLabels
+from inferplan.settings import PrometheusSource, SettingsError, load_settings
 
 
-async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements | Missing:
+async def ask(inputs: Inputs, config: ServingConfig, place: str) -> Measurements | Missing:
     """What this Prometheus measured of the instance, or why it says nothing.
 
     Raises:
-        BadInputError: spec.metrics.selector or the URL cannot be used.
+        BadInputError: spec.metrics.selector, the URL or a file of the source cannot be used, or no source has the name.
     """
-    source, spec = _source(url), inputs.spec
+    source, spec = _source(place), inputs.spec
     try:
         check_selector(spec.metrics.selector)
     except SpecError as error:
         raise BadInputError(str(error)) from None
-    asked = Asked(inputs.namespace, spec.metrics.selector, None, served_names(config))
+    names = metric_names(spec.engine, config.version)
+    asked = Asked(inputs.namespace, spec.metrics.selector, None, served_names(config), names.running)
     async with AsyncExitStack() as stack:
-        prometheus = await open_prometheus(stack, "default", source, Watch(time.monotonic, random.uniform))
-        reader = FleetReader(
-            prometheus, KUBERNETES_LABELS, now, time.monotonic, namespaces=lambda: frozenset({inputs.namespace})
-        )
+        prometheus = await _opened(stack, place, source)
+        labels = SeriesLabels(source.namespace_label, source.pod_label)
+        reader = FleetReader(prometheus, labels, now, time.monotonic, namespaces=lambda: frozenset({inputs.namespace}))
         try:
             targets = frozenset(slo.metric.value for slo in spec.slo)
             snapshot = await reader.read(spec.metrics.window_seconds, frozenset(spec.metrics.selector), targets)
@@ -49,11 +49,35 @@ async def ask(inputs: Inputs, config: ServingConfig, url: str) -> Measurements |
     readings = snapshot.readings(asked)
     if isinstance(readings, Missing):
         return readings
-    found = reduce(readings, metric_names(spec.engine, config.version), spec.slo)
+    found = reduce(readings, names, spec.slo)
     return found if found.problem is None else found.problem
 
 
-def _source(url: str) -> PrometheusSource:
+async def _opened(stack: AsyncExitStack, place: str, source: PrometheusSource) -> HttpPrometheus:
+    try:
+        return await open_prometheus(stack, place, source, Watch(time.monotonic, random.uniform))
+    except SettingsError as error:
+        raise BadInputError(str(error)) from None
+
+
+def _source(place: str) -> PrometheusSource:
+    """What the option names: a URL, or a source of the administrator's, as the operator has them."""
+    if place.startswith(("http://", "https://")):
+        return _plain(place)
+    try:
+        sources = load_settings().prometheus_sources
+    except SettingsError as error:
+        raise BadInputError(str(error)) from None
+    if place not in sources:
+        known = ", ".join(sorted(sources)) or "none"
+        raise BadInputError(
+            f'--prometheus: "{place}" is no URL (http:// or https://) and no name in INFERPLAN_PROMETHEUS_SOURCES'
+            f" ({known})"
+        )
+    return sources[place]
+
+
+def _plain(url: str) -> PrometheusSource:
     try:
         return PrometheusSource(url=url)
     except ValidationError as error:

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from inferplan.api.analysis import Bottleneck, Counts
 from inferplan.api.values import Evidence
 
 WIDTH = 110
@@ -59,9 +60,17 @@ def number(value: bool | float | str | None) -> str:
 
 
 def evidence(fact: Evidence) -> str:
-    """One fact: where it comes from, the number, the time that it covers."""
-    unit = f" {fact.unit}" if fact.unit else ""
-    return f"{fact.query or fact.formula} = {number(_as_number(fact.value))}{unit}{over(fact.window_seconds)}"
+    """One fact: the number, the time that it covers, where it comes from."""
+    source = fact.query or fact.formula
+    value = f"{number(_as_number(fact.value))}{f' {fact.unit}' if fact.unit else ''}{over(fact.window_seconds)}"
+    return f"{source} = {value}" if fact.metric is None else f"{fact.metric} = {value}: {source}"
+
+
+def counted(entry: Bottleneck) -> str:
+    """From which value on a finding's number counts; nothing where any does."""
+    if entry.threshold is None:
+        return ""
+    return f"counts {'below' if entry.counts is Counts.BELOW else 'from'} {number(entry.threshold)}"
 
 
 def over(window_seconds: int | None) -> str:

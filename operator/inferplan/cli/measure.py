@@ -22,6 +22,7 @@ FILES_MAX = 512
 """Pages that are read: far more than a person takes by hand."""
 
 _NAMED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9._]{0,252})=(.+)", re.DOTALL)
+_SOURCE_NAME = re.compile(r"[a-z0-9][-a-z0-9]*")
 _ONLY = "pod"
 """The replica's name where the command line gives none."""
 
@@ -53,24 +54,29 @@ def from_files(
     return found, max(times, default=None)
 
 
-def from_prometheus(inputs: Inputs, config: ServingConfig, url: str) -> Measurements:
+def from_prometheus(inputs: Inputs, config: ServingConfig, place: str) -> Measurements:
     """Measurements of spec.metrics.selector's series over spec.metrics.windowSeconds.
 
+    Args:
+        inputs: The instance.
+        config: What serves.
+        place: URL of a Prometheus, or the name of a source of INFERPLAN_PROMETHEUS_SOURCES, which may need to log in.
+
     Raises:
-        BadInputError: The URL is none, nothing says which series are the instance's, Prometheus gives no answer or
-            has no such series. Not exit code 1: that means findings.
+        BadInputError: There is no such source, nothing says which series are the instance's, Prometheus gives no
+            answer or has no such series. Not exit code 1: that means findings.
     """
-    if not url.startswith(("http://", "https://")):
-        raise BadInputError(f'--prometheus: "{url}" is no URL; it starts with http:// or https://')
+    if not place.startswith(("http://", "https://")) and _SOURCE_NAME.fullmatch(place) is None:
+        raise BadInputError(f'--prometheus: "{place}" is no URL (http:// or https://), nor the name of a source')
     if not inputs.spec.metrics.selector:
         raise BadInputError(
             "--prometheus needs spec.metrics.selector: without a cluster the names of the pods are not known"
         )
     from inferplan.cli.ask_prometheus import ask  # noqa: PLC0415  its HTTP client takes 0.2 s to import
 
-    found = asyncio.run(ask(inputs, config, url.rstrip("/")))
+    found = asyncio.run(ask(inputs, config, place))
     if isinstance(found, Missing):
-        raise BadInputError(f"--prometheus {url}: {found.reason}")
+        raise BadInputError(f"--prometheus {place}: {found.reason}")
     return found
 
 

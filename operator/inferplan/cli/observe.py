@@ -51,7 +51,11 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="the engine's /metrics page; again for later pages, which give rates; POD= tells several pods apart",
     )
-    source.add_argument("--prometheus", metavar="URL", help="Prometheus that has the series of spec.metrics.selector")
+    source.add_argument(
+        "--prometheus",
+        metavar="URL|NAME",
+        help="Prometheus that has the series of spec.metrics.selector, or NAME of one of INFERPLAN_PROMETHEUS_SOURCES",
+    )
     parser.add_argument(
         "--interval", metavar="SECONDS", type=float, help="time between pages that do not say when they were taken"
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from inferplan.api.plan import Alternative, Decision, MemoryBudget, PlanSpec, Rejected
 from inferplan.api.values import ConfigChange, Effect, Optimization
-from inferplan.cli.layout import DEEP_INDENT, INDENT, evidence, labelled, number, pairs, section, wrapped
+from inferplan.cli.layout import DEEP_INDENT, INDENT, counted, evidence, labelled, number, pairs, section, wrapped
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.observation import Observation
@@ -89,7 +89,7 @@ def _limits(diagnosis: Diagnosis) -> Iterator[str]:
     for found in diagnosis.bottlenecks:
         yield f"{found.type} ({found.severity}): {found.description}"
         if found.value is not None and found.threshold is not None:
-            yield f"{found.metric} is {found.value:g}, it counts from {found.threshold:g}"
+            yield f"{found.metric} is {number(found.value)}, {counted(found)}"
 
 
 def _gpu(gpu: Accelerator) -> str:

@@ -21,12 +21,13 @@ from inferplan.diagnose.flags import setting_name
 from inferplan.diagnose.hardware import gpu
 from inferplan.diagnose.health import health_score
 from inferplan.diagnose.memory import context_over_provisioned, memory_waste
-from inferplan.diagnose.quality import above_last_bucket, cause_unknown, not_measured, unknown
+from inferplan.diagnose.quality import above_last_bucket, cause_unknown, contradictory, not_measured, unknown
 from inferplan.diagnose.replicas import bad_replica, unbalanced_load
-from inferplan.diagnose.requests import failed, rejected
+from inferplan.diagnose.requests import deferred, failed, rejected
 from inferplan.diagnose.signals import Signals
 from inferplan.diagnose.slo import SLOState, slo_name, slo_states, slo_status
 from inferplan.diagnose.start import restarts
+from inferplan.diagnose.version import version_with_known_fix
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 
@@ -35,12 +36,15 @@ DETECTORS: tuple[Detector, ...] = (
     arguments,  # what the next start refuses
     failed,
     rejected,
+    deferred,
     bad_replica,
     unbalanced_load,
     lambda case: restarts(case.signals),
     cause_unknown,
+    contradictory,
     speculation,
     prefix_cache,
+    version_with_known_fix,
     gpu,
     memory_waste,
     context_over_provisioned,
@@ -102,10 +106,14 @@ def _mend(case: Case, state: SLOState) -> Recommendation:
         cap, budget = (setting_name(case.config, key) for key in ("max_batch_size", "max_num_batched_tokens"))
         how = f"shorter steps: a lower {budget} where prompts interrupt answers, a lower {cap}, or smaller weights"
     elif case.diagnosis.bottlenecks:
-        how = f"mend what makes requests wait first ({case.diagnosis.cause})"
+        how = f"mend what makes requests wait first ({_told_cause(case.diagnosis)})"
     else:
         how = "no queue explains it: shorter or shared prompts, faster or more GPUs"
     return Recommendation(code=Code.SLO_MISSED, text=f"{slo_name(state.slo)} is missed: {how}.")
+
+
+def _told_cause(diagnosis: Diagnosis) -> str:
+    return diagnosis.bottlenecks[0].type if diagnosis.cause is Cause.UNKNOWN else diagnosis.cause
 
 
 def _unknown_targets(states: Iterable[SLOState]) -> Iterable[Unknown]:

@@ -4,24 +4,23 @@ An ordered list of questions comes first; each may end the matter: are the numbe
 going on, has the engine just started, is the window long enough. Then the limits are compared.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.busiest import busiest
+from inferplan.diagnose.contradictions import contradictions
 from inferplan.diagnose.finding import Cause, Diagnosis
-from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, Limit
+from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, STEPS, Limit, count, queue_text
 from inferplan.diagnose.signals import Signals, value_of
+from inferplan.diagnose.stalled import stalled
 from inferplan.diagnose.start import cold_start
-from inferplan.domain.measurement import Measured, Missing
+from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 
 __all__ = ["Cause", "Diagnosis", "diagnose"]
 
 WINDOW_MIN_SECONDS = 20
 """Gauges and rates of less time say nothing of a load: requests alone live for seconds to tens of seconds."""
-
-OVER_CAP = 1.05
-"""More running requests than this many times the cap cannot be: something else runs than what was read."""
 
 _NO_CAP = Missing(
     Reason.SETTING_UNKNOWN, "requests wait, and the most that may run at once (max_batch_size) is unknown"
@@ -52,24 +51,6 @@ def _cannot_be(signals: Signals) -> Diagnosis | None:
     return _unknown(*found) if found else None
 
 
-def contradictions(signals: Signals) -> Iterator[str]:
-    """Numbers that cannot be true, or not together."""
-    metrics, running, cap = signals.metrics, signals.running, signals.cap
-    for name in ("kv_cache_usage", "kv_cache_usage_mean", "kv_cache_usage_p99"):
-        share = value_of(getattr(metrics, name))
-        if share is not None and not 0 <= share <= 1:
-            yield f"the KV cache's use ({name}) is {share:g}, which is no share"
-    for name in ("num_requests_running", "num_requests_waiting", "preemptions_per_second"):
-        number = value_of(getattr(metrics, name))
-        if number is not None and number < 0:
-            yield f"{name} is {number:g}, below nothing"
-    if running is not None and cap is not None and running > OVER_CAP * cap:
-        yield f"{running:.0f} requests run, and the configuration that was read allows {cap}: something else runs"
-    many_samples = isinstance(metrics.kv_cache_usage_p99, Measured)  # two pages may both miss a light load
-    if running == 0 and not signals.running_peak and (signals.ran or 0) >= 1 and many_samples:
-        yield f"no request runs, by the gauge, and {signals.ran:.1f} ran at once by the time that requests spent"
-
-
 def _idle(signals: Signals) -> Diagnosis | None:
     metrics = signals.metrics
     gauges = (
@@ -79,7 +60,11 @@ def _idle(signals: Signals) -> Diagnosis | None:
         metrics.num_requests_waiting_peak,
     )
     busy = signals.generates or any(value_of(gauge) for gauge in gauges)
-    return None if busy else Diagnosis(Cause.IDLE)
+    if busy:
+        return None
+    rejected = value_of(metrics.rejected_requests_per_second) or 0.0
+    why = f"{rejected:.2g} requests per second are rejected although none runs or waits"
+    return _unknown(Missing(Reason.CAUSE_UNCLEAR, why)) if rejected > 0 else Diagnosis(Cause.IDLE)
 
 
 def _cold(signals: Signals) -> Diagnosis | None:
@@ -95,7 +80,22 @@ def _too_short(signals: Signals) -> Diagnosis | None:
     return _unknown(Missing(Reason.METRICS_MISSING, why))
 
 
-_QUESTIONS: tuple[Callable[[Signals], Diagnosis | None], ...] = (_not_measured, _cannot_be, _idle, _cold, _too_short)
+def _stuck(signals: Signals) -> Diagnosis | None:
+    """Where nothing moves, no limit explains a queue, and a larger one would help nobody."""
+    found = stalled(signals)
+    if found is None:
+        return None
+    return Diagnosis(Cause.UNKNOWN, (found,), (Missing(Reason.STALLED, found.description.removesuffix(".")),))
+
+
+_QUESTIONS: tuple[Callable[[Signals], Diagnosis | None], ...] = (
+    _not_measured,
+    _cannot_be,
+    _idle,
+    _cold,
+    _too_short,
+    _stuck,
+)
 
 
 def _of_replicas(signals: Signals) -> Diagnosis:
@@ -139,9 +139,11 @@ def _queue(signals: Signals) -> bool | Missing:
 
 
 def _without_queue(signals: Signals) -> Diagnosis:
-    """A full cache limits without a queue too where requests that ran are thrown out."""
+    """A full cache limits without a queue too where requests that ran are thrown out; full steps, as tokens wait."""
     preempting = (signals.preemptions or 0.0) > 0
-    return _caused_by([KV_CACHE], signals) if preempting and KV_CACHE.reached(signals) else Diagnosis(Cause.NONE)
+    reached = [KV_CACHE] if preempting and KV_CACHE.reached(signals) else []
+    reached += [STEPS] if STEPS.reached(signals) else []
+    return _caused_by(reached, signals) if reached else Diagnosis(Cause.NONE)
 
 
 def _caused_by(reached: list[Limit], signals: Signals) -> Diagnosis:
@@ -179,7 +181,7 @@ def _step_missing(signals: Signals) -> tuple[Missing, ...]:
 
 
 def _fits_nothing(signals: Signals, at_times: list[Limit]) -> Missing:
-    usage = value_of(signals.usage)
+    usage = signals.usage
     steps = (
         "tokens per step are not known" if signals.step_share is None else f"steps are {signals.step_share:.0%} full"
     )
@@ -187,7 +189,7 @@ def _fits_nothing(signals: Signals, at_times: list[Limit]) -> Missing:
     hint = f"; at times it was {several}" if len(at_times) > 1 else ""
     cache = "not known" if usage is None else f"at {usage:.0%}"
     why = (
-        f"{signals.waiting or 0:.1f} requests wait although {signals.running or 0:.1f} of {signals.cap} run, the KV"
+        f"{queue_text(signals, ' requests')} although {count(signals.running or 0.0)} of {signals.cap} run, the KV"
         f" cache is {cache} and {steps}{hint}"
     )
     return Missing(Reason.CAUSE_UNCLEAR, why)

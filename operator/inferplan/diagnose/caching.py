@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 
-from inferplan.api.analysis import Bottleneck, Severity, Unknown
+from inferplan.api.analysis import Bottleneck, Counts, Severity, Unknown
 from inferplan.diagnose.case import Case
-from inferplan.diagnose.finding import Code, Shown, finding
+from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.flags import setting_name
+from inferplan.diagnose.limits import ever_full
+from inferplan.dialects.known_defects import EAGLE_LOSES_HITS
 from inferplan.domain.measurement import Measured
 from inferplan.domain.serving import ServingConfig
 
@@ -39,19 +41,37 @@ def prefix_cache(case: Case) -> Iterator[Bottleneck | Unknown]:
             " next to nothing where none are found.",
         )
         return
+    if EAGLE_LOSES_HITS in case.known_defects.present:
+        return  # not the prompts: diagnose.version says it
     hits = case.metrics.prefix_cache_hit_share
     if isinstance(hits, Measured) and hits.value < USELESS_SHARE and case.enough_requests(REQUESTS_FOR_HITS):
-        yield finding(
-            Code.PREFIX_CACHE_USELESS,
-            Severity.LOW,
-            f"The prefix cache finds {hits.value:.1%} of the prompts' tokens: prompts share no starts.",
-            Shown("prefix_cache_hit_share", hits, USELESS_SHARE),
-            also=(case.metrics.prompt_tokens_mean, case.metrics.requests_per_second),
-            recommendation=(
-                "Put what prompts have in common at their start, and send what shares it to the same replica; where"
-                " nothing is in common, leave it: an unused prefix cache costs next to nothing."
-            ),
-        )
+        yield _useless(case, hits) if not ever_full(case.signals) else _evicted(hits)
+
+
+def _useless(case: Case, hits: Measured) -> Bottleneck:
+    return finding(
+        Code.PREFIX_CACHE_USELESS,
+        Severity.LOW,
+        f"The prefix cache finds {hits.value:.1%} of the prompts' tokens: prompts share no starts.",
+        Shown("prefix_cache_hit_share", hits, USELESS_SHARE, Counts.BELOW),
+        also=case.metrics.named("prompt_tokens_mean", "requests_per_second", "kv_cache_usage"),
+        recommendation=(
+            "Put what prompts have in common at their start, and send what shares it to the same replica; where"
+            " nothing is in common, leave it: an unused prefix cache costs next to nothing."
+        ),
+    )
+
+
+def _evicted(hits: Measured) -> Unknown:
+    """What running requests need takes the blocks of what was kept: a full cache has no hits, whatever is shared."""
+    return Unknown(
+        code=Cause.UNKNOWN,
+        reason=(
+            f"The prefix cache finds {hits.value:.1%} of the prompts' tokens while the KV cache is full: whether"
+            " prompts share no starts, or what they share is thrown out, cannot be told."
+        ),
+        needs="The same look while the KV cache has room.",
+    )
 
 
 def speculation(case: Case) -> Iterator[Bottleneck]:
@@ -68,8 +88,8 @@ def speculation(case: Case) -> Iterator[Bottleneck]:
         Code.LOW_ACCEPTANCE,
         Severity.MEDIUM,
         f"{accepted.value:.0%} of the speculated tokens hold{gain}: drafting costs more than it gives.",
-        Shown("speculation_accepted_share", accepted, least),
-        also=(case.metrics.itl_mean_milliseconds, case.metrics.num_requests_running),
+        Shown("speculation_accepted_share", accepted, least, Counts.BELOW),
+        also=case.metrics.named("itl_mean_milliseconds", "num_requests_running"),
         recommendation=(
             "Try fewer speculated tokens, another drafter, or none"
             f" ({setting_name(case.config, 'speculative_config')}); speculation pays least where many requests run."

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from inferplan.api.analysis import Bottleneck, Unknown
 from inferplan.diagnose.finding import Cause, Diagnosis
 from inferplan.diagnose.signals import REQUESTS_MIN, Signals
+from inferplan.dialects.known_defects import FoundDefects, known_defects
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.serving import ServingConfig
 
@@ -31,6 +34,13 @@ class Case:
     def config(self) -> ServingConfig:
         """What runs."""
         return self.signals.config
+
+    @cached_property
+    def known_defects(self) -> FoundDefects:
+        """Defects that this configuration meets and that a later release mends."""
+        seen = self.observation
+        model = seen.model if isinstance(seen.model, ModelCard) else None
+        return known_defects(seen.config, seen.accelerator, model)
 
     @property
     def is_steady(self) -> bool:

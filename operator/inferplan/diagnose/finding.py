@@ -1,12 +1,13 @@
 """Causes and findings by name, and how one is put together from what was measured. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
-from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Severity
+from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Counts, Severity
 from inferplan.api.values import Evidence
-from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement, Missing
 from inferplan.domain.units import significant
 
 TEXT_MAX = 4000
@@ -31,9 +32,11 @@ class Cause(StrEnum):
 class Code(StrEnum):
     """Findings that are no cause of a queue."""
 
+    STALLED = "Stalled"
     RESTARTED = "Restarted"
     FAILED_REQUESTS = "FailedRequests"
     REJECTED_REQUESTS = "RejectedRequests"
+    DEFERRED_REQUESTS = "DeferredRequests"
     BAD_REPLICA = "BadReplica"
     UNBALANCED_LOAD = "UnbalancedLoad"
     MEMORY_WASTE = "MemoryWaste"
@@ -45,6 +48,7 @@ class Code(StrEnum):
     COMPUTE_BOUND = "ComputeBound"
     ARGUMENTS_REFUSED = "ArgumentsRefused"
     ARGUMENTS_WITHOUT_EFFECT = "ArgumentsWithoutEffect"
+    VERSION_WITH_KNOWN_FIX = "VersionWithKnownFix"
     METRICS_MISSING = "MetricsMissing"
     METRICS_STALE = "MetricsStale"
     METRICS_CONTRADICTORY = "MetricsContradictory"
@@ -78,17 +82,25 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Shown:
-    """The number that shows a finding.
+    """The number that shows a finding: the one that was compared.
 
     Attributes:
-        metric: Its name, a field of Metrics.
+        metric: Its name: a field of Metrics, or what was made of several.
         measured: The value; a missing one of which only `at_least` is known; None where no number shows it.
-        threshold: Value from which on it counts; None where there is none.
+        threshold: What it was compared with; None where any value counts.
+        counts: On which side of the threshold it counts.
     """
 
     metric: str
     measured: Measurement | None
     threshold: float | None = None
+    counts: Counts = Counts.AT_LEAST
+
+
+def derived(measured: Measured, value: float, source: str, unit: str | None = None) -> Measured:
+    """A number that was made of a measurement and others, over the same window; in its unit unless another is given."""
+    bounded = min(value, MEASURED_MAX)
+    return replace(measured, value=bounded, unit=unit or measured.unit, source=source, low=None, high=None)
 
 
 def finding(
@@ -97,14 +109,15 @@ def finding(
     text: str,
     shown: Shown | None = None,
     *,
-    also: Iterable[Measurement] = (),
+    also: Mapping[str, Measurement] = MappingProxyType({}),
     recommendation: str | None = None,
 ) -> Bottleneck:
-    """A finding in its wire form; of `also` only what was measured is kept."""
+    """A finding in its wire form; of `also`, by name, what was measured and is not shown already."""
     numbers = () if shown is None else (shown.measured,)
     value = next((entry for entry in numbers if isinstance(entry, Measured)), None)
     missing = next((entry for entry in numbers if isinstance(entry, Missing)), None)
-    measured = [entry for entry in also if isinstance(entry, Measured)]
+    own = shown.metric if shown is not None else None
+    measured = [(name, entry) for name, entry in also.items() if isinstance(entry, Measured) and name != own]
     return Bottleneck(
         type=code,
         severity=severity,
@@ -113,19 +126,21 @@ def finding(
         value=significant(float(value.value)) if value is not None else None,
         at_least=missing.at_least if missing is not None else None,
         threshold=significant(float(shown.threshold)) if shown is not None and shown.threshold is not None else None,
+        counts=shown.counts if shown is not None and shown.threshold is not None else None,
         unit=value.unit[:_METRIC_MAX] if value is not None else None,
         window_seconds=value.window_seconds or None if value is not None else None,
         query=value.source[:TEXT_MAX] if value is not None else None,
-        evidence=tuple(_evidence(entry) for entry in measured[:EVIDENCE_MAX]),
+        evidence=tuple(_evidence(*entry) for entry in measured[:EVIDENCE_MAX]),
         recommendation=recommendation,
     )
 
 
-def _evidence(measured: Measured) -> Evidence:
-    return replace(
+def _evidence(metric: str, measured: Measured) -> Evidence:
+    shown = replace(
         measured,
         value=significant(float(measured.value)),
         source=measured.source[:TEXT_MAX],
         unit=measured.unit[:_METRIC_MAX],
         window_seconds=measured.window_seconds or None,
     ).as_evidence()
+    return shown.model_copy(update={"metric": metric})

@@ -28,7 +28,7 @@ def gpu(case: Case) -> Iterator[Bottleneck]:
             Severity.LOW,
             f"The GPUs wait for their memory {numbers}: steps read weights and KV cache.",
             Shown("gpu_memory_busy_share", memory, BUSY_MEMORY_SHARE),
-            also=(tensor,),
+            also=case.metrics.named("gpu_tensor_busy_share"),
             recommendation="What is read less helps: quantized weights, a smaller KV format, larger batches.",
         )
     if computes and not reads:
@@ -37,6 +37,6 @@ def gpu(case: Case) -> Iterator[Bottleneck]:
             Severity.LOW,
             f"The GPUs compute {numbers}: steps are full of prompts, or batches are large.",
             Shown("gpu_tensor_busy_share", tensor, BUSY_TENSOR_SHARE),
-            also=(memory,),
+            also=case.metrics.named("gpu_memory_busy_share"),
             recommendation="Larger batches bring nothing; fewer operations do (FP8, shared prefixes), or more GPUs.",
         )

@@ -1,4 +1,4 @@
-"""The health score: 100 less what findings and missed targets cost, or none at all. Pure. docs/diagnosis.md."""
+"""The health score: 100 less what findings and missed targets cost, or what it is at most. Pure. docs/diagnosis.md."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +18,9 @@ MISSED_POINTS_MORE = 15
 
 _PERFECT = 100.0
 
+_OF_METRICS = frozenset({Code.METRICS_MISSING, Code.METRICS_STALE, Code.METRICS_CONTRADICTORY})
+"""Findings that say that something is not known: where there is no score for that, they cost nothing besides."""
+
 _NO_SCORE = {
     Cause.IDLE: "no request ran or waited: there is nothing to judge",
     Cause.COLD_START: "the engine has just started: what was measured tells of its start",
@@ -25,14 +28,18 @@ _NO_SCORE = {
 
 
 def health_score(diagnosis: Diagnosis, found: Sequence[Bottleneck], states: Sequence[SLOState]) -> HealthScore:
-    """The score with its derivation; no score where something that it rests on is not known."""
+    """The score with its derivation; where something that it rests on is not known, what it is at most."""
     why = _no_score(diagnosis, states)
-    if why is not None:
-        return HealthScore(reason=why)
-    costs = [*(_finding_cost(entry) for entry in found if POINTS[entry.severity]), *_slo_costs(states)]
+    left_out = _OF_METRICS if why is not None else frozenset()
+    costs = [_finding_cost(entry) for entry in found if POINTS[entry.severity] and entry.type not in left_out]
+    if diagnosis.cause not in _NO_SCORE:
+        costs += _slo_costs(states)
     ordered = tuple(sorted(costs, key=lambda cost: -cost.points))
     total = sum(cost.points for cost in ordered)
-    return HealthScore(score=max(0.0, round(_PERFECT - total, 1)), reason=_note(total, states), deductions=ordered)
+    score = max(0.0, round(_PERFECT - total, 1))
+    if why is not None:
+        return HealthScore(at_most=score if ordered else None, reason=why, deductions=ordered)
+    return HealthScore(score=score, reason=_note(total, states), deductions=ordered)
 
 
 def _no_score(diagnosis: Diagnosis, states: Iterable[SLOState]) -> str | None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from inferplan.api.analysis import Bottleneck, Severity
+from inferplan.api.analysis import Bottleneck, Counts, Severity
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.flags import setting_name
 from inferplan.diagnose.signals import value_of
-from inferplan.domain.measurement import Measured, Measurement
+from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement
 
 WASTE_SHARE = 0.10
 """A KV cache that is never fuller than this would hold ten times the load."""
@@ -37,8 +37,8 @@ def memory_waste(case: Case) -> Iterator[Bottleneck]:
         Code.MEMORY_WASTE,
         Severity.LOW,
         f"The KV cache is never fuller than {usage.value:.1%}: {idle:,.0f} of its {tokens:,.0f} tokens lie idle.",
-        Shown(name, usage, WASTE_SHARE),
-        also=(metrics.kv_cache_tokens, metrics.kv_cache_usage_mean),
+        Shown(name, usage, WASTE_SHARE, Counts.BELOW),
+        also=metrics.named("kv_cache_tokens", "kv_cache_usage_mean"),
         recommendation=(
             "If no busier hour needs them, fewer replicas or smaller GPUs do; a lower"
             f" {setting_name(case.config, 'gpu_memory_utilization')} only pays where something else shares the GPU."
@@ -59,15 +59,15 @@ def context_over_provisioned(case: Case) -> Iterator[Bottleneck]:
     longest = case.config.integer("max_model_len")
     if not isinstance(prompt, Measured) or not isinstance(answer, Measured) or longest is None:
         return
-    taken = sum(value.value if value.high is None else value.high for value in (prompt, answer))
-    if not case.is_steady or not case.enough_requests(REQUESTS_FOR_P99) or longest < CONTEXT_FACTOR * max(taken, 1.0):
+    taken = max(1.0, sum(value.value if value.high is None else value.high for value in (prompt, answer)))
+    if not case.is_steady or not case.enough_requests(REQUESTS_FOR_P99) or longest < CONTEXT_FACTOR * taken:
         return
     yield finding(
         Code.CONTEXT_OVER_PROVISIONED,
         Severity.LOW,
         f"max_model_len is {longest}, and 99 of 100 requests take at most {taken:.0f} tokens, prompt and answer.",
-        Shown("prompt_tokens_p99", prompt, longest / CONTEXT_FACTOR),
-        also=(answer,),
+        Shown("max_model_len", Measured(min(longest, MEASURED_MAX), "tokens", "what runs"), CONTEXT_FACTOR * taken),
+        also=case.metrics.named("prompt_tokens_p99", "generation_tokens_p99"),
         recommendation=(
             f"If no client needs longer requests, a lower {setting_name(case.config, 'max_model_len')} lets the engine"
             " start with a smaller KV cache; longer requests are then refused."

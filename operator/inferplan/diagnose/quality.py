@@ -6,7 +6,8 @@ from inferplan.api.analysis import Bottleneck, Severity, Unknown
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import TEXT_MAX, Cause, Code, Shown, finding
-from inferplan.domain.measurement import Missing
+from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.observation import METRIC_FIELDS
 
 _FINDINGS = {
     Reason.METRICS_MISSING: Code.METRICS_MISSING,
@@ -23,8 +24,10 @@ _NEEDS = {
     Reason.PROMETHEUS_ERROR: "A Prometheus that answers, under the name that the administrator gave it.",
     Reason.METRICS_CONTRADICTORY: "Labels that pick this instance's series alone, and the settings that really run.",
     Reason.NOT_EXPOSED_BY_VERSION: "A newer engine version.",
+    Reason.NOT_EXPOSED: "Nothing that is known: none of the engine's releases tells it.",
     Reason.SETTING_UNKNOWN: "The setting among the current ones, or version and GPU, of which defaults follow.",
     Reason.CAUSE_UNCLEAR: "A longer window at a steady load.",
+    Reason.STALLED: "The same look once something comes out again.",
     Reason.ABOVE_LAST_BUCKET: "Wider buckets in the engine (vLLM: --custom-histogram-buckets).",
 }
 
@@ -57,6 +60,26 @@ def cause_unknown(case: Case) -> Iterator[Bottleneck | Unknown]:
     yield from (unknown(missing, "what limits the instance") for missing in seen)
 
 
+def contradictory(case: Case) -> Iterator[Bottleneck]:
+    """One finding for all that was measured and cannot be true, as far as the cause does not rest on it."""
+    metrics = case.metrics
+    named = metrics.named(*METRIC_FIELDS) | dict(metrics.slo_milliseconds) | dict(metrics.slo_missed_share)
+    by_reason: dict[str, list[str]] = {}
+    for name, value in named.items():
+        if not isinstance(value, Missing) or value in case.diagnosis.missing:
+            continue
+        if value.code is Reason.METRICS_CONTRADICTORY:
+            by_reason.setdefault(value.reason, []).append(name)
+    if by_reason:
+        told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+        yield finding(
+            Code.METRICS_CONTRADICTORY,
+            Severity.MEDIUM,
+            f"Measurements that cannot be true are left out. {told}.",
+            recommendation=needs(Reason.METRICS_CONTRADICTORY),
+        )
+
+
 _LATENCIES = tuple(f"{metric}_p{percentile}_milliseconds" for metric in ("ttft", "itl") for percentile in (95, 99))
 
 
@@ -79,6 +102,16 @@ def above_last_bucket(case: Case) -> Iterator[Bottleneck]:
 _PREFIXES = "prefix cache"
 
 
+def _of_latency(metric: str) -> Iterator[str]:
+    return (f"{metric}_{part}_milliseconds" for part in ("mean", "p50", "p95", "p99"))
+
+
+def _first_measured(case: Case, *names: str) -> Measurement:
+    """One number of several that tell the same; why the first of them is missing where none is there."""
+    found = tuple(case.metrics.named(*names).values())
+    return next((value for value in found if isinstance(value, Measured)), found[0])
+
+
 def not_measured(case: Case) -> Iterator[Unknown]:
     """What was looked for besides the cause and is not there, each reason once, and not that of the cause again."""
     named = {
@@ -86,6 +119,10 @@ def not_measured(case: Case) -> Iterator[Unknown]:
         "tokens per step": case.metrics.tokens_per_step,
         "failed requests": case.metrics.failed_requests_share,
         _PREFIXES: case.metrics.prefix_cache_hit_share,
+        "KV cache use": _first_measured(case, "kv_cache_usage", "kv_cache_usage_mean"),
+        "time to first token": _first_measured(case, *_of_latency("ttft")),
+        "time between tokens": _first_measured(case, *_of_latency("itl")),
+        "queue time": case.metrics.queue_time_mean_milliseconds,
     }
     if case.config.flag("enable_prefix_caching") is False:  # said elsewhere
         del named[_PREFIXES]

@@ -1,13 +1,16 @@
-"""Replicas side by side: one that is slower than the others at the same load, or that gets more of it. Pure."""
+"""Replicas side by side: one that stands still, fails or is slow beside others, or that gets more load. Pure."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
-from inferplan.api.analysis import Bottleneck, Severity
+from inferplan.api.analysis import Bottleneck, Counts, Severity
 from inferplan.api.values import Evidence
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Cause, Code, finding
+from inferplan.diagnose.limits import count
+from inferplan.diagnose.signals import REQUESTS_MIN
+from inferplan.diagnose.stalled import RUNNING_MIN
 from inferplan.domain.observation import ReplicaMetrics
 from inferplan.domain.units import significant
 
@@ -27,6 +30,17 @@ _MAD_TO_DEVIATION = 1.4826
 
 QUEUE_MORE = 4.0
 """Requests in flight that a replica must have more than the others, so that a few requests by chance are no finding."""
+
+
+STOPPED_SECONDS = 30
+"""Time without a token, although requests run, from which on a replica stands still: beside it, others go on."""
+
+FAILED_SHARE_MIN = 0.05
+"""Share of failed requests from which on one replica's are a finding, and how much more it must be than the others':
+what a user meets in a working day (diagnose.requests.FAILED_SHARES)."""
+
+FAILED_FACTOR = 3.0
+"""So many times the others' share is no chance from 20 requests on: clients that give up do so everywhere."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +80,68 @@ _LATENCIES = (
 
 
 def bad_replica(case: Case) -> Iterator[Bottleneck]:
-    """Slower than the others by more than its load explains; the first of them, by the surer latency."""
+    """One that stands still, else one that fails, else one that is slower than its load explains."""
     if case.diagnosis.cause is not Cause.COLD_START:
-        yield from list(_all_bad(case.observation.replica_metrics))[:1]
+        yield from list(_all_bad(case, case.observation.replica_metrics))[:1]
 
 
-def _all_bad(replicas: tuple[ReplicaMetrics, ...]) -> Iterator[Bottleneck]:
+def _all_bad(case: Case, replicas: tuple[ReplicaMetrics, ...]) -> Iterator[Bottleneck]:
+    seconds = case.signals.window_seconds or 0
+    for find in (_stopped, _failing):
+        for replica in replicas:
+            found = find(replica, _others(replicas, replica), seconds)
+            if found is not None:
+                yield found
     for slow in _LATENCIES:
         for replica in replicas:
             found = _slower(replica, _others(replicas, replica), slow)
             if found is not None:
                 yield found
+
+
+def _stopped(replica: ReplicaMetrics, rest: list[ReplicaMetrics], seconds: int) -> Bottleneck | None:
+    """Requests run in it and nothing comes out, while the others go on."""
+    if not _stands_still(replica, rest, seconds):
+        return None
+    usual = median(_values(rest, _tokens))
+    plain = finding(
+        Code.BAD_REPLICA,
+        Severity.CRITICAL,
+        f"Replica {replica.name} stands still: {count(replica.num_requests_running or 0.0)} requests run in it, and for"
+        f" {seconds} s no token came out and none ended; the others give {usual:.0f} tokens per second.",
+        recommendation=f"Read {replica.name}'s log and look at its node's GPUs, then delete the pod.",
+    )
+    return _shown(plain, "generation_tokens_per_second", "tokens/s", (0.0, usual))
+
+
+def _stands_still(replica: ReplicaMetrics, rest: list[ReplicaMetrics], seconds: int) -> bool:
+    others = _values(rest, _tokens)
+    runs = (replica.num_requests_running or 0.0) >= RUNNING_MIN and seconds >= STOPPED_SECONDS
+    still = replica.generation_tokens_per_second == 0 and replica.requests_per_second == 0
+    return runs and still and bool(others) and median(others) > 0
+
+
+def _failing(replica: ReplicaMetrics, rest: list[ReplicaMetrics], seconds: int) -> Bottleneck | None:
+    """Its requests fail far more often than the others'."""
+    mine, others = replica.failed_requests_share, _values(rest, lambda other: other.failed_requests_share)
+    if mine is None or not others or (replica.requests_per_second or 0.0) * seconds < REQUESTS_MIN:
+        return None
+    usual = median(others)
+    least = max(FAILED_FACTOR * usual, usual + max(FAILED_SHARE_MIN, SPREADS * _deviation(others)))
+    if mine < least:
+        return None
+    plain = finding(
+        Code.BAD_REPLICA,
+        Severity.HIGH,
+        f"Replica {replica.name} fails: {mine:.1%} of its requests ended by error or were aborted, {usual:.1%} of the"
+        " others'.",
+        recommendation=f"Read {replica.name}'s log for errors; then delete the pod.",
+    )
+    return _shown(plain, "failed_requests_share", "share", (mine, usual), least)
+
+
+def _tokens(replica: ReplicaMetrics) -> float | None:
+    return replica.generation_tokens_per_second
 
 
 def _slower(replica: ReplicaMetrics, rest: list[ReplicaMetrics], slow: _Slow) -> Bottleneck | None:
@@ -104,34 +169,42 @@ def _bad(name: str, slow: _Slow, numbers: tuple[float, float], least: float) -> 
     return _shown(plain, slow.metric, "ms", numbers, least)
 
 
-def _shown(plain: Bottleneck, metric: str, unit: str, numbers: tuple[float, float], threshold: float) -> Bottleneck:
+def _shown(
+    plain: Bottleneck, metric: str, unit: str, numbers: tuple[float, float], threshold: float | None = None
+) -> Bottleneck:
     """With the replica's number, and the others' as evidence."""
     mine, usual = (significant(float(number)) for number in numbers)
-    others = Evidence(formula=f"median of the other replicas' {metric}", value=usual, unit=unit)
+    others = Evidence(metric=metric, formula=f"median of the other replicas' {metric}", value=usual, unit=unit)
     return plain.model_copy(
         update={
             "metric": metric,
             "value": mine,
             "unit": unit,
-            "threshold": significant(float(threshold)),
+            "threshold": None if threshold is None else significant(float(threshold)),
+            "counts": None if threshold is None else Counts.AT_LEAST,
             "evidence": (others,),
         }
     )
 
 
 def unbalanced_load(case: Case) -> Iterator[Bottleneck]:
-    """One replica has several times the others' requests in flight, and not because it is slow.
+    """One replica has several times the others' requests in flight, and not because it is slow or stands still.
 
     Its request rate need not be higher: where requests queue, it finishes what it can, and not what is sent.
     """
-    replicas = case.observation.replica_metrics
-    found = (_fuller(replica, _others(replicas, replica)) for replica in replicas)
+    replicas, seconds = case.observation.replica_metrics, case.signals.window_seconds or 0
+    found = (_fuller(replica, _others(replicas, replica), seconds) for replica in replicas)
     yield from [entry for entry in found if entry is not None][:1]
 
 
-def _fuller(replica: ReplicaMetrics, rest: list[ReplicaMetrics]) -> Bottleneck | None:
+def _fuller(replica: ReplicaMetrics, rest: list[ReplicaMetrics], seconds: int) -> Bottleneck | None:
     slow = any(_slower(replica, rest, latency) is not None for latency in _LATENCIES)
-    if slow or _load_ratio(replica, rest) is None or not _is_fuller(replica, rest):
+    if (
+        slow
+        or _stands_still(replica, rest, seconds)
+        or _load_ratio(replica, rest) is None
+        or not _is_fuller(replica, rest)
+    ):
         return None
     return _unbalanced(replica, _in_flight(replica) or 0.0, median(_values(rest, _in_flight)))
 

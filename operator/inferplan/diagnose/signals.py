@@ -51,14 +51,23 @@ class Signals:
     @property
     def cap(self) -> int | None:
         """Requests that may run at once: every data-parallel rank has its own scheduler and its own cap."""
-        cap, ranks = self.config.integer("max_batch_size"), self.config.integer("data_parallel_size")
-        return None if cap is None or cap < 1 else cap * max(1, ranks or 1)
+        cap = self.config.integer("max_batch_size")
+        return None if cap is None or cap < 1 else round(cap * self.ranks)
 
     @property
-    def waiting_measurement(self) -> Measurement:
-        """Waiting requests that wait for room; those that wait for something of their own (KV transfer, LoRA) not."""
-        for_room = self.metrics.waiting_for_capacity
-        return for_room if isinstance(for_room, Measured) else self.metrics.num_requests_waiting
+    def ranks(self) -> float:
+        """Data-parallel ranks of a replica: as its series tell them, else as it was started.
+
+        A replica may hold fewer than the deployment has: with an external load balancer each pod is one of them.
+        """
+        told = value_of(self.metrics.data_parallel_ranks)
+        return max(1.0, told if told is not None else self.config.integer("data_parallel_size") or 1)
+
+    @property
+    def waiting_name(self) -> str:
+        """The metric of what waits for room; what waits for something of its own (KV transfer, LoRA) does not count."""
+        told = isinstance(self.metrics.waiting_for_capacity, Measured)
+        return "waiting_for_capacity" if told else "num_requests_waiting"
 
     @property
     def running(self) -> float | None:
@@ -73,7 +82,7 @@ class Signals:
     @property
     def waiting(self) -> float | None:
         """Mean of requests that wait for room."""
-        return value_of(self.waiting_measurement)
+        return value_of(getattr(self.metrics, self.waiting_name))
 
     @property
     def preemptions(self) -> float | None:
@@ -119,10 +128,14 @@ class Signals:
         return rate * milliseconds / MS_PER_SECOND if whole / MS_PER_SECOND <= STEADY_SHARE * seconds else None
 
     @property
-    def usage(self) -> Measurement:
-        """The KV cache's use: its mean where that is known, else its peak."""
-        mean = self.metrics.kv_cache_usage_mean
-        return mean if isinstance(mean, Measured) else self.metrics.kv_cache_usage
+    def usage_name(self) -> str:
+        """The metric of the KV cache's use: its mean where that is known, else its peak."""
+        return "kv_cache_usage_mean" if isinstance(self.metrics.kv_cache_usage_mean, Measured) else "kv_cache_usage"
+
+    @property
+    def usage(self) -> float | None:
+        """The KV cache's use, mean or peak."""
+        return value_of(getattr(self.metrics, self.usage_name))
 
     @cached_property
     def next_prompt_share(self) -> float:
@@ -133,22 +146,33 @@ class Signals:
         prompt, tokens = value_of(self.metrics.prompt_tokens_mean), value_of(self.metrics.kv_cache_tokens)
         if prompt is None or tokens is None or tokens <= 0:
             return 0.0
-        ranks = max(1, self.config.integer("data_parallel_size") or 1)
         computed = prompt * (1 - min(1.0, value_of(self.metrics.prefix_cache_hit_share) or 0.0))
-        return min(1.0, computed / (tokens / ranks))
-
-    @cached_property
-    def step_share(self) -> float | None:
-        """Mean tokens of a step over max_num_batched_tokens.
-
-        A prompt that takes several steps counts whole in its last one, and steps that give no token do not count: with
-        long prompts and few of them running, it may pass 1.
-        """
-        tokens, budget = value_of(self.metrics.tokens_per_step), self.config.integer("max_num_batched_tokens")
-        return None if tokens is None or budget is None or budget < 1 else tokens * self._computed_share / budget
+        return min(1.0, computed / (tokens / self.ranks))
 
     @property
-    def _computed_share(self) -> float:
+    def step_budget(self) -> int | None:
+        """max_num_batched_tokens."""
+        budget = self.config.integer("max_num_batched_tokens")
+        return None if budget is None or budget < 1 else budget
+
+    @cached_property
+    def step_tokens(self) -> float | None:
+        """Mean of the tokens that a step computed.
+
+        A prompt that takes several steps counts whole in its last one, and steps that give no token do not count: with
+        long prompts and few of them running, it may pass max_num_batched_tokens.
+        """
+        tokens = value_of(self.metrics.tokens_per_step)
+        return None if tokens is None else tokens * self.computed_share
+
+    @property
+    def step_share(self) -> float | None:
+        """Mean of the tokens that a step computed over max_num_batched_tokens."""
+        tokens, budget = self.step_tokens, self.step_budget
+        return None if tokens is None or budget is None else tokens / budget
+
+    @property
+    def computed_share(self) -> float:
         """Share of a step's counted tokens that was surely computed."""
         version = version_number(self.config.version)
         hits = value_of(self.metrics.prefix_cache_hit_share) or 0.0

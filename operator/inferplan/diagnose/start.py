@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from inferplan.api.analysis import Bottleneck, Severity
+from inferplan.api.analysis import Bottleneck, Counts, Severity
 from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.signals import Signals
 from inferplan.domain.measurement import Measured
@@ -30,8 +30,8 @@ def cold_start(signals: Signals) -> Bottleneck | None:
         Cause.COLD_START,
         Severity.LOW,
         f"{_replicas(len(young), len(ages))} started {min(young):.0f} s ago: what was measured tells of the start.",
-        Shown("uptime_seconds", uptime, needed),
-        also=(signals.metrics.restarts,),
+        Shown("uptime_seconds", uptime, needed, Counts.BELOW),
+        also=signals.metrics.named("restarts"),
         recommendation=f"Wait until the engine is {needed} s old, then look again; nothing is to be tuned before.",
     )
 
@@ -60,6 +60,6 @@ def restarts(signals: Signals) -> Iterator[Bottleneck]:
         Severity.HIGH if looping else Severity.MEDIUM,
         f"The engine restarted {times} in the window; requests that ran then were lost.",
         Shown("restarts", count, CRASH_LOOP if looping else 1),
-        also=(signals.metrics.uptime_seconds,),
+        also=signals.metrics.named("uptime_seconds"),
         recommendation="Read why the container ended (kubectl describe pod, kubectl logs --previous).",
     )

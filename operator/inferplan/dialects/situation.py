@@ -105,7 +105,7 @@ class Situation:
             return None
         try:
             loaded = json.loads(str(text))
-        except ValueError:
+        except (ValueError, RecursionError):  # the second: thousands of brackets
             raise NotKnownError("speculative_config") from None
         method = loaded.get("method") if isinstance(loaded, dict) else None
         if not isinstance(method, str):

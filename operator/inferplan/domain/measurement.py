@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+from inferplan.api.exchange import MeasuredValue
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Evidence
 
 MEASURED_MAX = 1e15
 """No metric comes near; guards the arithmetic."""
+
+_SOURCE_MAX = 4096  # api.base.Sentence
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,18 @@ class Measured:
     def __post_init__(self) -> None:
         if not -MEASURED_MAX <= self.value <= MEASURED_MAX:  # NaN fails too
             raise ValueError(f"{self.source}: {self.value} is no measured value")
+
+    def as_value(self) -> MeasuredValue:
+        """The measurement as an analysis lists it."""
+        return MeasuredValue(
+            value=self.value,
+            unit=self.unit,
+            low=self.low,
+            high=self.high,
+            window_seconds=self.window_seconds,
+            age_seconds=self.age_seconds,
+            source=self.source[:_SOURCE_MAX],
+        )
 
     def as_evidence(self) -> Evidence:
         """The measurement as a plan shows it."""

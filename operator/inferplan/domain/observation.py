@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, fields
 
 from inferplan.api.instance import WorkloadSpec
+from inferplan.api.instance_status import REPLICAS_MAX, ReplicaStatus
 from inferplan.api.reasons import Reason
 from inferplan.domain.drift import Drift
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
@@ -10,6 +11,7 @@ from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.owner import Owner
 from inferplan.domain.serving import ServingConfig
+from inferplan.domain.units import significant
 
 NO_MODEL_CONFIG = Missing(
     Reason.MODEL_CONFIG_MISSING, "no config.json was given: set spec.model.config or .configMapRef"
@@ -20,6 +22,9 @@ NO_ARGUMENTS = Missing(Reason.NO_TARGET, "no workload's arguments were read, so 
 """No engine's arguments were looked at."""
 
 NOT_MEASURED = Missing(Reason.METRICS_MISSING, "not measured")
+
+_DIGITS = 3  # of a replica's number: what differs in the fourth is the same
+_NAME_MAX = 256  # api.base.ShortText
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,9 @@ class Metrics:
     preemptions_per_second: Measurement = NOT_MEASURED
     kv_cache_tokens: Measurement = NOT_MEASURED
     requests_per_second: Measurement = NOT_MEASURED
+    """Requests that finished."""
+    arrivals_per_second: Measurement = NOT_MEASURED
+    """Requests that came and were admitted: those that finished, and what became more of those in flight."""
     failed_requests_share: Measurement = NOT_MEASURED
     """Share of finished requests that ended by error or abort."""
     rejected_requests_per_second: Measurement = NOT_MEASURED
@@ -80,6 +88,8 @@ class Metrics:
     itl_p95_milliseconds: Measurement = NOT_MEASURED
     itl_p99_milliseconds: Measurement = NOT_MEASURED
     e2e_mean_milliseconds: Measurement = NOT_MEASURED
+    data_parallel_ranks: Measurement = NOT_MEASURED
+    """Schedulers of one replica, each with its own KV cache and its own cap."""
     uptime_seconds: Measurement = NOT_MEASURED
     """Time since the youngest replica's process started."""
     restarts: Measurement = NOT_MEASURED
@@ -92,6 +102,10 @@ class Metrics:
     """Measured percentile of each SLO, in the order of the spec: ("ttft p95", …)."""
     slo_missed_share: tuple[tuple[str, Measurement], ...] = ()
     """Share of requests (for ITL: of tokens) above each SLO's target, under the same names."""
+
+    def named(self, *names: str) -> dict[str, Measurement]:
+        """These fields by name, in this order."""
+        return {name: getattr(self, name) for name in names}
 
     def measured(self) -> dict[str, Measured]:
         """The values that are there, by name."""
@@ -118,6 +132,14 @@ class ReplicaMetrics:
     ttft_mean_milliseconds: float | None = None
     itl_mean_milliseconds: float | None = None
     uptime_seconds: float | None = None
+    generation_tokens_per_second: float | None = None
+    failed_requests_share: float | None = None
+
+    def as_status(self) -> ReplicaStatus:
+        """The numbers as people read them."""
+        values = {name: getattr(self, name) for name in ReplicaStatus.model_fields if name != "name"}
+        rounded = {name: None if value is None else significant(value, _DIGITS) for name, value in values.items()}
+        return ReplicaStatus(name=self.name[:_NAME_MAX], **rounded)
 
 
 @dataclass(frozen=True)
@@ -204,3 +226,8 @@ class Observation:
     drift: Drift | Missing = NO_ARGUMENTS
     declared: WorkloadSpec | None = None
     owners: tuple[Owner, ...] = ()
+
+    def side_by_side(self) -> tuple[ReplicaStatus, ...]:
+        """The replicas as a status shows them, the first of very many; one alone is what the metrics say already."""
+        several = self.replica_metrics if len(self.replica_metrics) > 1 else ()
+        return tuple(replica.as_status() for replica in several[:REPLICAS_MAX])

@@ -55,29 +55,35 @@ class ReplicaReadings:
         name: Pod, or what the source has in its place.
         seconds: Time that counters and histograms cover; None where one page gives no rates.
         age_seconds: Age of the newest sample.
-        ranks: Schedulers in it, each with its own KV cache and its own cap.
+        ranks: Schedulers in it, each with its own KV cache and its own cap; None where no label tells them apart.
         uptime_seconds: Time since its process started; None where it does not say.
         restarts: Starts of its process within the window that counters had to be mended for.
         gauges: Gauges by key; running and waiting are sums over ranks, shares the highest of them.
         rates: Counters by key, increase per second, summed over ranks.
         splits: Counters and gauges that a label splits: key → label's value → number.
         histograms: Histograms by key, all ranks together.
+        growth: Requests in flight, running and waiting, at the end of that time less those at its start; None where one
+            of the two is not known.
         kv_cache_tokens: Tokens that its KV cache holds, all ranks together; None where it does not say.
         cache_labels: Labels of the engine's info gauge on its cache, of any rank.
+        impossible: A sample that no engine can tell (below 0, a share above 1), by key: nothing that other samples of
+            the key give beside it is to be trusted, however likely their mean looks.
     """
 
     name: str
     seconds: float | None
     age_seconds: float = 0.0
-    ranks: int = 1
+    ranks: int | None = None
     uptime_seconds: float | None = None
     restarts: int = 0
     gauges: Mapping[str, Gauge] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     splits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     histograms: Mapping[str, Histogram] = field(default_factory=dict)
+    growth: float | None = None
     kv_cache_tokens: float | None = None
     cache_labels: Mapping[str, str] = field(default_factory=dict)
+    impossible: Mapping[str, float] = field(default_factory=dict)
 
     def split(self, key: str) -> Mapping[str, float]:
         """The parts of a split counter or gauge; empty where it was not read."""

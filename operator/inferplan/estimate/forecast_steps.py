@@ -62,7 +62,7 @@ class StepForecast:
     fit: SpeedFit | None = None
     anchor: "Anchor | None" = None
     _sides: "dict[tuple[int, tuple[int, ...]], tuple[Place, Floats]]" = field(
-        default_factory=dict, compare=False, repr=False
+        init=False, default_factory=dict, compare=False, repr=False
     )
 
     @property
@@ -158,7 +158,7 @@ class StepForecast:
         sized = self._sized(Place(self.ground.before, self.ground.model))
         if isinstance(sized, Missing):
             return sized
-        today = self._outlook(sized, {}, None, np.array([self._loss()]))
+        today = self._outlook(sized, {}, *self._cases())
         measured = self.observation.metrics.ttft_mean_milliseconds
         if isinstance(today, Missing):
             return today
@@ -166,12 +166,8 @@ class StepForecast:
         if self.seen.load.concurrency is None or queue <= 0:
             return self
         seconds = max(0.0, measured.value / 1e3 - own) if isinstance(measured, Measured) else queue
-        cases = self._outlook(sized, {}, *self._cases())
-        if isinstance(cases, Missing):
-            return cases
-        answer = self.seen.load.output_tokens  # a queue means that no more requests are served than these
-        anchor = Anchor(seconds, seconds / queue, today.throughput / answer, cases.throughput / answer)
-        return replace(self, anchor=anchor, _sides={})
+        served = today.throughput / self.seen.load.output_tokens  # a queue means that no more requests are served
+        return replace(self, anchor=Anchor(seconds, seconds / queue, served[:1], served))
 
     def _sized(self, place: Place) -> "_SizedPlace | Missing":
         sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)

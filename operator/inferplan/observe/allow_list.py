@@ -33,7 +33,7 @@ _SPECIAL: tuple[Network, ...] = tuple(
         "::/128",  # unspecified
         "2001::/32",  # Teredo: hides an IPv4 address in a way that is not undone here
         "64:ff9b:1::/48",  # NAT64 of a local prefix: so does it
-        "fd00:ec2::254/128",  # metadata of AWS
+        "fd00:ec2::/32",  # AWS' own services: metadata (::254), credentials of EKS pods (::23), DNS, time
         "fd20:ce::254/128",  # metadata of Google Cloud
         "fe80::/10",  # link-local
         "fec0::/10",  # site-local, which nobody has any more
@@ -42,7 +42,9 @@ _SPECIAL: tuple[Network, ...] = tuple(
 )
 """Never meant by a range: allowed only where the list has exactly this address."""
 
-_NAT64 = IPv6Network("64:ff9b::/96")
+_TRANSLATED = (IPv6Network("64:ff9b::/96"), IPv6Network("::ffff:0:0:0/96"))
+"""NAT64 (RFC 6052) and SIIT (RFC 2765): a gateway makes the IPv4 address of their last 32 bits."""
+
 _IPV4_COMPATIBLE = IPv6Network("::/96")
 
 
@@ -177,5 +179,6 @@ def _forms(address: Address) -> Iterator[Address]:
 def _embedded(address: IPv6Address) -> Iterator[IPv4Address]:
     if address.sixtofour is not None:
         yield address.sixtofour
-    if address in _NAT64 or (address in _IPV4_COMPATIBLE and int(address) > 1):  # :: and ::1 hide nothing
+    compatible = address in _IPV4_COMPATIBLE and int(address) > 1  # :: and ::1 hide nothing
+    if compatible or any(address in network for network in _TRANSLATED):
         yield IPv4Address(int(address) & 0xFFFFFFFF)

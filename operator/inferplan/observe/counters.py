@@ -1,11 +1,12 @@
 """Counters and histograms over several pages: what each rose by, starts of the process mended. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile, islice, pairwise
 
 from inferplan.domain.readings import Histogram
-from inferplan.observe.scrape import Scrape, Series
+from inferplan.observe.scrape import CLOCKS_AGREE_SECONDS, Scrape, Series
 
 Identity = frozenset[tuple[str, str]]
 """Labels of a series, without those that only tell its parts or copies apart."""
@@ -56,8 +57,8 @@ class Rise:
 def rise(families: Sequence[Family], restarted: Sequence[bool]) -> Rise:
     """As Prometheus does: what falls started again at 0, so its increase is the later value.
 
-    A series that was not there before counted from 0: engines create some with their first event. Parts of one
-    histogram start again together. 48, 3, 10 is a rise of 10.
+    A series that was not there before counted from 0: engines create some with their first event (whether this one did
+    is told by `Appearance`). Parts of one histogram start again together. 48, 3, 10 is a rise of 10.
 
     Args:
         families: The same counter or histogram on each page, in the order of time.
@@ -77,6 +78,51 @@ def rise(families: Sequence[Family], restarted: Sequence[bool]) -> Rise:
             falls |= {gap} if fell else set()
         last |= family
     return Rise(total, frozenset(falls))
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Whether series that a page does not have, and the next one has, were created between the two.
+
+    Attributes:
+        series: A name that a page with the metric has: the counter's own, or a histogram's count.
+        created: Name of the gauges that tell when each series was created, which not every engine has.
+    """
+
+    series: str
+    created: str
+
+    def is_told(self, pages: Sequence[Scrape], families: Sequence[Family], restarted: Sequence[bool]) -> bool:
+        """Whether all of a metric's series that came later began at 0, and none is gone.
+
+        A page that was cut off between two lines lacks what had counted for days. A series began at 0 if it was created
+        after the page before; where that is not told, if that page has others of its metric or what follows it.
+
+        Args:
+            pages: Pages of a replica, at least two.
+            families: The metric on each of them.
+            restarted: For each gap between two, whether the process started anew: then all begins at 0.
+        """
+        known = set(families[0])
+        for (earlier, later), family, anew in zip(pairwise(pages), families[1:], restarted, strict=True):
+            new = family.keys() - known
+            if new and not anew and not self._between(earlier, later, new, known=bool(known)):
+                return False
+            known |= new
+        return bool(families[-1])
+
+    def _between(self, earlier: Scrape, later: Scrape, new: Collection[Identity], *, known: bool) -> bool:
+        created = distinct(later.series(self.created))
+        taken = earlier.scraped_at
+        told = [created[identity] for identity in new if identity in created] if taken is not None else []
+        if any(at < (taken or 0.0) - CLOCKS_AGREE_SECONDS for at in told):
+            return False
+        return len(told) == len(new) or known or self._goes_beyond(earlier, later)
+
+    def _goes_beyond(self, earlier: Scrape, later: Scrape) -> bool:
+        """Whether the earlier page has anything of what follows the metric on the later one."""
+        following = islice(dropwhile(lambda name: name != self.series, later.by_name), 1, None)
+        return any(name in earlier.by_name for name in following)
 
 
 def counter_on(page: Scrape, name: str) -> Family:

@@ -14,9 +14,9 @@ from functools import lru_cache
 
 from inferplan.api.values import Engine
 from inferplan.domain.readings import Readings
-from inferplan.observe.exposition_window import ordered
-from inferplan.observe.metric_kinds import HISTOGRAMS
-from inferplan.observe.metric_names import KEYS, spellings
+from inferplan.observe.exposition_window import check_models, ordered
+from inferplan.observe.metric_kinds import COUNTERS, HISTOGRAMS, created_name
+from inferplan.observe.metric_names import KEYS, spellings, without_colon
 from inferplan.observe.replica_pages import ReplicaPages
 from inferplan.observe.scrape import Sample, Scrape, ScrapeError
 
@@ -28,6 +28,9 @@ PAGES_MIN_SECONDS = 10
 idle makes some hundred steps in it."""
 
 _SCRAPED_AT = re.compile(r"^# scraped-at: *(\S+) *$", re.MULTILINE)
+_LAST_LINE = re.compile(r"# EOF|# scraped-at:.*")
+"""Comments behind which nothing follows: OpenMetrics' end, and our own line."""
+
 _STRING = r'"(?:[^"\\\n]|\\.)*+"'
 _LABELS = rf"[ \t]*+(?:(?:[A-Za-z_][A-Za-z0-9_]*+|{_STRING})[ \t]*+=[ \t]*+{_STRING}[ \t]*+,?[ \t]*+)*+"
 _SERIES_TEXT = rf"([A-Za-z_:][A-Za-z0-9_:]*+)(?:[ \t]*+\{{({_LABELS})\}})?"
@@ -45,18 +48,22 @@ _SHOWN_MAX = 60
 def _kept_names() -> Mapping[str, str]:
     suffixes = dict.fromkeys(HISTOGRAMS, ("_bucket", "_sum", "_count"))
     names = [name + suffix for key in KEYS for name in spellings(key) for suffix in suffixes.get(key, ("",))]
-    return {name.replace(":", "_"): name for name in names} | {name: name for name in names}
+    names += [created_name(key, name) for key in (*COUNTERS, *HISTOGRAMS) for name in spellings(key)]
+    engines = {without_colon(name): name for name in reversed(names)}
+    return {name: engines[without_colon(name)] for name in names}
 
 
 _KEPT = _kept_names()
-"""Names that are read, by how a page spells them: as OpenMetrics Python's client library writes vllm_ for vllm: ."""
+"""The engine's own name of each series that is read, by how a page spells it: with its colon, or without one, as
+Python's client library does in OpenMetrics."""
 
 
 def parse_scrape(text: str) -> Scrape:
     """Reads a page.
 
     Raises:
-        ScrapeError: The text is no such page, is cut off or far too large, or its `# scraped-at:` line is no time.
+        ScrapeError: The text is no such page, is cut off inside of a sample or far too large, or its `# scraped-at:`
+            line is no time.
     """
     if len(text) > PAGE_MAX_CHARACTERS:
         raise ScrapeError(f"not a page in the Prometheus text format: larger than {PAGE_MAX_CHARACTERS // 1024**2} MiB")
@@ -72,9 +79,12 @@ def parse_scrape(text: str) -> Scrape:
             samples.append(sample)
     if not some:
         raise ScrapeError("not a page in the Prometheus text format: it has no samples")
-    if not text.endswith("\n") and line and line[0] != "#":
-        raise ScrapeError("not a whole page in the Prometheus text format: its last line has no end")
-    return Scrape(tuple(samples), _scraped_at(text))
+    if line and line[0] != "#":  # what stands behind the last newline
+        raise ScrapeError(
+            "not a whole page in the Prometheus text format: its last line has no end and may lack digits; if it does"
+            " not, end it with a newline"
+        )
+    return Scrape(tuple(samples), _scraped_at(text), cut_off=bool(line) and _LAST_LINE.fullmatch(line) is None)
 
 
 def _sample(line: str, number: int) -> Sample | None:
@@ -166,17 +176,20 @@ def readings_of(
     Args:
         engine: Whose series to look for.
         pages: By replica, at least one page each, in the order of time.
-        interval_seconds: Time between consecutive pages; by default what their scraped-at lines say.
-        model_names: Values of the label model_name that count, where a page has several of them.
+        interval_seconds: Time between consecutive pages, where their scraped-at lines do not say it.
+        model_names: Values of the label model_name that count; None where they are not known.
         since_start: Whether a replica's only page gives rates since its process started, if no replica has more.
 
     Raises:
-        ScrapeError: The time between pages is not known or not positive, or a page has several models' series.
+        ScrapeError: The time between pages is not known or not positive, pages are of several processes or models.
     """
-    ready = {name: ordered(scrapes, interval_seconds) for name, scrapes in sorted(pages.items())}
-    since_start = since_start and all(len(timed.pages) == 1 for timed in ready.values())
-    replicas = [ReplicaPages(name, engine, timed.of_models(model_names), since_start) for name, timed in ready.items()]
-    between = max((timed.seconds for timed in ready.values() if timed.seconds is not None), default=0.0)
+    timed = {name: ordered(scrapes, interval_seconds) for name, scrapes in sorted(pages.items())}
+    ready = {name: own.of_models(model_names) for name, own in timed.items()}
+    of_model = check_models(ready.values(), model_names)
+    since_start = since_start and all(len(own.pages) == 1 for own in ready.values())
+    replicas = [ReplicaPages(name, engine, own, since_start) for name, own in ready.items()]
+    between = max((own.seconds for own in ready.values() if own.seconds is not None), default=0.0)
     sources = {key: source for replica in replicas for key, source in replica.sources.items()}
-    notes = tuple(dict.fromkeys(note for timed in ready.values() for note in timed.notes))
-    return Readings(round(between), tuple(replica.readings() for replica in replicas), sources, notes)
+    notes = [note for replica in replicas for note in (*replica.timed.notes, *replica.notes)]
+    every = tuple(dict.fromkeys((*of_model, *notes)))
+    return Readings(round(between), tuple(replica.readings() for replica in replicas), sources, every)

@@ -8,7 +8,7 @@ from datetime import datetime
 from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Readings
 from inferplan.observe.fleet_part import Asked, PodIdentity, Taken, part_of
-from inferplan.observe.fleet_queries import LABELS_MAX, ON_DEMAND, Scope, fleet_queries, label_problem
+from inferplan.observe.fleet_queries import LABELS_LENGTH, LABELS_MAX, ON_DEMAND, Scope, fleet_queries, label_problem
 from inferplan.observe.fleet_table import FleetTable
 from inferplan.observe.prometheus_types import Answer, Prometheus, PrometheusError
 from inferplan.observe.series_labels import SeriesLabels
@@ -71,8 +71,9 @@ class FleetReader:
 
         Args:
             window_seconds: One of a few (`meter.WINDOWS`): each is a set of queries of its own.
-            labels: Labels that a selector wants to pick by. Beyond `LABELS_MAX` of all selectors together, and where a
-                name cannot be used, the snapshot says so when it is asked for such an instance.
+            labels: Labels that a selector wants to pick by. Beyond `LABELS_MAX` of all selectors together or
+                `LABELS_LENGTH`, and where a name cannot be used, the snapshot says so when it is asked for such an
+                instance.
             histograms: Histograms of which a percentile is wanted, beyond those that are always read with buckets.
 
         Raises:
@@ -95,8 +96,9 @@ class FleetReader:
         self._labels = _recent(self._labels, now)
         self._demanded = {**_recent(self._demanded, now), **dict.fromkeys(histograms & set(ON_DEMAND), now)}
         for name in sorted(labels - set(Scope(0, self._conventions).group)):
-            known = name in self._labels or len(self._labels) < LABELS_MAX
-            if known and label_problem(name, self._conventions) is None:
+            length = sum(map(len, self._labels)) + len(name)
+            fits = name in self._labels or (len(self._labels) < LABELS_MAX and length <= LABELS_LENGTH)
+            if fits and label_problem(name, self._conventions) is None:
                 self._labels[name] = now
 
     def _scope(self, window_seconds: int) -> Scope:

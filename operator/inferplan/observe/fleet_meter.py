@@ -52,4 +52,4 @@ class FleetMeter:
 def asked_of(wanted: Wanted) -> Asked:
     """The question to a snapshot."""
     pods = tuple(PodIdentity(pod.name, pod.address) for pod in wanted.pods) if wanted.workload is not None else None
-    return Asked(wanted.namespace, wanted.selector, pods, wanted.model_names)
+    return Asked(wanted.namespace, wanted.selector, pods, wanted.model_names, wanted.names.running)

@@ -10,7 +10,8 @@ from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Histogram, Readings, ReplicaReadings
 from inferplan.observe.fleet_matchers import own_matchers
-from inferplan.observe.fleet_queries import LABELS_MAX, Own, label_problem
+from inferplan.observe.fleet_own import Own
+from inferplan.observe.fleet_queries import LABELS_LENGTH, LABELS_MAX, label_problem
 from inferplan.observe.fleet_replica import Elsewhere, ReplicaGroups, aligned, histogram_kind
 from inferplan.observe.fleet_sources import sources_of
 from inferplan.observe.fleet_table import Buckets, FleetTable, Group, host_of
@@ -44,12 +45,14 @@ class Asked:
         selector: Labels that its owner picks series by.
         pods: The workload's ready pods; None without a workload.
         model_names: Names under which its engine serves; None where they are not known.
+        running: What its engine calls the series of running requests, which every engine has: for people.
     """
 
     namespace: str
     selector: Mapping[str, str]
     pods: tuple[PodIdentity, ...] | None
     model_names: frozenset[str] | None
+    running: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def _selector_problem(table: FleetTable, asked: Asked) -> Missing | None:
         if problem is not None:
             return Missing(Reason.METRICS_MISSING, f"spec.metrics.selector: {problem}")
         if name not in table.scope.group:
-            why = f"selectors of all instances of this source may have {LABELS_MAX} different labels together"
+            most = f"{LABELS_MAX} different labels, of {LABELS_LENGTH} characters together"
+            why = f"selectors of all instances of this source may have {most}"
             return Missing(Reason.METRICS_MISSING, f'spec.metrics.selector: "{name}" is one too many: {why}')
     if asked.pods is None and not asked.selector:
         return Missing(Reason.METRICS_MISSING, "neither a workload nor spec.metrics.selector says which series")
@@ -149,16 +153,13 @@ def _is_address(host: str) -> bool:
 
 def _nothing(table: FleetTable, asked: Asked) -> Missing:
     """Why no series are the instance's own."""
-    own = own_matchers(table.scope.labels, asked.namespace, asked.selector, ())
-    if asked.pods is None:
-        return Missing(Reason.METRICS_MISSING, f"no series of an engine has {own}")
     foreign = _by_name(table, table.selected(asked.namespace, asked.selector)) if asked.selector else {}
     if foreign:
         why = f"spec.metrics.selector matches only pods that are not the workload's: {_listed(sorted(foreign))}"
         return Missing(Reason.METRICS_MISSING, why)
-    names = [pod.name for pod in asked.pods]
+    names = [pod.name for pod in asked.pods or ()]
     own = own_matchers(table.scope.labels, asked.namespace, asked.selector, names)
-    return Missing(Reason.METRICS_MISSING, f"no series of an engine has {own}")
+    return Missing(Reason.METRICS_MISSING, f"no series of {asked.running} has {own}")
 
 
 def _of_model(found: _Named, asked: Asked) -> _Named | Missing:

@@ -1,17 +1,26 @@
-"""The queries that read a whole fleet: a dozen for all instances of a source, whatever engines they run. Pure.
+"""The queries that read a whole fleet: fifteen for all instances of a source, whatever engines they run. Pure.
 
 Each query is a union of tagged expressions: the label `inferplan_key` says what a series is. Results are grouped by
 pod, target and model; counters and histograms of a pod's schedulers (data-parallel ranks) are added up by Prometheus
 itself, and a series that two monitors scrape counts once. No text of a user becomes PromQL but quoted label values.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import chain, zip_longest
 
-from inferplan.observe.fleet_matchers import one_of, pattern, quoted
-from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, RANK_LABELS, SPLITS
+from inferplan.observe.fleet_matchers import pattern, quoted
+from inferplan.observe.metric_kinds import (
+    ALL_GAUGES,
+    CACHE_LABELS,
+    COUNTERS,
+    GAUGES,
+    HISTOGRAMS,
+    P99,
+    RANK_LABELS,
+    SPLITS,
+)
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.series_labels import KEY_LABEL, KUBERNETES_LABELS, SeriesLabels, is_label_name, tagged
 
@@ -33,7 +42,7 @@ GPU_LABELS = ("namespace", "pod", "exported_namespace", "exported_pod")
 CACHE_SOURCE = "cache_source"
 """Splits SGLang's counter of prompt tokens that a cache held."""
 
-_COUNTER_SPLITS: Mapping[str, str] = {
+COUNTER_SPLITS: Mapping[str, str] = {
     "requests": SPLITS["requests"],
     "rejected": "reason",
     "prefix_hits": CACHE_SOURCE,
@@ -46,9 +55,16 @@ PART_LABELS = frozenset({"le", *SPLITS.values(), CACHE_SOURCE, *CACHE_LABELS})
 LABELS_MAX = 16
 """Further labels that a source's series are grouped by, for the selectors of all of its instances together."""
 
-NAMESPACES_LENGTH = 300
-"""Longest list of namespaces that is asked for; beyond it all are, and what is nobody's is dropped. No query may
-exceed 16 KiB, VictoriaMetrics' limit (-search.maxQueryLen), and the list is in each of up to twenty parts of one."""
+LABELS_LENGTH = 512
+"""Characters of their names together: they are in each part of a query, twice in most."""
+
+QUERY_LENGTH = 16_000
+"""Longest query, characters, all of them ASCII: VictoriaMetrics takes 16 KiB (-search.maxQueryLen). A union that would
+be longer, for labels with long names, is asked for in several."""
+
+NAMESPACES_LENGTH = 200
+"""Longest list of namespaces that is asked for; beyond it all are, and what is nobody's is dropped. The list is in each
+of two dozen parts of a query."""
 
 STEPS = 60
 """Steps in which the start of a series within the window is looked for."""
@@ -138,33 +154,54 @@ def step_seconds(window_seconds: int) -> int:
 
 
 def fleet_queries(scope: Scope) -> tuple[str, ...]:
-    """Every query that one look at a fleet needs: 13, of which each histogram that may have buckets is one.
+    """Every query that one look at a fleet needs: 15, of which each histogram that may have buckets is one.
+
+    They are more where the labels of selectors have names so long that a query would be longer than `QUERY_LENGTH`.
 
     Large and small answers take turns, so that two at once are not the largest two. The last part of a union is the
     largest: Prometheus handles what is on the left once for each further part.
     """
-    small = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), _rates(scope), _means(scope))
+    rates = (_rates(scope, COUNTERS[at::_RATES]) for at in range(_RATES))
+    small = (_gauges(scope), _peaks(scope), _state(scope), _others(scope), *rates, _means(scope))
     large = (_histogram(scope, key) for key in (*BUCKETED, *ON_DEMAND))
     unions = (union for pair in zip_longest(small, large) for union in pair if union is not None)
-    return tuple("\nor\n".join(reversed(tuple(union))) for union in unions)
+    return tuple(chain.from_iterable(_joined(tuple(union)) for union in unions))
+
+
+_OR = "\nor\n"
+
+
+def _joined(parts: Sequence[str]) -> Iterator[str]:
+    """Unions of these parts, the last one first; as few as are not too long."""
+    union = ""
+    for part in reversed(parts):
+        if union and len(union) + len(_OR) + len(part) > QUERY_LENGTH:
+            yield union
+            union = ""
+        union = f"{union}{_OR}{part}" if union else part
+    yield union
 
 
 def _gauges(scope: Scope) -> Iterator[str]:
-    return chain.from_iterable(_parts(scope, "mean", key) for key in (*GAUGES, "waiting_by_reason"))
+    return chain.from_iterable(_parts(scope, "mean", key) for key in ALL_GAUGES)
 
 
 def _peaks(scope: Scope) -> Iterator[str]:
     yield from chain.from_iterable(_parts(scope, "peak", key) for key in GAUGES)
-    yield from _parts(scope, "p99", "kv_usage")
+    yield from chain.from_iterable(_parts(scope, "p99", key) for key in P99)
 
 
 def _state(scope: Scope) -> Iterator[str]:
-    kinds = (("age", "running"), ("first", "running"), ("resets", "requests"), ("info", "cache_info"))
+    growth = (("delta", "running"), ("delta", "waiting"), ("delta", "swapped"))
+    kinds = (("age", "running"), ("first", "running"), ("resets", "requests"), ("info", "cache_info"), *growth)
     return chain.from_iterable(_parts(scope, kind, key) for kind, key in (*kinds, ("now", "kv_tokens")))
 
 
 def _others(scope: Scope) -> Iterator[str]:
-    """What has no label of the engine: start times of its processes, of all that a cluster runs, and shares of GPUs."""
+    """What has no label of the engine: start times of its processes, of all that a cluster runs, and shares of GPUs.
+
+    Beside them, what hardly ever answers: gauges that were impossible.
+    """
     target = ", ".join(scope.target)
     engines = f'{{__name__=~"{"|".join(spellings("running"))}", {scope.matchers}}}'
     start = Metric("process_start_time_seconds", scope.matchers, scope.window_seconds)
@@ -173,10 +210,21 @@ def _others(scope: Scope) -> Iterator[str]:
     for key, name in GPU_SHARES.items():
         mean = f"avg by ({', '.join(GPU_LABELS)}) (avg_over_time({name}[{scope.window_seconds}s]))"
         yield tagged(mean, f"gpu:{key}:0")
+    yield from _impossible(scope, ALL_GAUGES)
 
 
-def _rates(scope: Scope) -> Iterator[str]:
-    return chain.from_iterable(_parts(scope, "rate", key) for key in COUNTERS)
+_RATES = 3
+"""Queries for counters, which are the most: all in one would be longer than a server may take."""
+
+
+def _rates(scope: Scope, keys: Sequence[str]) -> Iterator[str]:
+    yield from chain.from_iterable(_parts(scope, "rate", key) for key in keys)
+    yield from _impossible(scope, keys)
+
+
+def _impossible(scope: Scope, keys: Sequence[str]) -> Iterator[str]:
+    """Series that were below 0 at any time, which means and rates do not show."""
+    return chain.from_iterable(_parts(scope, "low", key) for key in keys)
 
 
 def _means(scope: Scope) -> Iterator[str]:
@@ -210,7 +258,7 @@ def read_tag(tag: str) -> tuple[str, str, int] | None:
 
 def _expression(kind: str, key: str, metric: Metric, scope: Scope) -> str:
     """One quantity by scheduler, or of all schedulers of a target together where they add up."""
-    inner = _by_rank(kind, key, metric, scope.ranks)
+    inner = by_rank(kind, key, metric, scope.ranks)
     if kind not in _ADDED:
         return inner
     kept = {"bucket": ("le",), "rate": (SPLITS[key],) if key in SPLITS else ()}.get(kind, ())
@@ -228,15 +276,15 @@ def _parts_label(kind: str, key: str) -> tuple[str, ...]:
             return ("le",)
         case "info":
             return CACHE_LABELS
-        case "rate" if key in _COUNTER_SPLITS:
-            return (_COUNTER_SPLITS[key],)
+        case "rate" if key in COUNTER_SPLITS:
+            return (COUNTER_SPLITS[key],)
         case "mean" if key in SPLITS:
             return (SPLITS[key],)
         case _:
             return ()
 
 
-def _by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
+def by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
     """One quantity by scheduler: of the same series scraped twice the highest, of means the mean.
 
     Native histograms have no highest; two copies of one have itself as their mean. Age is by Prometheus' own clock.
@@ -248,10 +296,12 @@ def _by_rank(kind: str, key: str, metric: Metric, group: Sequence[str]) -> str:
 
 _FORMS: Mapping[str, str] = {
     "mean": "avg {by} (avg_over_time({range}))",
+    "low": "min {by} (min_over_time({range})) < 0",
     "peak": "max {by} (max_over_time({range}))",
     "p99": "max {by} (quantile_over_time(0.99, {range}))",
     "age": "time() - max {by} (timestamp({now}))",
     "first": "time() - min {by} (min_over_time(timestamp({now}){steps}))",
+    "delta": "max {by} (delta({range}))",
     "resets": "max {by} (resets({range}))",
     "native": "avg {by} (rate({range}))",
     "now": "max {by} ({now})",
@@ -259,36 +309,6 @@ _FORMS: Mapping[str, str] = {
 }
 _RATE = "max {by} (rate({range}))"
 _KINDS = _FORMS.keys() | _ADDED | {"gpu", "changes"}
-
-
-_SHOWN = ("instance", *RANK_LABELS)
-"""Labels of a query for people, beside the pod's."""
-
-
-@dataclass(frozen=True)
-class Own:
-    """One instance's series, as a person asks for them.
-
-    Attributes:
-        window_seconds: Length of ranges.
-        matchers: Label matchers without braces.
-        pod_label: What the source calls the pod's label.
-    """
-
-    window_seconds: int
-    matchers: str
-    pod_label: str = KUBERNETES_LABELS.pod
-
-    def query(self, kind: str, key: str, name: str) -> str:
-        """What gives a quantity of this instance."""
-        group = (self.pod_label, *_SHOWN)
-        inner = _by_rank(kind, key, Metric(name, self.matchers, self.window_seconds), group)
-        return f"sum by ({', '.join(group)}) ({inner})" if kind == "rate" and key in _COUNTER_SPLITS else inner
-
-    def gpu_query(self, name: str, pods: Iterable[str], *, exported: bool) -> str:
-        """A share of time of these pods' GPUs."""
-        label = "exported_pod" if exported else "pod"
-        return f"avg by ({label}) (avg_over_time({name}{{{one_of(label, sorted(pods))}}}[{self.window_seconds}s]))"
 
 
 def label_problem(name: str, labels: SeriesLabels = KUBERNETES_LABELS) -> str | None:

@@ -9,14 +9,18 @@ from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
 from inferplan.observe.fleet_queries import GPU_SHARES, Scope, step_seconds
 from inferplan.observe.fleet_table import Buckets, Gpus, Group
 from inferplan.observe.metric_kinds import (
+    ALL_GAUGES,
     COUNTERS,
     GAUGES,
     HISTOGRAMS,
+    MEANS,
     RANK_LABELS,
     SHARES,
     SPLITS,
     all_cache_tokens,
     highest,
+    is_off,
+    is_possible,
 )
 
 Rank = tuple[str, ...]
@@ -61,15 +65,17 @@ class ReplicaGroups:
             name=self.name,
             seconds=self.seconds,
             age_seconds=self._age,
-            ranks=max(1, len(self._by_rank("mean", "running"))),
+            ranks=sum(map(any, self._by_rank("mean", "running"))) or None,
             uptime_seconds=self._uptime,
             restarts=self._restarts,
             gauges=self._gauges,
             rates={key: self._rate(key) for key in COUNTERS if self.spelling("rate", key) is not None},
             splits={key: parts for key in SPLITS if (parts := self._split(key))},
             histograms={key: found for key in HISTOGRAMS if (found := self._histogram(key)) is not None},
+            growth=self._growth,
             kv_cache_tokens=self._kv_cache_tokens,
             cache_labels=next((labels for labels in self._caches.values()), {}),
+            impossible=self._impossible,
         )
 
     def spelling(self, kind: str, key: str) -> int | None:
@@ -115,25 +121,45 @@ class ReplicaGroups:
 
     @property
     def _uptime(self) -> float | None:
-        started = self.elsewhere.start.get("now")
-        return self.elsewhere.now - started if started is not None and started <= self.elsewhere.now else None
+        started = self.elsewhere.start.get("now", math.nan)
+        return self.elsewhere.now - started if 0 < started <= self.elsewhere.now else None
+
+    @property
+    def _growth(self) -> float | None:
+        *needed, swapped = (self._by_rank("delta", key) for key in ("running", "waiting", "swapped"))
+        return math.fsum(value for part in (*needed, swapped) for value in part.values()) if all(needed) else None
+
+    @cached_property
+    def _impossible(self) -> Mapping[str, float]:
+        """Of each key the lowest sample that was below 0, or the highest of a share that was above 1."""
+        looked_at = (*((key, "mean") for key in ALL_GAUGES), *((key, "rate") for key in COUNTERS), ("kv_tokens", "now"))
+        found = ((key, next(self._wrong_samples(key, kind), None)) for key, kind in looked_at)
+        return {key: sample for key, sample in found if sample is not None}
+
+    def _wrong_samples(self, key: str, kind: str) -> Iterator[float]:
+        """Under the name that is read: lowest, highest, and what a present value is itself."""
+        index = self.spelling(kind, key)
+        tags = [f"{told}:{key}:{index}" for told in ("low", "peak", "now")]
+        samples = (group.values[tag] for tag in tags for group in self.groups if tag in group.values)
+        return (sample for sample in samples if not is_possible(key, sample))
 
     @property
     def _restarts(self) -> int:
         """By the process' start time; where the engine does not tell it, by counters that fell."""
         changes = self.elsewhere.start.get("changes")
-        found = changes if changes is not None else max(self._by_rank("resets", "requests").values(), default=0.0)
+        resets = {} if "requests" in self._impossible else self._by_rank("resets", "requests")
+        found = changes if changes is not None else max(resets.values(), default=0.0)
         return int(found) if 0 < found < math.inf else 0
 
     @property
     def _gauges(self) -> Mapping[str, Gauge]:
         shares = self.elsewhere.gpus.shares if self.elsewhere.gpus is not None else {}
         gpus = {key: Gauge(shares[key], shares[key]) for key in GPU_SHARES if key in shares}
-        return {key: gauge for key in GAUGES if (gauge := self._gauge(key)) is not None} | gpus
+        return {key: gauge for key in (*GAUGES, *MEANS) if (gauge := self._gauge(key)) is not None} | gpus
 
     def _gauge(self, key: str) -> Gauge | None:
         join = highest if key in SHARES else math.fsum
-        means = self._by_rank("mean", key)
+        means = {rank: mean for rank, mean in self._by_rank("mean", key).items() if not is_off(key, mean)}
         if not means:
             return None
         peaks = self._by_rank("peak", key) or means
@@ -176,7 +202,8 @@ class ReplicaGroups:
     @cached_property
     def _caches(self) -> Mapping[Rank, Mapping[str, str]]:
         """Labels of the info gauge on the cache, by scheduler."""
-        found = ((rank, cache) for rank, group in self._ranked for cache in group.caches)
+        tag = self._tag("info", "cache_info")
+        found = ((rank, cache) for rank, group in self._ranked for cache in group.caches.get(tag, ()))
         return dict(sorted(found, key=lambda entry: (entry[0], sorted(entry[1].items()))))
 
     @property

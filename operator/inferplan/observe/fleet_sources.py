@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from inferplan.observe.fleet_queries import GPU_SHARES, Own
+from inferplan.observe.fleet_own import Own
+from inferplan.observe.fleet_queries import GPU_SHARES
 from inferplan.observe.fleet_replica import ReplicaGroups, histogram_kind
-from inferplan.observe.metric_kinds import COUNTERS, GAUGES, HISTOGRAMS
+from inferplan.observe.metric_kinds import ALL_GAUGES, COUNTERS, GAUGES, HISTOGRAMS
 from inferplan.observe.metric_names import spellings
 
 _KINDS = (
-    *(("mean", key, key) for key in (*GAUGES, "waiting_by_reason")),
+    *(("mean", key, key) for key in ALL_GAUGES),
     *(("peak", key, f"{key}_peak") for key in GAUGES),
     *(("p99", key, f"{key}_p99") for key in GAUGES),
     *(("rate", key, key) for key in COUNTERS),

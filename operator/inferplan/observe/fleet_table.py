@@ -31,7 +31,7 @@ class Group:
         splits: Numbers by tag and by the value of the label that splits them.
         bounds: Upper bounds of buckets by tag; groups share them.
         counts: Observations per second up to each bound, by tag.
-        caches: Labels of the info gauge on the cache.
+        caches: Labels of the info gauge on the cache, by tag.
     """
 
     labels: Mapping[str, str]
@@ -39,7 +39,7 @@ class Group:
     splits: dict[str, dict[str, float]] = field(default_factory=dict)
     bounds: dict[str, tuple[float, ...]] = field(default_factory=dict)
     counts: dict[str, "array[float]"] = field(default_factory=dict)
-    caches: list[Mapping[str, str]] = field(default_factory=list)
+    caches: dict[str, list[Mapping[str, str]]] = field(default_factory=dict)
 
     @property
     def tags(self) -> Iterable[str]:
@@ -106,7 +106,8 @@ class FleetTable:
             self._enter_native(group, tag, sample.histogram)
         elif kind == "info":
             group.values[tag] = sample.value
-            group.caches.append({name: sample.labels[name] for name in CACHE_LABELS if name in sample.labels})
+            cache = {name: sample.labels[name] for name in CACHE_LABELS if name in sample.labels}
+            group.caches.setdefault(tag, []).append(cache)
         else:
             part = next((sample.labels[name] for name in _SPLIT_LABELS if name in sample.labels), None)
             values = group.values if part is None else group.splits.setdefault(tag, {})

@@ -74,8 +74,9 @@ def _expression(column: str, series: str, group: Sequence[str]) -> str:
     match column:
         case "present":  # by the minute, so that it does not depend on how often the source scrapes
             return f"max by ({by}) (count_over_time({series}[1h:1m]))"
-        case "running" | "waiting":
-            return f"sum by ({by}) (max by ({each}) (avg_over_time({series}[1h])))"
+        case "running" | "waiting":  # beside a sample below 0 a mean is none: it becomes infinite, which nobody takes
+            mean = f"avg_over_time({series}[1h]) / (min_over_time({series}[1h]) >= bool 0)"
+            return f"sum by ({by}) (max by ({each}) ({mean}))"
         case "requests":
             return f"sum by ({by}) (max by ({each}, {SPLITS['requests']}) (rate({series}[1h])))"
         case _:

@@ -28,7 +28,7 @@ class Row:
     Attributes:
         labels: Its labels.
         name: Pod, or `instance` where the source has no pods.
-        values: Hours by columns, the oldest hour first; NaN where there is none.
+        values: Hours by columns, the oldest hour first; NaN where there is none, infinite where what came cannot be.
     """
 
     labels: Mapping[str, str]
@@ -92,7 +92,7 @@ class HourTable:
         for at, value in series.points:
             hour, rest = divmod(at, STEP_SECONDS)
             if rest == 0 and self.oldest <= hour <= self.newest:
-                array[int(hour) - self.oldest, column] = value if 0 <= value <= MEASURED_MAX else math.nan
+                array[int(hour) - self.oldest, column] = value if 0 <= value <= MEASURED_MAX else math.inf
 
     @cached_property
     def rows(self) -> Mapping[Owner, tuple[Row, ...]]:

@@ -99,7 +99,7 @@ def _by_replica(rows: Sequence[Row]) -> tuple[tuple[str, ...], Numbers]:
 def _present(values: Numbers) -> Numbers:
     """Share of each hour that each replica was there."""
     minutes = values[:, :, COLUMNS.index("present")]
-    return np.clip(np.nan_to_num(minutes) / PRESENT_MINUTES, 0.0, 1.0)
+    return np.clip(np.nan_to_num(minutes, posinf=0.0) / PRESENT_MINUTES, 0.0, 1.0)
 
 
 def _total(values: Numbers) -> _Total:
@@ -110,9 +110,10 @@ def _total(values: Numbers) -> _Total:
 
 
 def _sum(column: Numbers) -> Numbers:
-    """Sum over replicas of what is there."""
+    """Sum over replicas of what is there; NaN where nothing is, or one of them told what cannot be (infinite)."""
     there = np.isfinite(column)
-    return np.where(there.any(axis=0), np.where(there, column, 0.0).sum(axis=0), np.nan)
+    known = there.any(axis=0) & ~np.isinf(column).any(axis=0)
+    return np.where(known, np.where(there, column, 0.0).sum(axis=0), np.nan)
 
 
 def _ratio(top: Numbers, bottom: Numbers, least: float) -> Numbers:

@@ -3,24 +3,40 @@
 import math
 from collections.abc import Collection, Iterable, Mapping
 
-GAUGES = ("running", "waiting", "kv_usage")
+from inferplan.domain.measurement import MEASURED_MAX
+
+GAUGES = ("running", "waiting", "swapped", "kv_usage", "kv_used")
 """Gauges of which mean and peak are read."""
 
-SHARES = frozenset({"kv_usage"})
+MEANS = ("accepted_share", "prefix_hit_share")
+"""Gauges of which a mean is all that is read."""
+
+ALL_GAUGES = (*GAUGES, *MEANS, "waiting_by_reason")
+"""Those that a label splits, too."""
+
+P99 = ("kv_usage", "kv_used")
+"""Gauges of which the 99th percentile over time is read, where the source can tell it."""
+
+SHARES = frozenset({"kv_usage", *MEANS})
 """Gauges of which a replica's value is the highest of its ranks; of the others it is their sum."""
+
+SHARE_MAX = 1 + 1e-6
+"""A share may exceed 1 by what dividing floats makes of it."""
 
 COUNTERS = (
     "preemptions",
     "requests",
-    "prefill_tokens",
+    "prefix_hits",
     "decode_tokens",
     "prefix_queries",
-    "prefix_hits",
+    "prefill_tokens",
     "drafts",
-    "draft_tokens",
     "accepted_tokens",
+    "failed",
+    "draft_tokens",
     "rejected",
 )
+"""In an order in which each third of them, every third one, has about as many names: a query reads one of these."""
 
 SPLITS: Mapping[str, str] = {"requests": "finished_reason", "waiting_by_reason": "reason"}
 """Keys that a label splits, and that label."""
@@ -36,6 +52,12 @@ HISTOGRAMS = (
     "prefill_time",
     "step_tokens",
 )
+
+
+def created_name(key: str, name: str) -> str:
+    """The gauge beside a counter or histogram that tells when each of its series was created."""
+    return f"{name if key in HISTOGRAMS else name.removesuffix('_total')}_created"
+
 
 RANK_LABELS = ("engine", "dp_rank")
 """Labels that tell a replica's schedulers apart: vLLM's and SGLang's."""
@@ -69,6 +91,16 @@ def all_cache_tokens(infos: Iterable[Mapping[str, str]], stated: Collection[floa
         return math.fsum(stated) if stated else None
     known = [size for size in sizes if size is not None]
     return math.fsum(known) if len(known) == len(sizes) else None
+
+
+def is_possible(key: str, sample: float) -> bool:
+    """Whether an engine can tell this under a key: nothing that is read is ever below 0, and no share above 1."""
+    return 0 <= sample <= (SHARE_MAX if key in SHARES else MEASURED_MAX) or is_off(key, sample)  # NaN is not
+
+
+def is_off(key: str, value: float) -> bool:
+    """Whether a gauge tells that there is nothing to tell: vLLM's first engine gives -1 where it caches no prefixes."""
+    return key == "prefix_hit_share" and value == -1
 
 
 def highest(values: Iterable[float]) -> float:

@@ -10,8 +10,12 @@ from inferplan.diagnose.slo import slo_name
 from inferplan.domain.measurement import Measurement, Missing
 from inferplan.domain.observation import METRIC_FIELDS, Metrics, ReplicaMetrics
 from inferplan.domain.readings import Readings, ReplicaReadings
-from inferplan.observe.look import MILLISECONDS, PLAIN_TOKENS, Look, Unit, longest
+from inferplan.observe.arrivals import arrivals
+from inferplan.observe.derived import whole
+from inferplan.observe.look import Look
+from inferplan.observe.look_values import MILLISECONDS, PLAIN_TOKENS, Unit, longest
 from inferplan.observe.metric_names import MetricNames
+from inferplan.observe.shares import acceptance, failed_share, prefix_hits
 from inferplan.observe.spread import replica_metrics
 
 STALE_SECONDS = 150
@@ -66,6 +70,7 @@ def reduce(
         slos: Targets to measure.
         history_min_seconds: Shorter times that counters cover give no measurement at all.
     """
+    readings = whole(readings)
     fresh = tuple(replica for replica in readings.replicas if _age_problem(replica) is None)
     notes = (*readings.notes, *_left_out(readings, fresh))
     problem = _problem(readings, names, fresh, history_min_seconds)
@@ -113,7 +118,7 @@ def _left_out(readings: Readings, fresh: tuple[ReplicaReadings, ...]) -> tuple[s
 
 
 _REQUESTS = "requests"
-_RATE = "1/s"
+_RATE = "requests/s"
 
 
 def _metrics(look: Look, slos: tuple[SLO, ...]) -> Metrics:
@@ -137,8 +142,10 @@ def _load(look: Look) -> dict[str, Measurement]:
         "num_requests_waiting_peak": look.gauge_peak("waiting", _REQUESTS),
         "waiting_for_capacity": look.part_mean("waiting_by_reason", "capacity", _REQUESTS),
         "requests_per_second": look.rate("requests", _RATE),
+        "arrivals_per_second": arrivals(look, _RATE),
         "rejected_requests_per_second": look.rate("rejected", _RATE),
-        "failed_requests_share": look.failed_share(),
+        "failed_requests_share": failed_share(look),
+        "data_parallel_ranks": look.data_parallel_ranks(),
         "uptime_seconds": look.uptime(),
         "restarts": look.restarts(),
         "gpu_memory_busy_share": look.gpu_share("gpu_memory_busy"),
@@ -151,9 +158,9 @@ def _cache(look: Look) -> dict[str, Measurement]:
         "kv_cache_usage": look.gauge_peak("kv_usage", "share"),
         "kv_cache_usage_mean": look.gauge_mean("kv_usage", "share"),
         "kv_cache_usage_p99": look.gauge_p99("kv_usage", "share"),
-        "preemptions_per_second": look.rate("preemptions", _RATE),
+        "preemptions_per_second": look.rate("preemptions", "preemptions/s"),
         "kv_cache_tokens": look.kv_cache_tokens(),
-        "prefix_cache_hit_share": look.quotient("prefix_hits", "prefix_queries"),
+        "prefix_cache_hit_share": prefix_hits(look),
     }
 
 
@@ -161,7 +168,7 @@ def _work(look: Look) -> dict[str, Measurement]:
     return {
         "prompt_tokens_per_second": look.rate("prefill_tokens", "tokens/s"),
         "generation_tokens_per_second": look.rate("decode_tokens", "tokens/s"),
-        "speculation_accepted_share": look.quotient("accepted_tokens", "draft_tokens"),
+        "speculation_accepted_share": acceptance(look),
         "tokens_per_step": look.mean("step_tokens", PLAIN_TOKENS),
         "tokens_per_step_p95": look.percentile("step_tokens", 95, PLAIN_TOKENS),
         **_distribution(look, "prompt_tokens", "prompt_tokens_{}", PLAIN_TOKENS, (50, 95, 99)),

@@ -1,30 +1,36 @@
 """The pages of one replica → its readings. Pure."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
 
 from inferplan.api.values import Engine
 from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
-from inferplan.observe.counters import Rise, counter_on, distinct, histogram_on, rise
-from inferplan.observe.exposition_window import TimedPages
+from inferplan.observe.counters import Appearance, Family, Rise, counter_on, distinct, histogram_on, rise
+from inferplan.observe.exposition_window import TimedPages, restarted
 from inferplan.observe.metric_kinds import (
+    ALL_GAUGES,
     COUNTERS,
     GAUGES,
     HISTOGRAMS,
+    MEANS,
     RANK_LABELS,
     SHARES,
     SPLITS,
     all_cache_tokens,
+    created_name,
     highest,
+    is_off,
+    is_possible,
 )
 from inferplan.observe.metric_names import KEYS, spellings
 from inferplan.observe.scrape import Scrape
 
-_SAME_START_SECONDS = 1.0  # the start time is printed with six digits or so; a restart moves it by more
 _UPTIME_MIN_SECONDS = 1.0
 _PREFIXES = {Engine.VLLM: "vllm:", Engine.SGLANG: "sglang:", Engine.TGI: "tgi_"}
+_HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 _EMPTY = Scrape(())
 
 
@@ -59,12 +65,14 @@ class ReplicaPages:
             ranks=self._ranks,
             uptime_seconds=self._uptime,
             restarts=self._restarts,
-            gauges={key: gauge for key in GAUGES if (gauge := self._gauge(key)) is not None},
+            gauges={key: gauge for key in (*GAUGES, *MEANS) if (gauge := self._gauge(key)) is not None},
             rates=self._rates(),
             splits={key: parts for key in SPLITS if (parts := self._split(key))},
             histograms=self._histograms,
+            growth=self._growth,
             kv_cache_tokens=self._kv_cache_tokens,
             cache_labels=self._cache_labels,
+            impossible=self._impossible,
         )
 
     @property
@@ -72,12 +80,21 @@ class ReplicaPages:
         """The series behind each key that the pages have, and what was made of it."""
         return {key: self._source(key, name) for key, name in self._found.items()}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the readings should know."""
+        torn = sorted(self._found[key] for key in self._torn)
+        if not torn:
+            return ()
+        others = f" and {len(torn) - 1} others" if len(torn) > 1 else ""
+        return (f"{self.name}: one of its pages lacks {torn[0]}{others}, so what they counted is not known",)
+
     def _source(self, key: str, name: str) -> str:
         count = len(self.timed.pages)
         pages = "two pages" if count == 2 else f"{count} pages"  # noqa: PLR2004  as people say it
         if key in COUNTERS or key in HISTOGRAMS:
             return f"{name}, between {pages}" if count > 1 else f"{name}, since the process started"
-        return f"{name}, {pages}" if count > 1 and key in (*GAUGES, *SPLITS) else name
+        return f"{name}, {pages}" if count > 1 and key in (*ALL_GAUGES, *SPLITS) else name
 
     @cached_property
     def _found(self) -> Mapping[str, str]:
@@ -93,6 +110,17 @@ class ReplicaPages:
     @property
     def _last(self) -> Scrape:
         return self.timed.pages[-1]
+
+    @cached_property
+    def _impossible(self) -> Mapping[str, float]:
+        """The first sample of each key, on any page and of any rank, that cannot be."""
+        found = ((key, next(self._wrong_samples(key), None)) for key in self._found)
+        return {key: sample for key, sample in found if sample is not None}
+
+    def _wrong_samples(self, key: str) -> Iterator[float]:
+        names = [self._found[key] + suffix for suffix in (_HISTOGRAM_PARTS if key in HISTOGRAMS else ("",))]
+        samples = (value for page in self.timed.pages for name in names for _, value in page.series(name))
+        return (value for value in samples if not is_possible(key, value))
 
     @cached_property
     def _uptime(self) -> float | None:
@@ -117,24 +145,38 @@ class ReplicaPages:
     @cached_property
     def _restarted(self) -> tuple[bool, ...]:
         """For each gap between pages, whether the process says that it started anew."""
-        starts = [page.started_at for page in self._counted]
-        return tuple(
-            None not in pair and abs((pair[1] or 0.0) - (pair[0] or 0.0)) > _SAME_START_SECONDS
-            for pair in pairwise(starts)
-        )
+        return tuple(restarted(*pair) for pair in pairwise(self._counted))
+
+    @cached_property
+    def _families(self) -> Mapping[str, tuple[Family, ...]]:
+        """Each counter and histogram on each page.
+
+        Those with an impossible sample are left out: it would pass for a restart.
+        """
+        keys = [key for key in (*COUNTERS, *HISTOGRAMS) if key in self._found and key not in self._impossible]
+        read = {key: histogram_on if key in HISTOGRAMS else counter_on for key in keys}
+        return {key: tuple(read[key](page, self._found[key]) for page in self._counted) for key in keys}
+
+    @cached_property
+    def _torn(self) -> frozenset[str]:
+        """Counters and histograms that a page lacks although they had counted before it was taken."""
+        if len(self.timed.pages) == 1:
+            return frozenset()
+        return frozenset(key for key, families in self._families.items() if not self._is_told(key, families))
+
+    def _is_told(self, key: str, families: tuple[Family, ...]) -> bool:
+        name = self._found[key]
+        appearance = Appearance(f"{name}_count" if key in HISTOGRAMS else name, created_name(key, name))
+        return appearance.is_told(self._counted, families, self._restarted)
 
     @cached_property
     def _rises(self) -> Mapping[str, Rise]:
         """What each counter and histogram rose by; nothing where the time is not known."""
         if self._seconds is None:
             return {}
-        found: dict[str, Rise] = {}
-        for key in (*COUNTERS, *HISTOGRAMS):
-            if key in self._found:
-                read = histogram_on if key in HISTOGRAMS else counter_on
-                risen = rise([read(page, self._found[key]) for page in self._counted], self._restarted)
-                found |= {key: risen} if risen.by else {}
-        return found
+        told = {key: families for key, families in self._families.items() if key not in self._torn}
+        rises = {key: rise(families, self._restarted) for key, families in told.items()}
+        return {key: risen for key, risen in rises.items() if risen.by}
 
     @property
     def _restarts(self) -> int:
@@ -174,13 +216,27 @@ class ReplicaPages:
         """Mean and highest over the pages; of ranks the sum, of shares the highest."""
         over_ranks = highest if key in SHARES else sum
         series = (distinct(page.series(self._found.get(key, ""))) for page in self.timed.pages)
-        values = [over_ranks(found.values()) for found in series if found]
+        values = [value for found in series if found and not is_off(key, value := over_ranks(found.values()))]
         return Gauge(sum(values) / len(values), highest(values)) if values else None
 
     @property
-    def _ranks(self) -> int:
+    def _growth(self) -> float | None:
+        """From the first page to the last; since its start, when nothing was in flight, where there is only one."""
+        first, last = self.timed.pages[0], self.timed.pages[-1]
+        before, after = 0.0 if first is last else self._in_flight(first), self._in_flight(last)
+        return None if self._seconds is None or before is None or after is None else after - before
+
+    def _in_flight(self, page: Scrape) -> float | None:
+        keys = ("running", "waiting", "swapped")
+        *needed, swapped = (distinct(page.series(self._found.get(key, ""))) for key in keys)
+        values = (value for found in (*needed, swapped) for value in found.values())
+        return math.fsum(values) if all(needed) else None
+
+    @property
+    def _ranks(self) -> int | None:
         running = self._last.series(self._found.get("running", ""))
-        return len({tuple(labels.get(label) for label in RANK_LABELS) for labels, _ in running}) or 1
+        told = {rank for labels, _ in running if any(rank := tuple(labels.get(label) for label in RANK_LABELS))}
+        return len(told) or None
 
     @property
     def _infos(self) -> Mapping[tuple[str | None, ...], Mapping[str, str]]:

@@ -95,6 +95,8 @@ class ScrapeMeter:
             page = replace(parse_scrape(text), scraped_at=wanted.now.timestamp())
         except (PageError, ScrapeError) as error:
             return f"pod {pod.name}: {error}"
+        if page.cut_off:
+            return f"pod {pod.name}: its /metrics page is cut off: it ends inside of a comment"
         kept = kept_pages((*self._kept.get(pod.uid, ()), page), wanted.window_seconds)
         self._kept[pod.uid] = kept
         return kept

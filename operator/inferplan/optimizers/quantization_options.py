@@ -30,7 +30,7 @@ DOUBT: Mapping[Kernel, float] = MappingProxyType(
         Kernel.INT8: 0.19,
         Kernel.INT8_WEIGHT_ONLY: 0.15,
         Kernel.INT4_WEIGHT_ONLY: 0.21,
-        Kernel.FP4: 0.3,
+        Kernel.FP4: 0.15,
         Kernel.FP4_WEIGHT_ONLY: 0.3,
     }
 )
@@ -39,7 +39,9 @@ DOUBT: Mapping[Kernel, float] = MappingProxyType(
 Root mean square of improvement_pairs.json, category quantization, pairs of vLLM and SGLang (those that
 benchmarks/results/accuracy.md counts under "Effect of one change"): fp8 5 pairs, without the L40's of an unknown
 version, which is off by 0.62, fp8 weight-only 5, int8 10, int8
-weight-only 21, int4 weight-only without the forced GPTQ kernels 27. No pair has fp4: the largest of the others.
+weight-only 21, int4 weight-only without the forced GPTQ kernels 27. fp4 105 public measurements
+of fp8 and fp4 twins on Blackwell (benchmarks/results/ratio_intervals.md); fp4 weight-only has none: the largest of
+the others.
 """
 
 DOUBT_FP8_ELSEWHERE = 0.3

@@ -8,20 +8,18 @@ from pydantic import ValidationError
 from inferplan.api.analysis import Analysis
 from inferplan.api.conditions import Condition
 from inferplan.api.instance_status import (
-    REPLICAS_MAX,
     AbstentionStatus,
     HardwareStatus,
     InstanceStatus,
     MeasuredStatus,
     PlanStatusRef,
-    ReplicaStatus,
     SettingStatus,
 )
 from inferplan.api.reasons import Reason
 from inferplan.dialects.masking import masked_setting
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Measured, Missing
-from inferplan.domain.observation import Observation, ReplicaMetrics
+from inferplan.domain.observation import Observation
 from inferplan.domain.units import significant
 from inferplan.estimate.memory_setting import read_ranks
 from inferplan.estimate.number_formats import served_format
@@ -77,7 +75,7 @@ def _measured(gathered: Gathered, stored: Mapping[str, Any], now: str) -> dict[s
         return {
             "measured_at": now,
             "traffic": {key: _rounded(value) for key, value in values.items() if key not in _NO_TRAFFIC},
-            "replicas": _replicas(observation),
+            "replicas": observation.side_by_side(),
         }
     if problem.code not in _PASSING:
         return {}
@@ -86,18 +84,6 @@ def _measured(gathered: Gathered, stored: Mapping[str, Any], now: str) -> dict[s
     except ValidationError:
         return {}
     return {"measured_at": last.measured_at, "traffic": last.traffic, "replicas": last.replicas}
-
-
-def _replicas(observation: Observation) -> tuple[ReplicaStatus, ...]:
-    """The replicas side by side; one alone is what traffic says already."""
-    several = observation.replica_metrics if len(observation.replica_metrics) > 1 else ()
-    return tuple(_replica(replica) for replica in several[:REPLICAS_MAX])
-
-
-def _replica(replica: ReplicaMetrics) -> ReplicaStatus:
-    values = {name: getattr(replica, name) for name in ReplicaStatus.model_fields if name != "name"}
-    rounded = {name: None if value is None else significant(value, _DIGITS) for name, value in values.items()}
-    return ReplicaStatus(name=replica.name[:_NAME_LENGTH], **rounded)
 
 
 def _observed(observation: Observation) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from inferplan.api.exchange import (
     AnalyzedBottleneck,
     AnalyzeRequest,
     AnalyzeResponse,
-    MeasuredValue,
     Observed,
 )
 from inferplan.api.instance import InstanceSpec
@@ -19,7 +18,6 @@ from inferplan.web.memory import Sighting
 from inferplan.web.requests import observation_of, with_model
 
 _LAST_LOOK = "the operator's last look at the instance"
-_SOURCE_MAX = 4096  # what the answer's field holds
 
 
 def answer_of_sighting(
@@ -39,7 +37,7 @@ def answer_of_sighting(
         model=observation.config.model,
         notes=sighting.notes,
     )
-    return _response(request, analyze(observation, spec.slo), observed, observation.metrics, now)
+    return _response(request, analyze(observation, spec.slo), observed, observation, now)
 
 
 def answer_of_operator(request: AnalyzeRequest, seen: SeenInstance, now: datetime) -> AnalyzeResponse:
@@ -55,8 +53,7 @@ def answer_of_operator(request: AnalyzeRequest, seen: SeenInstance, now: datetim
         model=observation.config.model if observation is not None else None,
         notes=_notes(observation, request),
     )
-    metrics = observation.metrics if observation is not None else Metrics()
-    return _response(request, analysis, observed, metrics, now)
+    return _response(request, analysis, observed, observation, now)
 
 
 def sighting_of_operator(seen: SeenInstance) -> Sighting | None:
@@ -88,8 +85,9 @@ def _age(observed_at: datetime, now: datetime) -> float:
 
 
 def _response(
-    request: AnalyzeRequest, analysis: Analysis, observed: Observed, metrics: Metrics, now: datetime
+    request: AnalyzeRequest, analysis: Analysis, observed: Observed, observation: Observation | None, now: datetime
 ) -> AnalyzeResponse:
+    metrics = observation.metrics if observation is not None else Metrics()
     return AnalyzeResponse(
         instance_id=request.instance_id,
         instance_type=request.instance_type,
@@ -103,19 +101,6 @@ def _response(
         recommendation_codes=tuple(entry.code for entry in analysis.recommendations),
         unknowns=analysis.unknowns,
         observed=observed,
-        metrics=_values(metrics),
+        metrics={name: value.as_value() for name, value in metrics.measured().items()},
+        replicas=() if observation is None else observation.side_by_side(),
     )
-
-
-def _values(metrics: Metrics) -> dict[str, MeasuredValue]:
-    return {
-        name: MeasuredValue(
-            value=entry.value,
-            unit=entry.unit,
-            low=entry.low,
-            high=entry.high,
-            window_seconds=entry.window_seconds,
-            source=entry.source[:_SOURCE_MAX],
-        )
-        for name, entry in metrics.measured().items()
-    }

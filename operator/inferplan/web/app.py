@@ -104,15 +104,24 @@ def answer_optimize(body: bytes, clock: Clock, memory: SightingMemory) -> JSONRe
         return invalid(error.problems)
 
 
+_PROBE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "ok"},
+    503: {"description": "What is wrong, one line.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+}
+
+
 def _add_probes(app: FastAPI, health: Health) -> None:
     @app.get(
         "/healthz", summary="Whether the process need not be restarted", tags=["probes"],
-        response_class=PlainTextResponse,
+        response_class=PlainTextResponse, responses=_PROBE_ANSWERS,
     )  # fmt: skip
     async def healthz() -> PlainTextResponse:
         return _probed(health.unhealthy())
 
-    @app.get("/readyz", summary="Whether requests are answered", tags=["probes"], response_class=PlainTextResponse)
+    @app.get(
+        "/readyz", summary="Whether requests are answered", tags=["probes"],
+        response_class=PlainTextResponse, responses=_PROBE_ANSWERS,
+    )  # fmt: skip
     async def readyz() -> PlainTextResponse:
         return _probed(health.unready())
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support.build import an
 
 from inferplan.api.analysis import (
     Analysis,
     Bottleneck,
+    Deduction,
     HealthScore,
     Severity,
     SLOStatus,
@@ -42,11 +44,21 @@ def with_targets(tmp_path: Path, situation: str, *targets: dict[str, Any]) -> li
     return [given[0], given[1], str(file), *given[3:]]
 
 
+SITUATIONS = (
+    "idle",
+    "cold-start",
+    "healthy",
+    "kv-bound",
+    "scheduler-capped",
+    "prefill-bound",
+    "overload",
+    "after-restart",
+)
 TTFT = {"metric": "ttft", "percentile": 95, "targetMilliseconds": 500}
 
 
 @pytest.mark.timeout(10)  # the first one reads the releases' flags
-@pytest.mark.parametrize("situation", ["kv-bound", "scheduler-capped", "healthy"])
+@pytest.mark.parametrize("situation", SITUATIONS)
 def test_the_whole_text_is_as_expected(
     situation: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], update_goldens: bool
 ) -> None:
@@ -69,8 +81,34 @@ def test_a_document_is_what_the_status_holds_and_the_measurements(
     assert found["cause"] == "KvBound"
     assert found["metrics"]["kv_cache_usage"]["unit"] == "share"
     assert found["sloStatuses"][0]["isCompliant"] is False
-    own = {name: value for name, value in found.items() if name not in {"instance", "observedAt", "metrics"}}
+    # a percentile of a histogram lies between two bounds, and the pages' newest sample is the last page
+    ttft = found["metrics"]["ttft_p95_milliseconds"]
+    assert ttft["low"] < ttft["value"] < ttft["high"]
+    assert ttft["ageSeconds"] == 0
+    assert found["replicas"] == []
+    beside = {"instance", "observedAt", "metrics", "replicas"}
+    own = {name: value for name, value in found.items() if name not in beside}
     assert Analysis.from_kube(own).cause == "KvBound"
+
+
+def replica_words(output: str) -> list[str]:
+    folder = SCRAPES / "replicas-one-overloaded"
+    pages = [f"{name}={folder / f'{name}-{page}.txt'}" for name in "ab" for page in (1, 2)]
+    files = ["-f", str(folder / "instance.yaml"), "-f", str(folder / "deployment.yaml")]
+    return ["analyze", *files, *(word for page in pages for word in ("--metrics", page)), "-o", output]
+
+
+def test_several_replicas_stand_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(replica_words("json")) == 0
+    first, second = json.loads(capsys.readouterr().out)["replicas"]
+    assert (first["name"], second["name"]) == ("a", "b")
+    assert second["numRequestsWaiting"] > first["numRequestsWaiting"]
+    assert second["failedRequestsShare"] == 0
+    assert main(replica_words("table")) == 0
+    head, *lines = capsys.readouterr().out.partition("\nReplicas\n")[2].splitlines()
+    assert " ".join(head.split()) == "running waiting KV use requests/s tokens/s TTFT ms ITL ms failed"
+    assert [line.split()[0] for line in lines] == ["a", "b"]
+    assert len({len(line) for line in (head, *lines)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,6 +133,14 @@ def test_a_target_that_holds_or_is_unknown_is_no_finding(tmp_path: Path) -> None
     assert main([*with_targets(tmp_path, "kv-bound", easy), "--fail-on", "slo"]) == 0
     without_metrics = with_targets(tmp_path, "kv-bound", TTFT)[:5]
     assert main([*without_metrics, "--fail-on", "slo"]) == 0
+
+
+def test_a_score_that_is_not_known_is_told_by_what_it_is_at_most() -> None:
+    health = HealthScore(
+        at_most=60.0, reason="a target is not measured", deductions=(Deduction(code="X", points=40, reason="so"),)
+    )
+    text = analysis_table(Analysis(cause="None", health=health), Heading("a/b", ()), an.observation(metrics=Metrics()))
+    assert "Health at most 60 of 100\n  100 at first\n  -40 X: so\n  a target is not measured\n" in text
 
 
 def test_without_metrics_nothing_is_claimed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +203,7 @@ def status(**fields: Any) -> SLOStatus:
 )
 def test_each_state_of_a_target_has_its_line(fields: dict[str, Any], line: str) -> None:
     analysis = Analysis(cause="None", health=HealthScore(score=100.0), slo_statuses=(status(**fields),))
-    text = analysis_table(analysis, Heading("a/b", ()), Metrics())
+    text = analysis_table(analysis, Heading("a/b", ()), an.observation(metrics=Metrics()))
     assert f"Targets\n  {line}" in text
 
 
@@ -173,11 +219,12 @@ def test_a_finding_shows_its_numbers_and_a_bound_says_that_it_is_one() -> None:
         evidence=(Evidence(formula="1 + 1", value=2.0, window_seconds=60),),
     )
     analysis = Analysis(cause="Odd", health=HealthScore(score=98.0, reason="by hand"), bottlenecks=(found,))
-    metrics = Metrics(num_requests_running=Measured(2.5, "requests", "x", 60, low=2.0, high=3.0))
-    text = analysis_table(analysis, Heading("a/b", (("engine", "vllm"),)), metrics)
+    running = Measured(2.5, "requests", "x", 60, low=2.0, high=3.0, age_seconds=12.4)
+    metrics = Metrics(num_requests_running=running)
+    text = analysis_table(analysis, Heading("a/b", (("engine", "vllm"),)), an.observation(metrics=metrics))
     assert text == (
         "InferenceInstance a/b\n  engine    vllm\n\nWhat limits it\n  Odd\n\nHealth 98 of 100\n  by hand\n\n"
         "Findings, worst first\n1. Slow (low): It is slow.\n"
         "   seen        ttft = above 10 s, counts from 5\n               1 + 1 = 2, over 60 s\n\n"
-        "Measured\n  num_requests_running  2.5 requests (2 to 3), over 60 s\n"
+        "Measured\n  num_requests_running  2.5 requests (2 to 3), over 60 s, 12 s old\n"
     )

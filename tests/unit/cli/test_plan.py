@@ -112,7 +112,7 @@ def test_a_capped_scheduler_is_explained_with_numbers(write: Write, capsys: pyte
         "meta-llama/Llama-3.1-8B-Instruct",
         "1 x NVIDIA-H100-80GB-HBM3, 79.6 GiB each",
         "Deployment llama-8b, container vllm",
-        "SchedulerCapped (high): 32 requests run, which is the cap of 32, while 12 wait.",
+        "SchedulerCapped (high): 32 requests run, of 32 that may, while 12 wait.",
         "1. Raise the running requests from 32 to 64  [batching_0]",
         "max_batch_size: 32 → 64  (--max-num-seqs)",
         "output_tokens_per_second: 1 → 1 to 1.375 times today's (measuredHere)",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.support.build import an, measured
 
-from inferplan.api.analysis import Analysis, Bottleneck, Severity
+from inferplan.api.analysis import Analysis, Bottleneck, Counts, Severity
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.drift import Drift, DriftFinding
@@ -39,8 +39,8 @@ WASTED = {"kv_cache_usage": 0.05, "kv_cache_usage_mean": 0.03, "kv_cache_usage_p
     ("load", "changes", "is_waste"),
     [
         (WASTED, {}, True),
-        ({**WASTED, "kv_cache_usage_p99": 0.099}, {}, True),
-        ({**WASTED, "kv_cache_usage_p99": 0.10}, {}, False),
+        ({**WASTED, "kv_cache_usage_p99": 0.099, "kv_cache_usage": 0.099}, {}, True),
+        ({**WASTED, "kv_cache_usage_p99": 0.10, "kv_cache_usage": 0.10}, {}, False),
         ({**WASTED, "kv_cache_usage_p99": None}, {}, True),  # the highest sample then
         ({**WASTED, "kv_cache_usage_p99": None, "kv_cache_usage": 0.10}, {}, False),
         ({**WASTED, "kv_cache_tokens": 32_768.0}, {}, True),  # 4 x 8192
@@ -105,6 +105,22 @@ def test_the_upper_end_of_a_bucket_counts_as_taken() -> None:
 )
 def test_a_prefix_cache_without_hits_is_useless(load: dict[str, float | None], is_found: bool) -> None:
     assert ("PrefixCacheUseless" in types(found(load))) is is_found
+
+
+@pytest.mark.parametrize(
+    ("load", "is_told"),
+    [
+        ({"kv_cache_usage": 0.94, "prompt_tokens_mean": None}, True),
+        ({"kv_cache_usage": 0.95, "prompt_tokens_mean": None}, False),  # at times
+        ({"preemptions_per_second": 0.01}, False),
+        ({"kv_cache_usage": 1.0, "kv_cache_usage_mean": 0.99, "num_requests_waiting": 9.0}, False),
+    ],
+)
+def test_a_full_cache_has_no_hits_whatever_prompts_share(load: dict[str, float | None], is_told: bool) -> None:
+    seen = found({"prefix_cache_hit_share": 0.0, "queue_time_mean_milliseconds": None, **load})
+    assert ("PrefixCacheUseless" in types(seen)) is is_told
+    open_questions = [entry.reason for entry in seen.unknowns if "thrown out" in entry.reason]
+    assert len(open_questions) == (0 if is_told else 1)
 
 
 def test_a_prefix_cache_that_is_off_is_an_open_question() -> None:
@@ -185,6 +201,42 @@ def test_rejected_requests_are_a_finding(load: dict[str, float | None], severity
     )
 
 
+def test_why_requests_are_rejected_is_said_only_where_they_queue() -> None:
+    queued = {"rejected_requests_per_second": 2.0, "num_requests_waiting": 9.0, "queue_time_mean_milliseconds": None}
+    assert the(found(queued), "RejectedRequests").description.endswith(", 50.0% of all: its queue is full.")
+    none_waits = the(found({"rejected_requests_per_second": 2.0}), "RejectedRequests")
+    assert none_waits.description.endswith(", 50.0% of all.")
+    assert "Read the engine's log" in str(none_waits.recommendation)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "for_room", "severity"),
+    [
+        (1.0, 0.0, Severity.LOW),
+        (0.9, 0.0, None),
+        (14.0, 0.0, Severity.LOW),  # as many as run
+        (15.0, 0.5, Severity.MEDIUM),
+        (50.0, None, None),
+        (None, 0.0, None),
+    ],
+)
+def test_requests_that_wait_for_something_of_their_own_are_a_finding(
+    waiting: float | None, for_room: float | None, severity: Severity | None
+) -> None:
+    load = {"num_requests_waiting": waiting, "waiting_for_capacity": for_room, "queue_time_mean_milliseconds": None}
+    seen = [entry for entry in found(load).bottlenecks if entry.type == "DeferredRequests"]
+    assert [entry.severity for entry in seen] == ([severity] if severity else [])
+
+
+def test_deferred_requests_are_counted() -> None:
+    load = {"num_requests_waiting": 50.0, "waiting_for_capacity": 0.0, "queue_time_mean_milliseconds": None}
+    seen = found(load)
+    entry = the(seen, "DeferredRequests")
+    assert (seen.cause, seen.health.score) == ("None", 90)
+    assert (entry.metric, entry.value, entry.threshold) == ("num_requests_deferred", 50.0, 1.0)
+    assert entry.description.startswith("50 requests wait for something of their own")
+
+
 @pytest.mark.parametrize(
     ("memory", "tensor", "expected"),
     [
@@ -236,6 +288,7 @@ def test_a_percentile_beyond_the_last_bucket_is_known_from_one_side() -> None:
         (Reason.METRICS_STALE, "MetricsStale"),
         (Reason.METRICS_CONTRADICTORY, "MetricsContradictory"),
         (Reason.NOT_EXPOSED_BY_VERSION, None),
+        (Reason.NOT_EXPOSED, None),
     ],
 )
 def test_metrics_that_are_not_there_are_a_finding(code: Reason, finding: str | None) -> None:
@@ -246,6 +299,66 @@ def test_metrics_that_are_not_there_are_a_finding(code: Reason, finding: str | N
     assert answer.unknowns[0].code == code
     assert answer.unknowns[0].reason == "what limits the instance: gone"
     assert len(answer.unknowns[0].needs.split()) >= 4
+    assert ("newer" in answer.unknowns[0].needs) == (code is Reason.NOT_EXPOSED_BY_VERSION)
+
+
+def with_missing(code: Reason, **reasons: str) -> Analysis:
+    """An instance that serves with ease, of which these are missing, each for its reason."""
+    seen = an.serving()
+    gone: dict[str, Any] = {name: Missing(code, reason) for name, reason in reasons.items()}
+    return analyze(replace(seen, metrics=replace(seen.metrics, **gone)), ())
+
+
+def test_measurements_that_cannot_be_true_are_one_finding_and_cost_something() -> None:
+    seen = with_missing(
+        Reason.METRICS_CONTRADICTORY,
+        kv_cache_usage="vllm:kv_cache_usage_perc is 7, which is no share",
+        kv_cache_usage_mean="vllm:kv_cache_usage_perc is 7, which is no share",
+        requests_per_second="vllm:request_success_total is inf, which is no measured value",
+    )
+    (only,) = seen.bottlenecks
+    assert (only.type, only.severity) == ("MetricsContradictory", Severity.MEDIUM)
+    assert only.description == (
+        "Measurements that cannot be true are left out. kv_cache_usage, kv_cache_usage_mean:"
+        " vllm:kv_cache_usage_perc is 7, which is no share; requests_per_second: vllm:request_success_total is inf,"
+        " which is no measured value."
+    )
+    assert (seen.cause, seen.health.score) == ("None", 90)
+    assert "KV cache use: vllm:kv_cache_usage_perc is 7, which is no share" in [entry.reason for entry in seen.unknowns]
+
+
+def test_what_the_cause_rests_on_and_cannot_be_true_is_told_once() -> None:
+    seen = with_missing(Reason.METRICS_CONTRADICTORY, num_requests_running="is -5")
+    assert types(seen) == ["MetricsContradictory"]
+    both = with_missing(Reason.METRICS_CONTRADICTORY, num_requests_running="is -5", itl_mean_milliseconds="is 1e300")
+    assert types(both) == ["MetricsContradictory", "MetricsContradictory"]
+    assert types(with_missing(Reason.NOT_EXPOSED_BY_VERSION, itl_mean_milliseconds="no such series")) == []
+
+
+def test_an_impossible_percentile_of_a_target_is_a_finding_too() -> None:
+    wrong = Missing(Reason.METRICS_CONTRADICTORY, "buckets fall")
+    seen = an.serving()
+    answer = analyze(replace(seen, metrics=replace(seen.metrics, slo_milliseconds=(("e2e p90", wrong),))), ())
+    assert answer.bottlenecks[0].description.endswith("left out. e2e p90: buckets fall.")
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [
+        ("kv_cache_usage", "KV cache use"),
+        ("ttft_mean_milliseconds", "time to first token"),
+        ("itl_mean_milliseconds", "time between tokens"),
+        ("queue_time_mean_milliseconds", "queue time"),
+    ],
+)
+def test_latencies_and_the_caches_use_that_are_not_there_are_listed(name: str, subject: str) -> None:
+    gone = {"kv_cache_usage_mean": None} if name == "kv_cache_usage" else {}
+    seen = found({name: None, **gone})
+    assert [entry.reason for entry in seen.unknowns] == [f"{subject}: not measured"]
+
+
+def test_a_percentile_is_enough_to_know_a_latency() -> None:
+    assert found({"ttft_mean_milliseconds": None, "ttft_p95_milliseconds": 300.0}).unknowns == ()
 
 
 def test_what_was_looked_for_and_is_not_there_is_listed() -> None:
@@ -270,3 +383,54 @@ def test_a_window_of_no_length_and_a_query_without_end_do_no_harm() -> None:
     answer = analyze(replace(seen, metrics=replace(seen.metrics, num_requests_waiting=long)), ())
     assert answer.bottlenecks[0].evidence[0].window_seconds is None
     assert measured("x", 1.0) != long
+
+
+def test_every_number_behind_a_finding_is_named() -> None:
+    full = analyze(an.observation(load={"kv_cache_usage": 1.0, "kv_cache_usage_mean": 0.97}), ()).bottlenecks[0]
+    assert [entry.metric for entry in full.evidence] == [
+        "kv_cache_usage",  # the mean is the finding's own number
+        "preemptions_per_second",
+        "num_requests_waiting",
+    ]
+    for_room = analyze(an.observation(load={"waiting_for_capacity": 12.0}), ()).bottlenecks[0]
+    assert [entry.metric for entry in for_room.evidence] == ["waiting_for_capacity", "kv_cache_usage"]
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "shown"),
+    [
+        (WASTED, "MemoryWaste", ("kv_cache_usage_p99", 0.05, Counts.BELOW, 0.1)),
+        ({"prefix_cache_hit_share": 0.0}, "PrefixCacheUseless", ("prefix_cache_hit_share", 0, Counts.BELOW, 0.01)),
+        ({"uptime_seconds": 10.0}, "ColdStart", ("uptime_seconds", 10, Counts.BELOW, 300)),
+        # 8 x (500 + 100) tokens
+        (
+            {"prompt_tokens_p99": 500.0, "generation_tokens_p99": 100.0},
+            "ContextOverProvisioned",
+            ("max_model_len", 8192, Counts.AT_LEAST, 4800),
+        ),
+        ({"restarts": 1.0}, "Restarted", ("restarts", 1, Counts.AT_LEAST, 1)),
+        # 0.03 of 2.03 per second; below 1 % any counts
+        (
+            {"rejected_requests_per_second": 0.03},
+            "RejectedRequests",
+            ("rejected_requests_share", 0.01478, Counts.AT_LEAST, 0.01),
+        ),
+        (
+            {"rejected_requests_per_second": 0.01},
+            "RejectedRequests",
+            ("rejected_requests_share", 0.004975, None, None),
+        ),
+    ],
+)
+def test_a_finding_says_what_its_number_was_compared_with_and_on_which_side_it_counts(
+    load: dict[str, float | None], name: str, shown: tuple[Any, ...]
+) -> None:
+    entry = the(found(load), name)
+    assert (entry.metric, entry.value, entry.counts, entry.threshold) == shown
+    if entry.value is not None and entry.threshold is not None:
+        assert (entry.value < entry.threshold) is (entry.counts is Counts.BELOW)
+
+
+def test_a_context_of_any_length_does_no_harm() -> None:
+    seen = found({"prompt_tokens_p99": 1.0, "generation_tokens_p99": 1.0}, settings={"max_model_len": 10**18})
+    assert the(seen, "ContextOverProvisioned").value == 1e15

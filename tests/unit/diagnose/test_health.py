@@ -57,6 +57,37 @@ def test_points_beyond_a_hundred_are_said() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "slos", "observed", "at_most", "codes"),
+    [
+        (None, (TTFT,), {}, None, []),  # the target is not measured, and nothing costs
+        # two critical findings and a target that is not measured: 100 - 40 - 40
+        (
+            None,
+            (TTFT,),
+            {"drift": REFUSED, "load": {"failed_requests_share": 0.3}},
+            20.0,
+            ["ArgumentsRefused", "FailedRequests"],
+        ),
+        (ttft(1000), (TTFT,), {"load": QUEUE}, 70.0, ["SloMissed"]),  # the cause is not known
+        (None, (), {"drift": REFUSED, "load": {"num_requests_running": None}}, 60.0, ["ArgumentsRefused"]),
+        (ttft(1000), (TTFT,), {"load": {"uptime_seconds": 5.0}}, None, []),  # what a start misses says nothing
+        (None, (), {"drift": REFUSED, "load": {"uptime_seconds": 5.0}}, 60.0, ["ArgumentsRefused"]),
+    ],
+)
+def test_without_a_score_it_is_told_what_it_is_at_most(
+    value: Measurement | None,
+    slos: tuple[SLO, ...],
+    observed: dict[str, object],
+    at_most: float | None,
+    codes: list[str],
+) -> None:
+    health = judged(value, slos, **observed).health
+    assert (health.score, health.at_most) == (None, at_most)
+    assert [entry.code for entry in health.deductions] == codes
+    assert health.reason
+
+
+@pytest.mark.parametrize(
     ("value", "points"),
     [
         (ttft(500), None),
@@ -94,7 +125,7 @@ def test_a_target_that_buckets_cannot_judge_costs_nothing_and_is_named() -> None
     ("observed", "slos", "reason"),
     [
         ({"load": {"num_requests_running": None}}, (), "what limits the instance is not known: not measured"),
-        ({"load": QUEUE}, (), "what limits the instance is not known: 12.0 requests wait"),
+        ({"load": QUEUE}, (), "what limits the instance is not known: 12 requests wait"),
         ({"load": {"uptime_seconds": 5.0}}, (TTFT,), "the engine has just started"),
         (
             {

@@ -1,10 +1,13 @@
 """Replicas side by side."""
 
+from dataclasses import replace
+
 import pytest
 from tests.support.build import an
 
-from inferplan.api.analysis import Bottleneck
+from inferplan.api.analysis import Bottleneck, Severity
 from inferplan.diagnose.analyze import analyze
+from inferplan.domain.measurement import Measured
 from inferplan.domain.observation import ReplicaMetrics
 
 
@@ -70,6 +73,90 @@ def test_milliseconds_and_the_others_spread_must_be_passed_too() -> None:
     ]
     assert found(*spread, replica("e", itl_mean_milliseconds=76.0)) == []
     assert len(found(*spread, replica("e", itl_mean_milliseconds=77.0))) == 1
+
+
+STILL = {"requests_per_second": 0.0, "generation_tokens_per_second": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("odd", "others", "is_bad"),
+    [
+        ({}, 400.0, True),
+        ({"num_requests_running": 1.0}, 400.0, True),
+        ({"num_requests_running": 0.9}, 400.0, False),
+        ({"num_requests_running": None}, 400.0, False),
+        ({"generation_tokens_per_second": 0.1}, 400.0, False),  # it moves
+        ({"requests_per_second": 0.1}, 400.0, False),
+        ({"generation_tokens_per_second": None}, 400.0, False),
+        ({}, 0.0, False),  # none of them moves: that is no replica's matter
+        ({}, None, False),
+    ],
+)
+def test_a_replica_that_stands_still_beside_others_is_bad(
+    odd: dict[str, float | None], others: float | None, is_bad: bool
+) -> None:
+    rest = [replica(name, generation_tokens_per_second=others) for name in "ac"]
+    seen = found(*rest, replica("b", **{**STILL, **odd}))
+    assert [entry.type for entry in seen] == (["BadReplica"] if is_bad else [])
+
+
+def test_a_replica_that_stands_still_is_told_with_its_numbers_and_not_as_unbalanced() -> None:
+    rest = [replica(name, generation_tokens_per_second=400.0) for name in "ac"]
+    (bad,) = found(*rest, replica("b", num_requests_running=32.0, **STILL))
+    assert bad.severity is Severity.CRITICAL
+    assert bad.description == (
+        "Replica b stands still: 32 requests run in it, and for 900 s no token came out and none ended; the others give"
+        " 400 tokens per second."
+    )
+    assert (bad.metric, bad.value, bad.threshold, bad.counts) == ("generation_tokens_per_second", 0.0, None, None)
+    assert bad.evidence[0].value == 400.0
+
+
+@pytest.mark.parametrize(("seconds", "is_bad"), [(29, False), (30, True)])
+def test_half_a_minute_without_a_token_tells_it_beside_others(seconds: int, is_bad: bool) -> None:
+    both = (replica("a", generation_tokens_per_second=400.0), replica("b", **STILL))
+    seen = an.serving(replica_metrics=both)
+    running = Measured(8.0, "requests", "q", seconds)
+    seen = replace(seen, metrics=replace(seen.metrics, num_requests_running=running))
+    assert [entry.type for entry in analyze(seen, ()).bottlenecks] == (["BadReplica"] if is_bad else [])
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "is_bad"),
+    [
+        (0.05, (0.0, 0.0), True),
+        (0.049, (0.0, 0.0), False),
+        (0.09, (0.03, 0.03), True),
+        (0.089, (0.03, 0.03), False),  # three times theirs
+        (0.9, (0.4, 0.4), False),  # clients give up everywhere
+        # 0, 0.02, 0.04, 0.1: median 0.03, absolute deviations 0.01 0.01 0.03 0.07: 3.5 x 1.4826 x 0.02 = 0.104 more
+        (0.13, (0.0, 0.02, 0.04, 0.1), False),
+        (0.135, (0.0, 0.02, 0.04, 0.1), True),
+        (None, (0.0,), False),
+        (0.5, (None,), False),
+    ],
+)
+def test_a_replica_whose_requests_fail_beside_others_is_bad(
+    mine: float | None, others: tuple[float | None, ...], is_bad: bool
+) -> None:
+    rest = [replica(f"good-{number}", failed_requests_share=share) for number, share in enumerate(others)]
+    seen = found(*rest, replica("odd", failed_requests_share=mine))
+    assert [entry.type for entry in seen] == (["BadReplica"] if is_bad else [])
+    few = replica("odd", failed_requests_share=mine, requests_per_second=0.02)  # 18 requests in 900 s
+    assert "BadReplica" not in [entry.type for entry in found(*rest, few)]
+
+
+def test_a_failing_replica_is_told_with_its_share() -> None:
+    (bad,) = found(replica("a", failed_requests_share=0.0), replica("b", failed_requests_share=0.4))
+    assert bad.description == (
+        "Replica b fails: 40.0% of its requests ended by error or were aborted, 0.0% of the others'."
+    )
+    assert (bad.severity, bad.metric, bad.value, bad.threshold) == (
+        Severity.HIGH,
+        "failed_requests_share",
+        0.4,
+        0.05,
+    )
 
 
 @pytest.mark.parametrize(

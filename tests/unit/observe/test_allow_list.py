@@ -27,6 +27,7 @@ def allowed(text: str, *entries: str) -> list[str] | None:
         ("[::ffff:10.0.0.1]:8000", []),
         ("[::127.0.0.1]:8000", []),
         ("[64:ff9b::7f00:1]:8000", []),
+        ("[::ffff:0:127.0.0.1]:8000", []),
         ("[2002:7f00:1::]:8000", []),
         ("[::2]:8000", []),
         ("[::]:8000", []),
@@ -48,7 +49,8 @@ def test_by_default_only_this_machine_is_allowed(text: str, addresses: list[str]
         "169.254.169.254", "169.254.0.1", "100.100.100.200", "168.63.129.16", "192.0.0.192", "224.0.0.1",
         "255.255.255.255", "240.0.0.1", "0.0.0.0", "[::]", "[fe80::1]", "[fec0::1]", "[ff02::1]", "[fd00:ec2::254]",
         "[fd20:ce::254]", "[::ffff:169.254.169.254]", "[::169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
-        "[2002:a9fe:a9fe::1]", "[2001:0:1::1]", "[64:ff9b:1::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::1]", "[2001:0:1::1]", "[64:ff9b:1::a9fe:a9fe]", "[fd00:ec2::23]", "[fd00:ec2::253]",
+        "[::ffff:0:169.254.169.254]", "[::ffff:0:a9fe:a9fe]",
     ],
 )  # fmt: skip
 def test_no_range_ever_means_a_special_address(address: str) -> None:
@@ -115,6 +117,8 @@ def test_localhost_is_never_looked_up() -> None:
         ("::1", False),
         ("::ffff:127.0.0.1", False),
         ("64:ff9b::7f00:1", False),
+        ("::ffff:0:7f00:1", False),
+        ("fd00:ec2::23", False),
         ("169.254.169.254", False),
         ("::ffff:169.254.169.254", False),
         ("2002:a9fe:a9fe::", False),

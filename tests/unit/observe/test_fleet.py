@@ -24,12 +24,12 @@ from inferplan.observe.fleet import (
 )
 from inferplan.observe.fleet_meter import FleetMeter
 from inferplan.observe.fleet_part import Asked
-from inferplan.observe.fleet_queries import LABELS_MAX
+from inferplan.observe.fleet_queries import LABELS_LENGTH, LABELS_MAX
 from inferplan.observe.history import HistoryClock, HistoryReader
 from inferplan.observe.prometheus_types import Answer, PrometheusError, RangeAnswer
 from inferplan.observe.series_labels import KUBERNETES_LABELS
 
-QUERIES = 13
+QUERIES = 15
 START = 1_800_000_000.0
 
 
@@ -91,7 +91,9 @@ class Source:
 
 
 def part(snapshot: Snapshot, **selector: str) -> Readings | Missing:
-    return snapshot.readings(Asked("serving", selector, (PodIdentity("llama-0", "10.0.0.1"),), None))
+    return snapshot.readings(
+        Asked("serving", selector, (PodIdentity("llama-0", "10.0.0.1"),), None, "vllm:num_requests_running")
+    )
 
 
 def readings(snapshot: Snapshot) -> Readings:
@@ -193,6 +195,16 @@ async def test_labels_are_limited_and_forgotten_when_nobody_uses_them() -> None:
     assert f"{LABELS_MAX} different labels" in left_out.reason
     source.now += FORGET_SECONDS
     assert (await reader.read(900, frozenset({max(many)}))).table.scope.extra == (max(many),)
+
+
+async def test_labels_have_so_many_characters_together() -> None:
+    fitting = frozenset({"a" * 128, "b" * 128, "c" * 128, "d" * 128})
+    reader = Source().reader()
+    snapshot = await reader.read(900, fitting | {"e"})
+    assert snapshot.table.scope.extra == tuple(sorted(fitting))
+    left_out = part(snapshot, e="x")
+    assert isinstance(left_out, Missing)
+    assert f"of {LABELS_LENGTH} characters together" in left_out.reason
 
 
 async def test_a_label_that_cannot_be_used_is_not_asked_for() -> None:

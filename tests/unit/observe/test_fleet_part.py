@@ -10,6 +10,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.readings import Gauge
 from inferplan.observe.fleet_replica import aligned
 from inferplan.observe.fleet_table import host_of
+from inferplan.observe.metric_names import spellings
 from inferplan.observe.prometheus_types import NativeBucket, NativeHistogram
 
 BARE = {"pod": None, "address": "10.0.0.1"}
@@ -23,7 +24,8 @@ def test_a_pods_series_are_found_by_its_name_at_any_address() -> None:
 
 def test_a_namespace_is_never_left() -> None:
     found = ask(table(*server("llama-0", namespace="other")), "llama-0")
-    assert found == Missing(Reason.METRICS_MISSING, 'no series of an engine has namespace="serving", pod=~"llama-0"')
+    told = 'no series of vllm:num_requests_running has namespace="serving", pod=~"llama-0"'
+    assert found == Missing(Reason.METRICS_MISSING, told)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,8 @@ def test_schedulers_add_up_and_shares_are_the_highest() -> None:
     ranks = [series(tag, value, engine=str(at)) for tag, values in tags.items() for at, value in enumerate(values)]
     (found,) = readings(table(*server(engine="0"), *server(engine="1", running=2.0), *ranks), "llama-0").replicas
     assert found.ranks == 2
+    (one,) = readings(table(*server(engine="")), "llama-0").replicas
+    assert one.ranks is None  # no label tells schedulers apart
     assert found.gauges["running"] == Gauge(6.0, 6.0)
     assert found.gauges["kv_usage"] == Gauge(0.6, 0.9, 0.8)
 
@@ -111,6 +115,68 @@ def test_the_newer_of_two_spellings_counts() -> None:
     alone = readings(table(*server(), both[0]), "llama-0")
     assert alone.replicas[0].gauges["kv_usage"].mean == 0.9
     assert "vllm:gpu_cache_usage_perc{" in alone.sources["kv_usage"]
+
+
+def test_names_whose_colon_a_collector_replaced_are_read_and_count_once_beside_the_engines_own() -> None:
+    at = spellings("running").index("vllm_num_requests_running")
+    rate = spellings("prefill_tokens").index("vllm_prompt_tokens_total")
+    own = {"engine": "0", "model_name": "llama"}
+    tags = {"mean": 4.0, "peak": 4.0, "age": 5.0, "first": 900.0}
+    renamed = [series(f"{kind}:running:{at}", number, **own) for kind, number in tags.items()]
+    renamed.append(series(f"rate:prefill_tokens:{rate}", 100.0, model_name="llama"))
+    renamed.append(series("info:cache_info:1", 1.0, engine="", block_size="16", num_gpu_blocks="100"))
+    alone = readings(table(*renamed), "llama-0")
+    assert alone.replicas[0].gauges["running"] == Gauge(4.0, 4.0)
+    assert alone.replicas[0].rates == {"prefill_tokens": 100.0}
+    assert alone.replicas[0].age_seconds == 5.0
+    assert alone.replicas[0].kv_cache_tokens == 1600.0
+    assert "vllm_num_requests_running{" in alone.sources["running"]
+    cache = series("info:cache_info:0", 1.0, engine="0", block_size="16", num_gpu_blocks="100")
+    both = readings(table(*renamed, *server(), series("rate:prefill_tokens:0", 100.0), cache), "llama-0")
+    assert both.replicas == alone.replicas
+    assert "vllm:num_requests_running{" in both.sources["running"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "sample", "key"),
+    [
+        ("low:running:0", -1.0, "running"),
+        ("low:waiting_by_reason:0", -1.0, "waiting_by_reason"),
+        ("low:requests:0", -3.0, "requests"),
+        ("peak:kv_usage:0", 1.5, "kv_usage"),
+        ("now:kv_tokens:0", -5.0, "kv_tokens"),
+    ],
+)
+def test_an_impossible_sample_of_any_scheduler_is_told(tag: str, sample: float, key: str) -> None:
+    good = {
+        "mean:waiting_by_reason:0": 2.0,
+        "rate:requests:0": 4.0,
+        "mean:kv_usage:0": 0.5,
+        "peak:kv_usage:0": 0.5,
+        "now:kv_tokens:0": 100.0,
+        "resets:requests:0": 1.0,
+    }
+    told = [series(name, number, engine="0", model_name="llama") for name, number in good.items()]
+    (found,) = readings(table(*server(), *told), "llama-0").replicas
+    assert (found.impossible, found.restarts) == ({}, 1)
+    (found,) = readings(table(*server(), *told, series(tag, sample, engine="1")), "llama-0").replicas
+    assert found.impossible == {key: sample}
+    assert found.restarts == (0 if key == "requests" else 1)  # a counter that is below 0 has not started anew
+
+
+def test_an_impossible_sample_under_a_name_that_is_not_read_does_not_matter() -> None:
+    odd = (series("mean:kv_usage:0", 0.5), series("low:kv_usage:1", -1.0), series("peak:kv_usage:1", 7.0))
+    (found,) = readings(table(*server(), *odd), "llama-0").replicas
+    assert found.impossible == {}
+
+
+def test_growth_is_that_of_all_schedulers_and_of_running_and_waiting_ones() -> None:
+    grown = [series("delta:running:0", value, engine=str(at)) for at, value in enumerate((3.0, -1.0))]
+    waiting = series("delta:waiting:0", 10.0, engine="0")
+    (found,) = readings(table(*server(), *grown, waiting), "llama-0").replicas
+    assert found.growth == 12.0
+    (half,) = readings(table(*server(), *grown), "llama-0").replicas
+    assert half.growth is None
 
 
 def test_rates_are_over_the_time_in_which_the_pod_was_there() -> None:
@@ -204,9 +270,23 @@ def test_without_a_start_time_counters_that_fell_tell_of_restarts() -> None:
     assert (found.uptime_seconds, found.restarts) == (None, 1)
 
 
-def test_a_start_in_the_future_is_no_uptime() -> None:
-    (found,) = readings(table(*server(), series("now:process_start:0", NOW + 60.0)), "llama-0").replicas
+@pytest.mark.parametrize("start", [NOW + 60.0, -3.0, 0.0, math.nan, math.inf])
+def test_an_impossible_start_is_no_uptime(start: float) -> None:
+    (found,) = readings(table(*server(), series("now:process_start:0", start)), "llama-0").replicas
     assert found.uptime_seconds is None
+
+
+def test_what_waits_swapped_out_and_a_share_that_is_off_are_read() -> None:
+    index = spellings("swapped").index("vllm:num_requests_swapped")
+    tags = {"mean:waiting:0": 2.0, "delta:running:0": 1.0, "delta:waiting:0": 2.0}
+    tags |= {f"{kind}:swapped:{index}": 40.0 for kind in ("mean", "peak", "delta")}
+    for hits, told in ((0.3, {"prefix_hit_share"}), (-1.0, set())):
+        every = {**tags, "mean:prefix_hit_share:0": hits}
+        (found,) = readings(table(*server(), *(series(tag, value) for tag, value in every.items())), "llama-0").replicas
+        assert found.gauges["swapped"] == Gauge(40, 40)
+        assert found.growth == 43
+        assert {"prefix_hit_share"} & found.gauges.keys() == told
+        assert found.impossible == {}
 
 
 def test_models_in_one_pod_need_a_name() -> None:

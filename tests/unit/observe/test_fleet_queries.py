@@ -1,24 +1,26 @@
 """A fleet's queries: few, grouped, and with nothing of a user's but quoted values."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inferplan.observe.fleet_matchers import own_matchers
+from inferplan.observe.fleet_own import Own
 from inferplan.observe.fleet_queries import (
     BUCKETED,
+    LABELS_LENGTH,
     NAMESPACES_LENGTH,
     ON_DEMAND,
     PART_LABELS,
-    Own,
     Scope,
     fleet_queries,
     label_problem,
     step_seconds,
 )
-from inferplan.observe.metric_kinds import COUNTERS, GAUGES, HISTOGRAMS, SPLITS
+from inferplan.observe.metric_kinds import ALL_GAUGES, COUNTERS, HISTOGRAMS, SPLITS
 from inferplan.observe.metric_names import spellings
 from inferplan.observe.series_labels import KUBERNETES_LABELS, SeriesLabels
 
@@ -80,8 +82,8 @@ def test_the_sources_own_label_of_the_namespace_is_not_for_the_owner() -> None:
     assert label_problem("namespace", labels) is None
 
 
-def test_thirteen_queries_are_all_that_a_fleet_costs() -> None:
-    assert len(fleet_queries(Scope(900))) == len(fleet_queries(EVERYTHING)) == 13
+def test_fifteen_queries_are_all_that_a_fleet_costs() -> None:
+    assert len(fleet_queries(Scope(900))) == len(fleet_queries(EVERYTHING)) == 15
 
 
 def test_buckets_that_only_a_target_needs_are_read_for_one() -> None:
@@ -94,7 +96,7 @@ def test_buckets_that_only_a_target_needs_are_read_for_one() -> None:
 
 def test_everything_that_is_read_is_asked_for_under_every_name() -> None:
     text = "\n".join(fleet_queries(EVERYTHING))
-    for key in (*GAUGES, *COUNTERS, *SPLITS, "cache_info", "kv_tokens"):
+    for key in (*ALL_GAUGES, *COUNTERS, *SPLITS, "cache_info", "kv_tokens"):
         assert all(f"{name}{{" in text for name in spellings(key)), key
     for key in HISTOGRAMS:
         assert all(f"{name}_count{{" in text and f"{name}_sum{{" in text for name in spellings(key)), key
@@ -104,11 +106,24 @@ def test_everything_that_is_read_is_asked_for_under_every_name() -> None:
 
 
 def test_a_query_stays_below_the_least_limit_of_any_server() -> None:
-    longest = frozenset({"n" * 63, "m" * 63, "o" * 63, "p" * 63})  # 255 characters
+    longest = frozenset({"n" * 63, "m" * 63, "o" * 63, "pppppppp"})  # 200 characters
     extra = ("app_kubernetes_io_name", "app_kubernetes_io_instance")
     scope = Scope(86_400, extra=extra, namespaces=longest, demanded=frozenset(ON_DEMAND))
     assert scope.asked_namespaces == longest
+    assert len(fleet_queries(scope)) == 15
     assert max(map(len, fleet_queries(scope))) < 16_384
+
+
+def test_long_labels_are_asked_for_in_more_queries_and_none_is_too_long() -> None:
+    extra = tuple("l" * 126 + f"_{number}" for number in range(LABELS_LENGTH // 128))
+    few = Scope(86_400, namespaces=frozenset({"n" * 63}), demanded=frozenset(ON_DEMAND))
+    scope = replace(few, extra=extra)
+    queries = fleet_queries(scope)
+    assert max(len(query.encode()) for query in queries) < 16_384
+    assert 15 < len(queries) < 60
+    tags = re.compile(r'"inferplan_key", "([\w:]+)"')
+    assert sorted(tags.findall("\n".join(queries))) == sorted(tags.findall("\n".join(fleet_queries(few))))
+    assert all(query.startswith("label_replace(") and query.endswith(")") for query in queries)
 
 
 def test_many_namespaces_are_not_listed() -> None:

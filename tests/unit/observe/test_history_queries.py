@@ -41,7 +41,8 @@ def test_parentheses_close() -> None:
 def test_ranks_are_added_up_and_double_scrapes_are_not() -> None:
     assert (
         "sum by (namespace, pod, instance, model_name) (max by (namespace, pod, instance, model_name, engine, dp_rank) "
-        '(avg_over_time(vllm:num_requests_running{namespace!=""}[1h])))'
+        '(avg_over_time(vllm:num_requests_running{namespace!=""}[1h])'
+        ' / (min_over_time(vllm:num_requests_running{namespace!=""}[1h]) >= bool 0)))'
     ) in QUERIES[0]
 
 

@@ -63,6 +63,13 @@ def test_windows_are_per_replica_and_bands_of_all() -> None:
     assert (found.bands[0].num_requests_running, found.bands[0].requests_per_second) == (12.0, 3.0)
 
 
+@pytest.mark.parametrize("odd", [math.inf, -1.0, math.nan])
+def test_an_hour_in_which_one_replica_told_an_impossible_number_has_none_of_any(odd: float) -> None:
+    found = told((RUNNING, {0: PastHour(running=8.0), 1: PastHour()}), (OTHER, {0: PastHour(running=odd)}))
+    assert [window.num_requests_running is None for window in found.windows] == [False, True]
+    assert found.windows[-1].requests_per_second is not None
+
+
 def test_means_count_requests_not_replicas() -> None:
     """3 requests of 100 tokens beside 1 of 500: (300 + 500) / 4 = 200."""
     found = told(

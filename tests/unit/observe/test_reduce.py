@@ -16,7 +16,7 @@ from inferplan.api.values import Engine
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.observation import METRIC_FIELDS, Metrics, ReplicaMetrics
 from inferplan.domain.readings import Gauge, Histogram, ReplicaReadings
-from inferplan.observe.metric_kinds import CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, SPLITS, cache_tokens
+from inferplan.observe.metric_kinds import ALL_GAUGES, CACHE_LABELS, COUNTERS, GAUGES, HISTOGRAMS, SPLITS, cache_tokens
 from inferplan.observe.metric_names import KEYS, metric_names
 from inferplan.observe.reduce import Measurements, reduce
 
@@ -49,7 +49,7 @@ def problem(found: Measurements) -> Missing:
 
 def test_every_key_is_of_a_kind_and_the_kinds_know_no_other_keys() -> None:
     single = {"cache_info", "kv_tokens", "process_start"}
-    assert {*GAUGES, *COUNTERS, *HISTOGRAMS, *SPLITS, *single} == set(KEYS)
+    assert {*ALL_GAUGES, *COUNTERS, *HISTOGRAMS, *SPLITS, *single} == set(KEYS)
 
 
 def test_every_field_but_the_gpus_is_measured_of_a_busy_engine() -> None:
@@ -105,10 +105,78 @@ def test_what_the_version_does_not_have_is_told_as_such() -> None:
     tgi = a_replica(gauges={"kv_usage": None}, kv_cache_tokens=None, rates=dict.fromkeys(COUNTERS), splits={})
     tgi = replace(tgi, splits={}, histograms={})
     metrics = reduce(readings(tgi), metric_names(Engine.TGI, None), ()).metrics
-    for field in ("kv_cache_usage", "preemptions_per_second", "prefix_cache_hit_share", "ttft_p99_milliseconds"):
-        assert "version has no such series" in missing(getattr(metrics, field), Reason.NOT_EXPOSED_BY_VERSION)
-    assert "does not report" in missing(metrics.kv_cache_tokens, Reason.NOT_EXPOSED_BY_VERSION)
+    for field in ("preemptions_per_second", "prefix_cache_hit_share", "ttft_p99_milliseconds"):
+        assert "no release of the engine has such a series" in missing(getattr(metrics, field), Reason.NOT_EXPOSED)
+    assert "tgi_batch_current_max_tokens" in missing(metrics.kv_cache_usage, Reason.METRICS_MISSING)
+    assert "does not report" in missing(metrics.kv_cache_tokens, Reason.METRICS_MISSING)
     missing(metrics.requests_per_second, Reason.METRICS_MISSING)
+    old = reduce(readings(tgi), metric_names(Engine.SGLANG, "0.5.4"), ()).metrics
+    assert "version has no such series" in missing(old.preemptions_per_second, Reason.NOT_EXPOSED_BY_VERSION)
+    missing(old.kv_cache_tokens, Reason.NOT_EXPOSED_BY_VERSION)
+
+
+def of(engine: Engine, replica: ReplicaReadings, version: str | None = None, **sources: str) -> Metrics:
+    return reduce(readings(replica, sources=sources), metric_names(engine, version), ()).metrics
+
+
+def test_tgis_cache_is_used_as_far_as_the_running_requests_hold_it() -> None:
+    gauges = {"kv_usage": None, "kv_used": a_gauge(3000, 6000, 4500)}
+    tgi = a_replica(gauges=gauges, kv_cache_tokens=8000.0)
+    metrics = of(Engine.TGI, tgi, kv_used_peak="peak of held", kv_used="held", kv_tokens="all")
+    assert value(metrics.kv_cache_usage_mean) == 0.375
+    assert value(metrics.kv_cache_usage) == 0.75
+    assert value(metrics.kv_cache_usage_p99) == 0.5625
+    assert isinstance(metrics.kv_cache_usage, Measured)
+    assert metrics.kv_cache_usage.source == "peak of held / all"
+    more = of(Engine.TGI, replace(tgi, kv_cache_tokens=4000.0)).kv_cache_usage
+    assert "is 1.5, which is no share" in missing(more, Reason.METRICS_CONTRADICTORY)
+    for wrong in ("kv_used", "kv_tokens"):
+        missing(of(Engine.TGI, replace(tgi, impossible={wrong: -1.0})).kv_cache_usage, Reason.METRICS_CONTRADICTORY)
+    missing(of(Engine.TGI, replace(tgi, kv_cache_tokens=None)).kv_cache_usage, Reason.METRICS_MISSING)
+    without_p99 = replace(tgi, gauges={**tgi.gauges, "kv_used": a_gauge(3000)})
+    missing(of(Engine.TGI, without_p99).kv_cache_usage_p99, Reason.METRICS_MISSING)
+
+
+def test_swapped_requests_wait() -> None:
+    swapped = a_replica(gauges={"swapped": a_gauge(40, 44)})
+    metrics = of(Engine.VLLM, swapped, "0.8.5", waiting="a", swapped="b", waiting_peak="c", swapped_peak="d")
+    assert (value(metrics.num_requests_waiting), value(metrics.num_requests_waiting_peak)) == (42, 50)
+    assert isinstance(metrics.num_requests_waiting, Measured)
+    assert metrics.num_requests_waiting.source == "a + b"
+    wrong = replace(swapped, impossible={"swapped": -1.0})
+    missing(of(Engine.VLLM, wrong).num_requests_waiting, Reason.METRICS_CONTRADICTORY)
+
+
+def test_requests_that_failed_may_be_counted_for_themselves() -> None:
+    apart = a_replica(splits={"requests": None}, rates={"requests": 3.0, "failed": 1.0})
+    for engine in (Engine.TGI, Engine.SGLANG):
+        assert value(of(engine, apart).failed_requests_share) == 0.25
+    (one,) = reduce(readings(apart), metric_names(Engine.TGI, None), ()).replica_metrics
+    assert one.failed_requests_share == 0.25
+    none = replace(apart, rates={"requests": 3.0})
+    told = missing(of(Engine.TGI, none).failed_requests_share, Reason.METRICS_MISSING)
+    assert told == "no series of tgi_request_failure"
+    wrong = replace(apart, impossible={"failed": -1.0})
+    missing(of(Engine.TGI, wrong).failed_requests_share, Reason.METRICS_CONTRADICTORY)
+
+
+def test_acceptance_may_be_a_gauge_which_is_0_where_nothing_is_speculated() -> None:
+    sglang = a_replica(gauges={"accepted_share": a_gauge(0.6)})
+    assert value(of(Engine.SGLANG, sglang).speculation_accepted_share) == 0.6
+    unused = a_replica(gauges={"accepted_share": a_gauge(0)})
+    told = missing(of(Engine.SGLANG, unused).speculation_accepted_share, Reason.METRICS_MISSING)
+    assert told.endswith("sglang:spec_accept_rate is 0: nothing was speculated")
+    counted = a_replica(gauges={"accepted_share": a_gauge(0.6)}, rates={"draft_tokens": 100.0, "accepted_tokens": 50.0})
+    assert value(of(Engine.VLLM, counted).speculation_accepted_share) == 0.5
+    told = missing(of(Engine.SGLANG, a_replica()).speculation_accepted_share, Reason.METRICS_MISSING)
+    assert told == "no series of sglang:spec_accept_rate"
+
+
+def test_hits_of_prefixes_may_be_a_gauge() -> None:
+    gauges = {"prefix_hit_share": a_gauge(0.3)}
+    uncounted = a_replica(gauges=gauges, rates={"prefix_hits": None, "prefix_queries": None})
+    assert value(of(Engine.VLLM, uncounted, "0.8.5").prefix_cache_hit_share) == 0.3
+    assert value(of(Engine.VLLM, a_replica(gauges=gauges)).prefix_cache_hit_share) == 0.25  # 500 of 2,000 tokens
 
 
 def test_shares_are_of_all_replicas_together() -> None:
@@ -121,12 +189,51 @@ def test_shares_are_of_all_replicas_together() -> None:
 
 def test_how_requests_ended_is_not_known_where_they_are_not_split() -> None:
     found = look(a_replica(splits={"requests": None})).failed_requests_share
-    assert "how its requests ended" in missing(found, Reason.NOT_EXPOSED_BY_VERSION)
+    assert "how its requests ended" in missing(found, Reason.NOT_EXPOSED)
 
 
 def test_more_hits_than_lookups_are_contradictory() -> None:
     found = look(a_replica(rates={"prefix_hits": 2001.0})).prefix_cache_hit_share
     assert "no share" in missing(found, Reason.METRICS_CONTRADICTORY)
+
+
+@pytest.mark.parametrize(
+    ("key", "sample", "fields"),
+    [
+        ("running", -5.0, ("num_requests_running", "num_requests_running_peak")),
+        ("waiting", -5.0, ("num_requests_waiting", "num_requests_waiting_peak")),
+        ("waiting_by_reason", -5.0, ("waiting_for_capacity",)),
+        ("kv_usage", 1.5, ("kv_cache_usage", "kv_cache_usage_mean", "kv_cache_usage_p99")),
+        ("kv_tokens", -1.0, ("kv_cache_tokens",)),
+        ("requests", -1.0, ("requests_per_second", "arrivals_per_second", "failed_requests_share")),
+        ("prefix_queries", -1.0, ("prefix_cache_hit_share",)),
+        ("prefix_hits", -1.0, ("prefix_cache_hit_share",)),
+        ("step_tokens", -1.0, ("tokens_per_step", "tokens_per_step_p95")),
+        ("process_start", -3.0, ("uptime_seconds",)),
+    ],
+)
+def test_an_impossible_sample_of_one_replica_is_not_averaged_away(
+    key: str, sample: float, fields: tuple[str, ...]
+) -> None:
+    metrics = look(a_replica(), a_replica("p-2", impossible={key: sample}))
+    for field in fields:
+        told = missing(getattr(metrics, field), Reason.METRICS_CONTRADICTORY)
+        assert f" of p-2: a sample is {sample:g}, which is no {'share' if key == 'kv_usage' else 'measured'}" in told
+    others = [name for name in METRIC_FIELDS if name not in fields and "gpu" not in name and "specul" not in name]
+    assert all(isinstance(getattr(metrics, name), Measured) for name in others)
+
+
+def test_a_share_above_1_of_one_replica_is_not_averaged_away() -> None:
+    busy = {"gpu_memory_busy": a_gauge(0.2)}
+    metrics = look(a_replica(gauges=busy), a_replica("p-2", gauges={"gpu_memory_busy": a_gauge(1.5)}))
+    assert "is 1.5, which is no share" in missing(metrics.gpu_memory_busy_share, Reason.METRICS_CONTRADICTORY)
+
+
+def test_a_replica_with_an_impossible_sample_is_not_compared_by_it() -> None:
+    keys = ("running", "waiting", "kv_usage", "requests", "decode_tokens", "ttft", "itl")
+    odd = a_replica(impossible=dict.fromkeys(keys, -1.0))
+    (found,) = reduce(readings(odd), NAMES, ()).replica_metrics
+    assert found == ReplicaMetrics("p-1", uptime_seconds=7200.0)
 
 
 def test_a_cache_that_nobody_asked_is_told_apart_from_an_idle_engine() -> None:
@@ -141,6 +248,12 @@ def test_capacity_is_that_of_the_smallest_replica() -> None:
     assert value(tokens) == 1440
     assert isinstance(tokens, Measured)
     assert tokens.window_seconds is None
+
+
+def test_schedulers_of_a_replica_are_counted_where_its_series_tell_them() -> None:
+    ranks = look(a_replica(ranks=4), a_replica("p-2", ranks=2)).data_parallel_ranks
+    assert (value(ranks), isinstance(ranks, Measured) and ranks.unit) == (3, "ranks")
+    assert "tells schedulers apart" in missing(look(a_replica(ranks=None)).data_parallel_ranks, Reason.METRICS_MISSING)
 
 
 @pytest.mark.parametrize("tokens", [None, 0.0])
@@ -257,7 +370,7 @@ def test_no_number_never_becomes_a_measurement(odd: float) -> None:
         uptime_seconds=odd,
     )
     found = reduce(readings(a_replica(), odd_replica), NAMES, SLOS)
-    assert set(found.metrics.measured()) == {"restarts"}
+    assert set(found.metrics.measured()) == {"restarts", "data_parallel_ranks"}
     assert found.replica_metrics[1] == ReplicaMetrics("p-2")
     told = {entry.code for name in METRIC_FIELDS if isinstance(entry := getattr(found.metrics, name), Missing)}
     assert told == {Reason.METRICS_CONTRADICTORY, Reason.METRICS_MISSING}  # missing: speculation and GPUs
@@ -400,8 +513,14 @@ def test_replicas_are_told_apart() -> None:
     found = reduce(readings(a_replica(), slow), NAMES, ())
     assert found.replicas == 2
     first, second = (astuple(entry) for entry in found.replica_metrics)
-    assert first == ("p-1", *map(pytest.approx, (8, 2, 0.7, 4, 132.5, 17.5, 7200)))
-    assert second == ("p-2", *map(pytest.approx, (32, 2, 0.99, 4, 132.5, 17.5, 60)))
+    assert first == ("p-1", *map(pytest.approx, (8, 2, 0.7, 4, 132.5, 17.5, 7200, 400, 0.025)))  # (0.06 + 0.04) / 4
+    assert second == ("p-2", *map(pytest.approx, (32, 2, 0.99, 4, 132.5, 17.5, 60, 400, 0.025)))
+
+
+@pytest.mark.parametrize("ends", [None, {"stop": 0.0}, {"stop": 1.0, "abort": -3.0}])
+def test_how_a_replicas_requests_ended_is_not_known_where_it_does_not_say(ends: dict[str, float] | None) -> None:
+    (found,) = reduce(readings(a_replica(splits={"requests": ends})), NAMES, ()).replica_metrics
+    assert found.failed_requests_share is None
 
 
 def test_metrics_of_a_problem_are_all_missing_for_it() -> None:

@@ -110,6 +110,16 @@ async def test_a_page_that_is_none_is_missing_with_its_cause() -> None:
     assert "not a page in the Prometheus text format" in missing.reason
 
 
+async def test_a_page_that_is_cut_off_does_not_count() -> None:
+    pages = FakePages({"10.0.0.0": page(3, 100), "10.0.0.1": page(3, 100)})
+    meter = ScrapeMeter(pages)
+    await meter.readings(wanted(count=2))
+    pages.texts["10.0.0.1"] = page(9, 900) + "# HELP vllm:num"
+    readings = read(await meter.readings(wanted(60, count=2)))
+    assert [replica.name for replica in readings.replicas] == ["llama-0"]
+    assert readings.notes == ("pod llama-1: its /metrics page is cut off: it ends inside of a comment",)
+
+
 async def test_two_models_on_a_page_are_told_apart_or_refused() -> None:
     both = page(3, 100, "m") + page(9, 100, "other")
     meter = ScrapeMeter(FakePages({"10.0.0.0": both}))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.support.web import NOW, FakePages, FakeSeen, Service, Time, scrapes
 from inferplan.api.exchange import SAMPLE_SECONDS, AnalyzeRequest
 from inferplan.diagnose.analyze import analyze
 from inferplan.diagnose.bottlenecks import WINDOW_MIN_SECONDS
+from inferplan.domain.observation import ReplicaMetrics
 from inferplan.domain.seen import SeenInstance
 from inferplan.kube.errors import UnreachableError
 from inferplan.observe.assemble import Sources, assemble
@@ -45,8 +47,8 @@ async def test_stated_metrics_are_diagnosed() -> None:
     found = (await Service().analyze(KV_BOUND)).json
     assert found["cause"] == "KvBound"
     first = found["bottlenecks"][0]
-    assert (first["type"], first["metric_name"], first["current_value"]) == ("KvBound", "kv_cache_usage", 0.998)
-    assert first["query"] == "metrics.kv_cache_usage of the request"
+    assert (first["type"], first["metric_name"], first["current_value"]) == ("KvBound", "kv_cache_usage_mean", 0.97)
+    assert first["query"] == "metrics.kv_cache_usage_mean of the request"
     ttft, itl = found["slo_statuses"]
     assert (ttft["is_compliant"], ttft["deviation_percent"]) == (False, 480.0)  # (2900 - 500) / 500
     assert (itl["is_compliant"], itl["deviation_percent"]) == (True, -22.5)  # (31 - 40) / 40
@@ -61,6 +63,7 @@ async def test_stated_metrics_are_diagnosed() -> None:
         "low": None,
         "high": None,
         "window_seconds": 900,
+        "age_seconds": None,
         "source": "metrics.num_requests_waiting of the request",
     }
 
@@ -264,6 +267,20 @@ async def test_an_instance_of_the_cluster_is_what_the_operator_saw_last() -> Non
     assert observed["engine_version"] == "0.33.0"
     assert found["metrics"]["kv_cache_usage"]["value"] == 0.998
     assert service.pages.asked == []
+
+
+async def test_replicas_of_an_instance_stand_side_by_side() -> None:
+    seen = seen_instance(whole=True)
+    assert seen.observation is not None
+    both = (ReplicaMetrics("p-1", num_requests_running=8.25), ReplicaMetrics("p" * 300, requests_per_second=1.23456))
+    found = (
+        await operators(replace(seen, observation=replace(seen.observation, replica_metrics=both))).analyze(INSTANCE)
+    ).json
+    first, second = found["replicas"]
+    assert (first["name"], first["num_requests_running"], first["requests_per_second"]) == ("p-1", 8.25, None)
+    assert (second["name"], second["requests_per_second"]) == ("p" * 256, 1.23)
+    alone = replace(seen, observation=replace(seen.observation, replica_metrics=both[:1]))
+    assert (await operators(alone).analyze(INSTANCE)).json["replicas"] == []
 
 
 async def test_targets_of_the_request_are_held_against_the_operators_look() -> None:

@@ -56,6 +56,15 @@ async def test_the_description_is_in_snake_case_and_free_of_kubernetes() -> None
     assert "x-kubernetes" not in str(schemas)
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_both_answers_of_a_probe_are_described(path: str) -> None:
+    answers = (await document())["paths"][path]["get"]["responses"]
+    assert {code: list(answer["content"]) for code, answer in answers.items()} == {
+        "200": ["text/plain"],
+        "503": ["text/plain"],
+    }
+
+
 async def test_every_field_is_described() -> None:
     schemas = (await document())["components"]["schemas"]
     bare = [
