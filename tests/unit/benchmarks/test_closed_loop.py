@@ -17,7 +17,7 @@ from benchmarks.closed_loop.running import NotStartedError, Run, Window
 from benchmarks.closed_loop.verdict import harms, lever, predictions
 from benchmarks.closed_loop.virtual import Simulator
 
-SHORT = Window(warm_up=20.0, seconds=30.0)
+SHORT = Window(warm_up=5.0, seconds=10.0)
 PLAN = {"optimizations": [], "summary": {"changes": "none"}}
 
 
@@ -112,9 +112,9 @@ def test_what_pages_and_clients_say_of_one_run_agrees(tmp_path: Path) -> None:
 
 
 def test_an_open_loop_is_served_as_it_comes(tmp_path: Path) -> None:
-    one = case(load={"rate": 4.0, "input": 64, "output": 32}, args="--max-model-len 8192")
+    one = case(load={"rate": 40.0, "input": 64, "output": 8}, args="--max-model-len 8192")
     run = Simulator(tmp_path, SHORT).run(one, deployment(one, "0.33.0"))
-    assert by_pages(run.pages)["requests_per_second"] == pytest.approx(4.0, rel=0.2)
+    assert by_pages(run.pages)["requests_per_second"] == pytest.approx(40.0, rel=0.1)
 
 
 def test_the_same_run_gives_the_same_pages(tmp_path: Path) -> None:
