@@ -179,6 +179,7 @@ def _graphs(look: Look, cap: int) -> Iterator[ConfigChange]:
                 current_value=captured,
                 recommended_value=wanted,
                 reason=f"CUDA graphs are captured up to {captured} requests; a larger batch would run without them.",
+                evidence=look.evidence("num_requests_running", "num_requests_waiting"),
             )
 
 

@@ -27,7 +27,8 @@ _LEAST = 512
 _UP = (2, 4)
 _DOWN = (2, 4, 8, 16)
 _SEEN = (
-    *("tokens_per_step", "prompt_tokens_mean", "prompt_tokens_p99", "prefill_time_mean_milliseconds"),
+    *("num_requests_running", "num_requests_waiting"),
+    *("tokens_per_step", "prompt_tokens_mean", "prompt_tokens_p99"),
     *("ttft_mean_milliseconds", "itl_mean_milliseconds", "itl_p99_milliseconds"),
 )
 

@@ -178,6 +178,7 @@ def test_graphs_follow_no_further_than_vllm_captures_by_itself() -> None:
     assert [change.recommended_value for change in changes] == [1024, 512]
     assert changes[1].flag == "--max-cudagraph-capture-size"
     assert "captured up to 256 requests" in changes[1].reason
+    assert [fact.query for fact in changes[1].evidence] == ["vllm:num_requests_running", "vllm:num_requests_waiting"]
 
 
 def test_a_list_of_graphs_is_left_to_a_person() -> None:

@@ -50,7 +50,12 @@ def test_full_steps_may_get_twice_and_four_times_as_long() -> None:
     (change,) = first.changes
     assert (change.flag, change.current_value) == ("--max-num-batched-tokens", 8192)
     assert change.reason.startswith("Steps are 98% full on average while requests wait")
-    assert [fact.query for fact in change.evidence] == ["vllm:tokens_per_step", "vllm:prompt_tokens_mean"]
+    assert [fact.query for fact in change.evidence] == [
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+        "vllm:tokens_per_step",
+        "vllm:prompt_tokens_mean",
+    ]
     assert "first token comes earlier" in first.description
     assert "highest times between tokens rise" in first.description
     assert len(first.risks) == 2
