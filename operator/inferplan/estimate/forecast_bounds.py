@@ -90,7 +90,10 @@ class Today:
 
 
 def measured_today(observation: Observation) -> Today | Missing:
-    """What bounds need; why not where something was not measured."""
+    """What bounds need; why not where something was not measured.
+
+    An engine preempts only when no block is left: then the cache was full between two samples of its use.
+    """
     seen, config = observation.metrics, observation.config
     needed = (seen.num_requests_running, seen.num_requests_waiting, seen.kv_cache_usage, seen.kv_cache_tokens)
     missing = next((value for value in needed if isinstance(value, Missing)), None)
@@ -101,7 +104,7 @@ def measured_today(observation: Observation) -> Today | Missing:
     return Today(
         running=max(running, 1.0),
         waiting=waiting,
-        usage=usage,
+        usage=1.0 if _value(seen.preemptions_per_second) > 0 else usage,
         tokens=tokens,
         cap=float(cap) if cap is not None else float("inf"),
         budget=None if budget is None else float(budget),

@@ -56,6 +56,12 @@ def test_a_cache_holds_as_many_more_as_it_is_larger() -> None:
     assert today.fits(np.array([400_000.0, 800_000.0])).tolist() == [pytest.approx(96.0), pytest.approx(192.0)]
 
 
+def test_preempted_requests_tell_of_a_full_cache_that_no_sample_saw() -> None:
+    calm, preempting = (bounded(an.observation(load={**QUEUE, "preemptions_per_second": rate})) for rate in (0.0, 0.1))
+    assert ratios(calm, place(calm, max_batch_size=64)).throughput.high == pytest.approx(2.0)
+    assert ratios(preempting, place(preempting, max_batch_size=64)).throughput.high == 1.0
+
+
 def test_a_cache_that_is_full_today_may_be_as_full() -> None:
     today = Today(running=20.0, waiting=60.0, usage=0.99, tokens=400_000.0, cap=32.0)
     assert today.fits(np.array([400_000.0, 800_000.0])).tolist() == [pytest.approx(20.0), pytest.approx(40.0)]
