@@ -16,7 +16,7 @@ _HIGH, _MEDIUM = 1.25, 1.10
 """A quarter more is what a person sees without measuring, a tenth what a dashboard shows. Choices."""
 
 _EFFECTS_MAX = 8  # what a plan holds
-_STILL = 0.005
+STILL = 0.005
 """A ratio that differs from 1 by less is no effect to speak of."""
 
 _TOKENS = "output_tokens_per_second"
@@ -91,7 +91,7 @@ def confidence(ratios: Ratios, forecast: Forecast, most: Confidence) -> Confiden
 
 
 def _effect(name: str, measured: tuple[Measurement, str], span: Span | None, forecast: Forecast) -> Effect | None:
-    if span is None or max(abs(span.low - 1), abs(span.high - 1)) < _STILL:
+    if span is None or max(abs(span.low - 1), abs(span.high - 1)) < STILL:
         return None
     value, unit = measured
     current = value.value if isinstance(value, Measured) and value.value > 0 else None
@@ -133,7 +133,7 @@ def _cache(expected: Expected, observation: Observation) -> Effect | None:
     before, after = sized.before.kv_cache_tokens, sized.after.kv_cache_tokens
     if isinstance(before, Missing) or isinstance(after, Missing) or not before.expected:
         return None
-    if abs(after.expected / before.expected - 1) < _STILL:
+    if abs(after.expected / before.expected - 1) < STILL:
         return None
     return Effect(
         metric="kv_cache_tokens",

@@ -20,7 +20,7 @@ from inferplan.dialects.weight_formats import weight_format
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
-from inferplan.engine.effects import Expected, effects_of, sentence
+from inferplan.engine.effects import STILL, Expected, effects_of, sentence
 from inferplan.engine.search import Found
 from inferplan.estimate.forecast import Ratios, Span
 
@@ -146,20 +146,20 @@ def _arrow(change: ConfigChange) -> str:
 
 
 def _gain(found: Found | None) -> str:
-    """What the plan brings to what was wanted: "throughput +36% (+31 to +41)", "throughput 1-2x"; else "not known"."""
+    """What the plan brings to what was wanted: "ITL -36% (-41% to -31%)", "throughput 1-2x"; else "not known"."""
     if found is None or found.ratios is None:
         return "not known"
     name, span = _main(found, found.ratios)
     if span.expected is None:
         return f"{name} {span.low:.2g}-{span.high:.2g}x"
-    return f"{name} {span.expected - 1:+.0%} ({span.low - 1:+.0%} to {span.high - 1:+.0%})"
+    return f"{name} {span.expected - 1:+z.0%} ({span.low - 1:+z.0%} to {span.high - 1:+z.0%})"
 
 
 def _main(found: Found, ratios: Ratios) -> tuple[str, Span]:
-    """The metric that the plan is for: a missed target, else throughput where it moves, else the latency that does."""
+    """What the plan is for: a missed target that gets nearer, else throughput where it moves, else a latency."""
     for target in found.wish.targets:
         span = target.span(ratios)
-        if target.missed and span is not None and span.low < 1:
+        if target.missed and span is not None and _moved(target.name, span) >= STILL:
             return target.name, span
     spans = {"throughput": ratios.throughput, "ITL": ratios.itl, "TTFT": ratios.ttft}
     known = {name: span for name, span in spans.items() if span is not None}

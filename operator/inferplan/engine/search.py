@@ -222,9 +222,9 @@ def _cost(made: Search, positions: Positions, stopped: Stopped) -> str | None:
         return None
     spans = {"throughput": ratios.throughput, "time between tokens": ratios.itl, "TTFT": ratios.ttft}
     told = [
-        f"{name} {span.expected - 1:+.0%} ({span.low - 1:+.0%} to {span.high - 1:+.0%})"
+        f"{name} {span.expected - 1:+z.0%} ({span.low - 1:+z.0%} to {span.high - 1:+z.0%})"
         if span.expected is not None
-        else f"{name} {span.low - 1:+.0%} to {span.high - 1:+.0%}"
+        else f"{name} {span.low - 1:+z.0%} to {span.high - 1:+z.0%}"
         for name, span in spans.items()
         if span is not None
     ]

@@ -13,6 +13,7 @@ _TITLE_MAX, _TEXT_MAX, _LIST_MAX = 256, 4000, 8
 _CONFIDENCE, _EFFORT = tuple(Confidence), tuple(Effort)
 _WHOLE = 0.995
 """A share from here on is the whole gain, and is not mentioned."""
+_SHARE_LEAST = 0.01
 
 
 def optimization_of(draft: Draft, found: Found, observation: Observation) -> Optimization:
@@ -67,7 +68,8 @@ def _described(draft: Draft, options: list[Option]) -> str:
     if len(options) > 1:
         parts.append("These go together: one without the other brings nothing, or is not safe.")
     if draft.share < _WHOLE:
-        parts.append(f"It accounts for {draft.share:.0%} of the plan's gain.")
+        share = "less than 1%" if draft.share < _SHARE_LEAST else f"{draft.share:.0%}"
+        parts.append(f"It accounts for {share} of the plan's gain.")
     parts.append(undo(draft.moves))
     return " ".join(parts)[:_TEXT_MAX]
 
