@@ -32,7 +32,7 @@ def lists(site: Site) -> dict[str, list[Any]]:
     return {key: site.container[key] for key in ("command", "args") if isinstance(site.container.get(key), list)}
 
 
-@pytest.mark.parametrize("name", NOT_YAML)
+@pytest.mark.parametrize("name", sorted(NOT_YAML))
 def test_what_is_no_yaml_cannot_be_edited(name: str) -> None:
     text = (FOLDER / name).read_text()
     with pytest.raises(yaml.YAMLError):
@@ -40,7 +40,7 @@ def test_what_is_no_yaml_cannot_be_edited(name: str) -> None:
     assert isinstance(edit_text(text, [StringEdit(0, ("a",), 0, 0, "b")]), NotEditable)
 
 
-@pytest.mark.parametrize("name", NO_MANIFESTS)
+@pytest.mark.parametrize("name", sorted(NO_MANIFESTS))
 def test_what_is_no_manifest_says_so(name: str) -> None:
     text = (FOLDER / name).read_text()
     assert all(not_a_manifest(document) for document in yaml.safe_load_all(text))
