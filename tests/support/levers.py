@@ -1,17 +1,22 @@
 """Levers, forecasts and observations for tests of the planner: Llama-3.1-8B on an H100, measured in full."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
+import numpy as np
 from tests.support.build import an
 
 from inferplan.api.instance import OptimizerName
-from inferplan.api.values import ConfigChange, Evidence, OptimizationType
+from inferplan.api.reasons import Reason
+from inferplan.api.values import ConfigChange, Evidence, OptimizationType, Source
 from inferplan.domain.hardware import from_catalogue
-from inferplan.domain.lever import Lever, Option
+from inferplan.domain.lever import Lever, LimitKey, Option
+from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import SettingValue
+from inferplan.estimate.forecast import Moves, Outlook, Place, Ratios, Span
 
 H100 = from_catalogue("NVIDIA-H100-80GB-HBM3", 1)
 KINDS = {
@@ -28,6 +33,9 @@ FLAGS = {
     "quantization": "--quantization",
     "enforce_eager": "--enforce-eager",
 }
+STILL = Span(1.0, 1.0, 1.0)
+NO_FORECAST = Missing(Reason.MODEL_UNSUPPORTED, "there is no price for it")
+Moved = tuple[str, SettingValue]
 CAPPED: Mapping[str, float | None] = {
     # the cap of 32 is reached, 20 wait; 12 a second, each 200 tokens long
     "num_requests_running": 32.0,
@@ -77,3 +85,42 @@ def caps(*values: int) -> Lever:
 def risky(one: Lever, **fields: Any) -> Lever:
     """The lever with other fields in all of its options."""
     return replace(one, options=tuple(replace(each, **fields) for each in one.options))
+
+
+class Priced:
+    """A forecast by a price list: throughput is multiplied by what each setting's value brings, latencies stay.
+
+    Args:
+        brings: Factor by setting and value; what is not named brings nothing, and None has no forecast.
+        low: What the lower end of every interval is multiplied by.
+        itl: Span of the time between tokens and its percentiles.
+    """
+
+    source, basis, windows = Source.CALIBRATED_HERE, "A price list.", 3
+
+    def __init__(self, brings: Mapping[Moved, float | None], low: float = 1.0, itl: Span = STILL) -> None:
+        self._brings, self._low, self._itl = brings, low, itl
+
+    def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
+        """Every candidate's product."""
+        size = max((len(values) for values in moves.values()), default=1)
+        found = [self._factor(place, {key: values[at] for key, values in moves.items()}) for at in range(size)]
+        known = np.array([factor for factor in found if factor is not None])
+        if len(known) < size:
+            return NO_FORECAST
+        one, none, never = np.ones(size), np.zeros(size), np.zeros(size, dtype=bool)
+        return Outlook(~never, one, known, one, one, one, never, none, none, none)
+
+    def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
+        """One product over the other."""
+        first, second = self._factor(before, {}), self._factor(after, {})
+        if first is None or second is None:
+            return NO_FORECAST
+        ratio = second / first
+        span = Span(ratio * (self._low if ratio != 1 else 1.0), ratio, ratio * 1.1)
+        return Ratios(span, self._itl, STILL, dict.fromkeys(percentiles, self._itl))
+
+    def _factor(self, place: Place, moved: Mapping[LimitKey, float]) -> float | None:
+        values = {key: setting.value for key, setting in place.config.items()} | moved
+        factors = [factor for (key, value), factor in self._brings.items() if values.get(key) == value]
+        return None if None in factors else prod(factor for factor in factors if factor is not None)
