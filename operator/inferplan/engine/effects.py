@@ -21,6 +21,7 @@ STILL = 0.005
 
 _TOKENS = "output_tokens_per_second"
 _NAMES = {_TOKENS: "output tokens per second", "itl_mean": "mean time between tokens", "ttft_mean": "mean TTFT"}
+_OTHERS = {"kv_cache_tokens": "KV cache"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def _cache(expected: Expected, observation: Observation) -> Effect | None:
 
 
 def _told(effect: Effect) -> str:
-    name = _NAMES.get(effect.metric, effect.metric.replace("_", " "))
+    name = (_NAMES | _OTHERS).get(effect.metric, effect.metric.replace("_", " "))
     current = effect.current or 1.0
     unit = "" if effect.metric == _TOKENS else f" {effect.unit}"
     if effect.expected is None:
