@@ -1,4 +1,4 @@
-"""The chain that every proposal passes."""
+"""The chain that every change passes: each guard alone, and their order."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,48 +8,39 @@ from tests.support.build import a, an
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
-from inferplan.api.values import (
-    Confidence,
-    ConfigChange,
-    Effect,
-    Effort,
-    ImpactLevel,
-    Optimization,
-    OptimizationType,
-    Source,
-)
-from inferplan.domain.observation import NO_MODEL_CONFIG
-from inferplan.domain.proposal import Policy, Proposal
+from inferplan.api.values import ConfigChange, OptimizationType
+from inferplan.domain.measurement import Missing
+from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
+from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
-from inferplan.engine.guardrails import engine_accepts, flag_exists, guard
+from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, Objection, engine_accepts, flag_exists, objection
+
+BATCHING = frozenset({OptimizerName.BATCHING, OptimizationType.BATCHING})
 
 
-def proposal(
+def change(
     parameter: str = "max_batch_size",
     value: SettingValue | None = 64,
-    effects: tuple[Effect, ...] = (),
     flag: str | None = None,
-) -> Proposal:
-    change = ConfigChange(
-        parameter=parameter, flag=flag, recommended_value=value, removes_flag=value is None, reason="test"
+    current: SettingValue | None = None,
+) -> ConfigChange:
+    return ConfigChange(
+        parameter=parameter,
+        flag=flag,
+        current_value=current,
+        recommended_value=value,
+        removes_flag=value is None,
+        reason="test",
     )
-    optimization = Optimization(
-        type=OptimizationType.BATCHING,
-        title="Title",
-        description="Description",
-        config_changes=(change,),
-        expected_impact=ImpactLevel.LOW,
-        estimated_improvement="test",
-        effects=effects,
-        confidence=Confidence.LOW,
-        source=Source.RULE_OF_THUMB,
-        implementation_effort=Effort.LOW,
-    )
-    return Proposal(OptimizerName.BATCHING, optimization)
 
 
-def effect(metric: str, current: float | None, high: float) -> Effect:
-    return Effect(metric=metric, current=current, low=0, high=high, unit="1", source=Source.ROOFLINE, basis="test")
+def deed(*changes: ConfigChange) -> Deed:
+    return Deed(changes or (change(),), BATCHING)
+
+
+def against(done: Deed, observation: Observation | None = None, policy: Policy | None = None) -> Objection | None:
+    """What all guards say, in their order."""
+    return objection((*ALONE, *TOGETHER), done, observation or an.observation(), policy or Policy())
 
 
 @pytest.mark.parametrize(
@@ -64,21 +55,36 @@ def effect(metric: str, current: float | None, high: float) -> Effect:
     ],
 )
 def test_what_the_owner_forbids_is_left_out_in_every_spelling(name: str) -> None:
-    objection = guard(proposal(), an.observation(), Policy(forbid=(name,)))
-    assert objection is not None
-    assert (objection.code, objection.option) == (Reason.FORBIDDEN, "Title")
-    assert objection.reason.startswith("spec.constraints.forbid names ")
+    found = against(deed(), policy=Policy(forbid=(name,)))
+    assert found is not None
+    assert found.code == Reason.FORBIDDEN
+    assert found.reason.startswith("spec.constraints.forbid names ")
+
+
+@pytest.mark.parametrize("name", ["kvCache", "kv_cache"])
+def test_an_optimizer_is_forbidden_by_either_of_its_names(name: str) -> None:
+    ideas = frozenset({OptimizerName.KV_CACHE, OptimizationType.KV_CACHE})
+    found = against(Deed((change("block_size", 32),), ideas), policy=Policy(forbid=(name,)))
+    assert found == Objection(Reason.FORBIDDEN, f"spec.constraints.forbid names {name}")
 
 
 @pytest.mark.parametrize("name", ["kvCache", "kv_cache", "quantization", "--kv-cache-dtype", "nonsense"])
 def test_what_else_is_forbidden_does_not_matter(name: str) -> None:
-    assert guard(proposal(), an.observation(), Policy(forbid=(name,))) is None
+    assert against(deed(), policy=Policy(forbid=(name,))) is None
 
 
 @pytest.mark.parametrize("name", ["--no-enable-prefix-caching", "enablePrefixCaching", "--enable-prefix-caching"])
 def test_a_switch_is_forbidden_by_either_of_its_flags(name: str) -> None:
-    change = proposal("enable_prefix_caching", value=True)
-    assert guard(change, an.observation(), Policy(forbid=(name,))) is not None
+    switch = change("enable_prefix_caching", value=True)
+    assert against(deed(switch), policy=Policy(forbid=(name,))) is not None
+
+
+def test_every_forbidden_name_that_is_hit_is_told() -> None:
+    found = against(
+        deed(change(), change("block_size", 32)), policy=Policy(forbid=("blockSize", "--max-num-seqs", "x"))
+    )
+    assert found is not None
+    assert found.reason == "spec.constraints.forbid names block_size, max_batch_size"
 
 
 @pytest.mark.parametrize(
@@ -87,35 +93,47 @@ def test_a_switch_is_forbidden_by_either_of_its_flags(name: str) -> None:
 def test_the_context_does_not_fall_below_what_the_owner_needs(
     length: SettingValue, floor: int | None, passes: bool
 ) -> None:
-    objection = guard(proposal("max_model_len", length), an.observation(), Policy(min_max_model_len=floor))
-    assert (objection is None) is passes
-    if objection is not None:
-        assert (objection.code, "below minMaxModelLen 8192" in objection.reason) == (Reason.FORBIDDEN, True)
-
-
-def test_memory_must_hold_one_request() -> None:
-    objection = guard(proposal(), an.observation(load={"kv_cache_tokens": 8300.0}), Policy())
-    assert objection is not None
-    assert objection.code == Reason.MEMORY_UNPROVEN  # 94 MB of graphs are 720 tokens, and one request may have 8192
+    found = against(deed(change("max_model_len", length)), policy=Policy(min_max_model_len=floor))
+    assert found == (
+        None if passes else Objection(Reason.FORBIDDEN, "max_model_len would fall below minMaxModelLen 8192")
+    )
 
 
 @pytest.mark.parametrize(
-    ("effects", "passes"),
+    ("parameter", "current", "value", "passes"),
     [
-        ((effect("output_tokens_per_second", 1.0, 1.0499),), False),
-        ((effect("output_tokens_per_second", 1.0, 1.0501),), True),
-        ((effect("output_tokens_per_second", 1.0, 1.0), effect("kv_cache_tokens", 100, 200)), True),
-        ((effect("itl_mean", 10, 10.1),), True),  # no gain metric: nothing can be said
-        ((effect("kv_cache_tokens", None, 200),), True),
-        ((), True),
+        ("max_batch_size", 32, 64, True),
+        ("max_batch_size", 32, 65, False),
+        ("max_batch_size", 32, 1, True),  # down as far as anybody likes
+        ("max_num_batched_tokens", 2048, 8192, True),
+        ("max_num_batched_tokens", 2048, 8193, False),
+        ("max_batch_size", None, 1000, True),  # how far that is nobody knows
+        ("max_batch_size", 32, None, True),
+        ("block_size", 16, 64, True),  # no limit
     ],
 )
-def test_a_change_that_surely_brings_little_is_left_out(effects: tuple[Effect, ...], passes: bool) -> None:
-    objection = guard(proposal(effects=effects), an.observation(), Policy(minimum_gain_percent=5))
-    assert (objection is None) is passes
-    if objection is not None:
-        assert objection.code == Reason.GAIN_TOO_SMALL
-        assert objection.reason == "gains at most 5 %, minimumGainPercent is 5"
+def test_a_limit_moves_by_so_much_at_most(parameter: str, current: int | None, value: int | None, passes: bool) -> None:
+    found = objection(ALONE, deed(change(parameter, value, current=current)), an.observation(), Policy())
+    assert (found is None) is passes
+    if found is not None:
+        most = 2 if parameter == "max_batch_size" else 4
+        assert found.code is Reason.STEP_TOO_LARGE
+        assert found.reason == f"{parameter} would go from {current} to {value}, a plan multiplies it by {most} at most"
+
+
+def test_memory_must_hold_one_request() -> None:
+    found = against(deed(), an.observation(load={"kv_cache_tokens": 8300.0}))
+    assert found is not None
+    assert found.code == Reason.MEMORY_UNPROVEN  # 94 MB of graphs are 720 tokens, and one request may have 8192
+
+
+def test_the_memory_of_the_model_that_would_run_counts() -> None:
+    seen = an.observation()
+    assert not isinstance(seen.model, Missing)
+    huge = replace(seen.model, layers=seen.model.layers * 12)
+    weights = Deed((change("quantization", "fp8_per_tensor", flag="--quantization"),))
+    assert against(weights, seen) is None
+    assert against(replace(weights, card=huge), seen) is not None
 
 
 SEQS = {"parameter": "max_batch_size", "flag": "--max-num-seqs"}
@@ -123,7 +141,7 @@ CACHE = {"parameter": "kv_cache_dtype", "flag": "--kv-cache-dtype"}
 
 
 @pytest.mark.parametrize(
-    ("version", "change", "told"),
+    ("version", "changed", "told"),
     [
         ("0.33.0", {**SEQS, "value": 64}, None),
         ("0.33.0", {**CACHE, "value": "fp8"}, None),
@@ -143,37 +161,67 @@ CACHE = {"parameter": "kv_cache_dtype", "flag": "--kv-cache-dtype"}
     ],
 )
 def test_only_flags_that_the_running_version_has_are_proposed(
-    version: str | None, change: dict[str, Any], told: str | None
+    version: str | None, changed: dict[str, Any], told: str | None
 ) -> None:
     config = a.config(version=version, max_batch_size=32, max_model_len=8192)
-    objection = flag_exists(proposal(**change), an.observation(config=config), Policy())
-    assert (objection is None) is (told is None)
-    if objection is not None:
-        assert objection.code == Reason.FLAG_UNSUPPORTED
-        assert (told or "") in objection.reason
+    found = flag_exists(deed(change(**changed)), an.observation(config=config), Policy())
+    assert (found is None) is (told is None)
+    if found is not None:
+        assert found.code == Reason.FLAG_UNSUPPORTED
+        assert (told or "") in found.reason
 
 
 def test_without_a_workload_a_rule_of_thumb_needs_no_version() -> None:
-    config = a.config(version=None, max_batch_size=32)
-    bare = an.observation(config=config)
-    assert flag_exists(proposal(**CACHE, value="fp8"), bare, Policy(rules_of_thumb=True)) is None
+    bare = an.observation(config=a.config(version=None, max_batch_size=32))
+    assert flag_exists(deed(change(**CACHE, value="fp8")), bare, Policy(rules_of_thumb=True)) is None
 
 
 def test_settings_that_the_engine_refuses_together_are_not_proposed() -> None:
-    objection = guard(proposal(**SEQS, value=9000), an.observation(), Policy())
-    assert objection is not None
-    assert objection.code == Reason.ENGINE_REFUSES
-    assert objection.reason == "max_num_batched_tokens 8192 is less than max_batch_size 9000; it must be at least that"
+    found = against(deed(change(**SEQS, value=9000)))
+    assert found is not None
+    assert found.code == Reason.ENGINE_REFUSES
+    assert found.reason == "max_num_batched_tokens 8192 is less than max_batch_size 9000; it must be at least that"
+    both = deed(change(**SEQS, value=9000), change("max_num_batched_tokens", 9000, "--max-num-batched-tokens"))
+    assert against(both) is None
 
 
 def test_what_the_engine_refuses_already_is_no_objection() -> None:
     broken = an.observation(settings={"max_batch_size": 9000})
-    assert engine_accepts(proposal(**SEQS, value=9001), broken, Policy()) is None
-    assert engine_accepts(proposal(**SEQS, value=9001), replace(broken, model=NO_MODEL_CONFIG), Policy()) is None
+    assert engine_accepts(deed(change(**SEQS, value=9001)), broken, Policy()) is None
+    assert engine_accepts(deed(change(**SEQS, value=9001)), replace(broken, model=NO_MODEL_CONFIG), Policy()) is None
+
+
+def test_a_change_without_a_flag_is_none_of_the_engines_arguments() -> None:
+    assert engine_accepts(deed(change(value=9000)), an.observation(), Policy()) is None
 
 
 def test_a_change_that_sizes_nothing_needs_no_memory() -> None:
     unsized = an.observation(drop=("kv_cache_dtype",), load={"kv_cache_tokens": 10.0})
-    switch = proposal("enable_prefix_caching", value=False, flag="--enable-prefix-caching")
-    assert guard(switch, unsized, Policy()) is None
-    assert guard(proposal(**SEQS, value=64), unsized, Policy()) is not None
+    switch = change("enable_prefix_caching", value=False, flag="--enable-prefix-caching")
+    assert against(deed(switch), unsized) is None
+    assert against(deed(change(**SEQS, value=64)), unsized) is not None
+
+
+def test_what_cannot_be_sized_passes_only_where_no_live_workload_is_changed() -> None:
+    unsized = an.observation(drop=("kv_cache_dtype",), load={"kv_cache_tokens": 10.0})
+    assert against(deed(change(**SEQS, value=64)), unsized, Policy(rules_of_thumb=True)) is None
+
+
+def test_the_owners_word_comes_before_all_that_is_unsafe() -> None:
+    wrong = deed(change("max_batch_size", 9000, "--max-num-seqs", current=32), change("magic", 1, "--magic"))
+    codes = []
+    for done, policy in (
+        (wrong, Policy(forbid=("batching",))),
+        (wrong, Policy()),
+        (deed(wrong.changes[0]), Policy()),
+        (deed(unknown_today(wrong.changes[0])), Policy()),
+    ):
+        found = against(done, policy=policy)
+        assert found is not None
+        codes.append(found.code)
+    assert codes == [Reason.FORBIDDEN, Reason.FLAG_UNSUPPORTED, Reason.STEP_TOO_LARGE, Reason.ENGINE_REFUSES]
+
+
+def unknown_today(one: ConfigChange) -> ConfigChange:
+    """The same where nobody knows what is set today."""
+    return one.model_copy(update={"current_value": None})
