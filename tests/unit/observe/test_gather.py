@@ -186,7 +186,7 @@ async def test_a_variable_in_a_script_of_the_template_is_read_and_edited_there()
     world = World(deployment(BY_VARIABLE | words), config_map("limits", SEQS="32"))
     await world.look()
     (plan,) = world.cluster.all(PLANS)
-    assert '+- "exec vllm serve m --max-num-seqs 64"' in plan["spec"]["patch"]["diff"]
+    assert '+- "exec vllm serve m --max-num-seqs 64 --quantization fp8_per_tensor"' in plan["spec"]["patch"]["diff"]
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def test_fp8_of_sglang_and_on_amd_is_less_sure() -> None:
 
 
 def test_a_nearly_full_cache_is_reason_enough() -> None:
-    (option,) = options(an.observation(load={"num_requests_waiting": 0.0, "kv_cache_usage_p99": 0.82}))
+    (option,) = options(
+        an.observation(load={"num_requests_waiting": 0.0, "kv_cache_usage_p99": 0.82, "kv_cache_usage": 0.82})
+    )
     assert option.description.startswith("The KV cache was up to 82% full. ")
     (option,) = options(an.observation(load={"num_requests_waiting": 0.0, "kv_cache_usage": 0.75}))
     assert option.description.startswith("The KV cache was up to 75% full. ")
