@@ -339,7 +339,7 @@ def test_a_model_that_would_run_is_in_the_memory_budget() -> None:
 
 @pytest.mark.parametrize("gain", [18, 19])
 def test_minimum_gain_is_kept(gain: int) -> None:
-    """Between 32 and 44 requests at once: in the middle of the bounds the square root of 44 / 32, 17.3 % more, and none waits."""
+    """Between 32 and 44 requests at once: in the middle the square root of 44 / 32, 17.3 % more, and none waits."""
     made = (offers(caps(64)),)
     asked = Policy(objective=Objective.THROUGHPUT, minimum_gain_percent=gain)
     assert bool(plan(an.observation(), asked, None, made).decision.optimizations) is (gain == 18)
