@@ -63,8 +63,8 @@ def total_improvement(optimizations: Sequence[Optimization], found: Found | None
         return f"{told} Not counted: what no forecast prices ({left} of {len(optimizations)})." if left else told
     if len(optimizations) == 1:
         return optimizations[0].estimated_improvement
-    if any(optimization.source is Source.RULE_OF_THUMB for optimization in optimizations):
-        return "Not known: the changes rest on rules of thumb; nothing was measured."
+    if all(optimization.source is Source.RULE_OF_THUMB for optimization in optimizations):
+        return "Not known: the changes rest on rules of thumb."
     return "Together not known: nothing that was measured says how the changes act on one another."
 
 
