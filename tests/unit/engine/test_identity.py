@@ -35,11 +35,11 @@ def test_an_observations_digest_sees_everything() -> None:
 
 def test_noise_gives_the_same_plan_and_another_change_another() -> None:
     first = plan(an.observation(), Policy()).decision
-    noisy = plan(an.observation(load={"kv_cache_usage": 0.31, "num_requests_waiting": 9.0}), Policy()).decision
-    smaller = plan(an.observation(load={"kv_cache_usage": 0.6}), Policy()).decision
+    noisy = plan(an.observation(load={"kv_cache_usage": 0.31, "num_requests_waiting": 13.0}), Policy()).decision
+    other = plan(an.observation(load={"kv_cache_usage": 0.99, "num_requests_running": 20.0}), Policy()).decision
     assert first != noisy
     assert plan_hash(first, IDENTITY) == plan_hash(noisy, IDENTITY)
-    assert plan_hash(first, IDENTITY) != plan_hash(smaller, IDENTITY)
+    assert plan_hash(first, IDENTITY) != plan_hash(other, IDENTITY)
     assert plan_hash(first, IDENTITY) != plan_hash(first, {**IDENTITY, "args": "cd"})
 
 
