@@ -4,11 +4,12 @@ from dataclasses import replace
 
 from tests.support.build import an
 
+from inferplan.api.instance import WorkloadSpec
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import ReplicaMetrics
 from inferplan.domain.proposal import Policy
-from inferplan.engine.identity import args_digest, observation_digest, plan_hash, plan_name
+from inferplan.engine.identity import args_digest, deployment_digest, observation_digest, plan_hash, plan_name
 from inferplan.engine.planner import plan
 
 IDENTITY = {"instance": "default/llama", "args": "ab"}
@@ -29,8 +30,25 @@ def test_an_observations_digest_sees_everything() -> None:
         an.observation(replicas=2),
         replace(an.observation(), replica_metrics=(ReplicaMetrics("p-1", num_requests_running=3.0),)),
         an.observation(drop=("block_size", "dtype", "quantization")),
+        an.observation(declared=WorkloadSpec(concurrency=8)),
+        an.observation(declared=WorkloadSpec(concurrency=9)),
     ]
     assert len({observation_digest(each) for each in [an.observation(), *others]}) == len(others) + 1
+
+
+def test_what_decides_how_fast_a_replica_is_has_a_digest_of_its_own() -> None:
+    """A calibration holds for exactly this; what was measured, and how often it runs, is none of it."""
+    same = [an.observation(), an.observation(load={"kv_cache_usage": 0.31}, replicas=3)]
+    assert len({deployment_digest(each, "image", "args") for each in same}) == 1
+    others = [
+        deployment_digest(an.observation(), "image", "args"),
+        deployment_digest(an.observation(), "other", "args"),
+        deployment_digest(an.observation(), "image", "other"),
+        deployment_digest(an.observation(settings={"max_batch_size": 33}), "image", "args"),
+        deployment_digest(an.observation(accelerator=replace(an.observation().accelerator, count=2)), "image", "args"),
+        deployment_digest(an.observation(config=replace(an.observation().config, model="other")), "image", "args"),
+    ]
+    assert len(set(others)) == 6
 
 
 def test_noise_gives_the_same_plan_and_another_change_another() -> None:
