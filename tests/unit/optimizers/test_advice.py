@@ -56,7 +56,7 @@ def test_overload_needs_replicas() -> None:
     seen = look(an.observation(load=OVERLOAD))
     assert seen.diagnosis.cause is Cause.OVERLOAD
     text = said(seen, REPLICAS)
-    assert "cap of 32" in text
+    assert "32 requests run, of 32 that may, while 12 wait." in text
     assert text.endswith(
         "How many is not known: the rate at which requests come was not measured, only that at which they finish."
     )
