@@ -1,21 +1,26 @@
 """The joint search: what is chosen, what is stopped and at what cost, and that a plan that stands is left alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import log
+from types import SimpleNamespace
 
 import pytest
-from tests.support.build import an
-from tests.support.levers import capped, caps, lever, option, risky
+from tests.support.build import H100, a, an
+from tests.support.levers import Moved, Priced, capped, caps, lever, option, risky
 
 from inferplan.api.instance import SLO, Objective, OptimizerName, SLOMetric
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
 from inferplan.diagnose.bottlenecks import diagnose
+from inferplan.dialects.effective import effective
+from inferplan.domain.architecture import DenseMLP, Layer, LinearAttention
 from inferplan.domain.lever import Lever
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.engine.search import Found, Standing, search
+from inferplan.estimate.forecast import Place, Ratios
 
 THROUGHPUT = Policy(objective=Objective.THROUGHPUT)
 ITL = SLO(metric=SLOMetric.ITL, percentile=50, target_milliseconds=15)
@@ -167,3 +172,68 @@ def test_without_any_forecast_there_is_a_reason() -> None:
     made = search(seen, diagnose(seen), THROUGHPUT, (caps(64),))
     assert isinstance(made, Missing)
     assert made.code is Reason.MODEL_CONFIG_MISSING
+
+
+def test_a_configuration_that_has_no_forecast_is_never_chosen_and_stops_nothing() -> None:
+    unknown = lever(OptimizerName.QUANTIZATION, "quantization", "none", "somehow")
+    forbidden = replace(THROUGHPUT, forbid=("--quantization",))
+    for policy, standing in ((THROUGHPUT, None), (forbidden, None), (THROUGHPUT, {"quantization": "somehow"})):
+        made = found(policy, unknown, caps(64), standing=standing)
+        assert changed(made) == {"max_batch_size": 64}
+        assert made.rejected == ()
+
+
+def test_where_todays_cache_cannot_be_sized_there_is_a_reason() -> None:
+    """Recurrent states on a release whose planner for them is not known; all that bounds need is measured."""
+    card = a.model(layers=(Layer(LinearAttention(16, 32, 128, 128, 4), DenseMLP(14_336)),) * 32)
+    config = effective(a.config(version="0.9.2", max_batch_size=32, max_model_len=8192), H100)
+    seen = an.observation(config=config, model=card)
+    made = search(seen, diagnose(seen), THROUGHPUT, (caps(64),))
+    assert isinstance(made, Missing)
+    assert made.code is Reason.MODEL_UNSUPPORTED
+
+
+def test_what_loses_nothing_comes_first_and_stands_as_a_plan_of_its_own() -> None:
+    weights = risky(lever(OptimizerName.QUANTIZATION, "quantization", "none", "fp8_per_tensor"), accuracy_risk="Worse.")
+    made = found(THROUGHPUT, weights, caps(40))
+    assert [draft.moves[0][1].title for draft in made.drafts] == [
+        "max_batch_size from 32 to 40",
+        "quantization from none to fp8_per_tensor",
+    ]
+    assert made.drafts[0].share < made.drafts[1].share
+    assert made.others[0].wanted == "Without any loss"
+    assert [option.title for _, option in made.others[0].moves] == ["max_batch_size from 32 to 40"]
+
+
+def test_what_is_stopped_is_told_without_a_cost_that_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The combination cannot be compared, whatever its expected values are."""
+
+    class Partly(Priced):
+        ground = SimpleNamespace(before=capped().config, model=capped().model)
+
+        def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
+            if after.config.text("kv_cache_dtype") == "fp8":
+                return Missing(Reason.METRICS_MISSING, "cannot be compared")
+            return super().ratios(before, after, percentiles)
+
+    prices: dict[Moved, float | None] = {("kv_cache_dtype", "fp8"): 1.5, ("max_batch_size", 64): 1.2}
+    monkeypatch.setattr("inferplan.engine.search.forecast_of", lambda *_, **__: Partly(prices))
+    made = found(THROUGHPUT, lever(OptimizerName.KV_CACHE, "kv_cache_dtype", "auto", "fp8"), caps(64))
+    assert changed(made) == {"max_batch_size": 64}
+    (stopped,) = made.rejected
+    assert (stopped.code, stopped.reason, stopped.cost) == (Reason.METRICS_MISSING, "cannot be compared", None)
+
+
+def test_a_constraint_that_costs_nothing_to_speak_of_is_told_without_a_cost() -> None:
+    forbidden = replace(THROUGHPUT, forbid=("--max-num-batched-tokens",))
+    tokens = lever(OptimizerName.BATCHING, "max_num_batched_tokens", 8192, 16_384)
+    (stopped,) = found(forbidden, caps(64), tokens).rejected
+    assert (stopped.code, stopped.cost) == (Reason.FORBIDDEN, None)
+
+
+def test_the_cost_of_bounds_is_told_as_bounds() -> None:
+    forbidden = replace(THROUGHPUT, forbid=("--max-num-seqs",))
+    (stopped,) = found(forbidden, observation=an.observation(load={"num_requests_waiting": 400.0})).rejected
+    assert stopped.cost == (
+        "Without this: throughput +0% to +100%, time between tokens +0% to +100% against this plan."
+    )
