@@ -19,6 +19,7 @@ from inferplan.domain.lever import Lever
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
+from inferplan.domain.serving import SettingValue
 from inferplan.engine.search import Found, Standing, search
 from inferplan.estimate.forecast import Place, Ratios
 
@@ -183,11 +184,12 @@ def test_a_configuration_that_has_no_forecast_is_never_chosen_and_stops_nothing(
         assert made.rejected == ()
 
 
-def test_where_todays_cache_cannot_be_sized_there_is_a_reason() -> None:
+@pytest.mark.parametrize("settings", [{}, {"num_gpu_blocks_override": 1000}])
+def test_where_todays_cache_cannot_be_sized_there_is_a_reason(settings: dict[str, SettingValue]) -> None:
     """Recurrent states on a release whose planner for them is not known; all that bounds need is measured."""
     card = a.model(layers=(Layer(LinearAttention(16, 32, 128, 128, 4), DenseMLP(14_336)),) * 32)
     config = effective(a.config(version="0.9.2", max_batch_size=32, max_model_len=8192), H100)
-    seen = an.observation(config=config, model=card)
+    seen = an.observation(config=config, model=card, settings=settings)
     made = search(seen, diagnose(seen), THROUGHPUT, (caps(64),))
     assert isinstance(made, Missing)
     assert made.code is Reason.MODEL_UNSUPPORTED
