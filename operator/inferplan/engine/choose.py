@@ -68,14 +68,12 @@ class Choice:
         score: How good it is.
         ratios: It against today; None where nothing changes.
         stopped: What stopped better ones, the best of each kind.
-        best: The score of the best combination that starts, whatever stops it.
     """
 
     positions: Positions
     score: float
     ratios: Ratios | None
     stopped: tuple[Stopped, ...]
-    best: float
 
 
 @dataclass
@@ -110,7 +108,7 @@ class Search:
         order = [int(row) for row in np.argsort(-allowed, kind="stable")[:TRIES_MAX]]
         barred = sorted(self._barred(table, scores, bad), key=lambda entry: entry.score)
         stopped = {entry.objection.reason: entry for entry in barred}  # the best of each stays
-        stay, best = self.space.stay(), float(scores.max())
+        stay = self.space.stay()
         for row in self._standing_first(table, allowed, order):
             positions, score = _row(table, row), float(scores[row])
             if positions == stay or not np.isfinite(allowed[row]):
@@ -119,9 +117,9 @@ class Search:
                 continue
             found = self._checked(positions, score)
             if isinstance(found, Ratios):
-                return Choice(positions, score, found, tuple(stopped.values()), best)
+                return Choice(positions, score, found, tuple(stopped.values()))
             stopped.setdefault(found.code, Stopped(positions, found, score))
-        return Choice(stay, 0.0, None, tuple(stopped.values()), best)
+        return Choice(stay, 0.0, None, tuple(stopped.values()))
 
     def passed(self, positions: Positions, score: float) -> Ratios | None:
         """A combination against today; None where something stops it.

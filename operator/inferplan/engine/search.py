@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import exp
 
 import numpy as np
 
@@ -75,7 +74,6 @@ class Found:
         score: How good they are together.
         others: Other points of the frontier.
         rejected: What was stopped, and what it costs.
-        best: The best gain of any combination that starts, as a ratio less 1, whatever stops it.
     """
 
     forecast: Forecast
@@ -86,7 +84,6 @@ class Found:
     score: float
     others: tuple[Other, ...]
     rejected: tuple[Rejected, ...]
-    best: float
 
     @property
     def card(self) -> ModelCard:
@@ -140,7 +137,6 @@ def _found(made: Search, table: Table) -> Found:
         score=value(positions),
         others=tuple(_others(made, table, positions)),
         rejected=tuple(_rejected(made, positions, entry, value(positions)) for entry in chosen.stopped),
-        best=exp(chosen.best) - 1,
     )
 
 

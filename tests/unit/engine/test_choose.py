@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import inf, log
+from math import log
 from typing import Any
 
 import pytest
@@ -52,7 +52,7 @@ def chosen(made: Search) -> Choice:
 def test_the_best_combination_is_taken() -> None:
     made = chosen(search({("max_batch_size", 64): 1.3, ("kv_cache_dtype", "fp8"): 1.2}, caps(48, 64), FORMAT))
     assert made.positions == (2, 1)
-    assert made.score == made.best == pytest.approx(log(1.3 * 1.2))
+    assert made.score == pytest.approx(log(1.3 * 1.2))
     assert made.ratios is not None
     assert made.ratios.throughput.expected == pytest.approx(1.56)
     assert made.stopped == ()
@@ -60,7 +60,7 @@ def test_the_best_combination_is_taken() -> None:
 
 def test_nothing_is_taken_where_nothing_gains() -> None:
     made = chosen(search({("max_batch_size", 64): 0.9}, caps(64)))
-    assert (made.positions, made.score, made.ratios, made.best) == ((0,), 0.0, None, 0.0)
+    assert (made.positions, made.score, made.ratios) == ((0,), 0.0, None)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,6 @@ def test_a_gain_below_what_the_owner_asks_for_is_none(percent: int, taken: bool)
     asked = replace(FREE, minimum_gain_percent=percent)
     made = chosen(search({("max_batch_size", 64): 1.3000001}, caps(64), policy=asked))
     assert (made.ratios is not None) is taken
-    assert made.best == pytest.approx(log(1.3), abs=1e-6)
 
 
 def test_a_plan_that_gains_enough_is_not_hidden_by_a_better_one_that_does_not() -> None:
@@ -148,7 +147,6 @@ class TestStopped:
         assert one.objection.code is Reason.FORBIDDEN
         assert (one.positions, one.score) == ((1, 1), pytest.approx(log(1.4 * 1.1)))
         assert one.option == caps(64).options[0]
-        assert made.best == one.score
 
     def test_each_forbidden_option_is_weighed_without_the_others(self) -> None:
         forbidden = replace(FREE, forbid=("--max-num-seqs", "--kv-cache-dtype"))
@@ -162,7 +160,7 @@ class TestStopped:
     def test_of_what_has_no_forecast_nothing_is_told(self) -> None:
         forbidden = replace(FREE, forbid=("--kv-cache-dtype",))
         made = chosen(search({("kv_cache_dtype", "fp8"): None}, FORMAT, policy=forbidden))
-        assert made == Choice((0,), 0.0, None, (), 0.0)
+        assert made == Choice((0,), 0.0, None, ())
 
     def test_too_long_a_step_is_told_with_its_score(self) -> None:
         made = chosen(search({("max_batch_size", 65): 1.5, ("max_batch_size", 64): 1.4}, caps(64, 65)))
@@ -301,4 +299,4 @@ def test_where_today_does_not_start_by_the_model_nothing_is_said() -> None:
             return replace(found, starts=~found.starts)
 
     found = chosen(search({("max_batch_size", 64): 1.4}, caps(64), kind=Never))
-    assert (found.positions, found.ratios, found.best) == ((0,), None, -inf)
+    assert (found.positions, found.ratios) == ((0,), None)

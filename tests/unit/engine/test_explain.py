@@ -42,7 +42,7 @@ def found(
     forecast: Any = Priced({})
     place = Place(SEEN.config, LLAMA)
     draft = Draft(((caps(64), caps(64).options[0]),), GAIN, place, 0.2, 1.0)
-    return Found(forecast, Wish(objective, targets, 0.0), (draft,) * drafts, ratios, place, 0.2, (), (), 0.2)
+    return Found(forecast, Wish(objective, targets, 0.0), (draft,) * drafts, ratios, place, 0.2, (), ())
 
 
 def change(parameter: str = "max_batch_size", value: SettingValue | None = 64) -> ConfigChange:

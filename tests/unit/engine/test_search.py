@@ -66,7 +66,6 @@ def test_nothing_is_moved_where_nothing_gains_what_the_owner_asks_for() -> None:
     made = found(replace(THROUGHPUT, minimum_gain_percent=90))
     assert made.drafts == ()
     assert made.ratios is None
-    assert made.best > 0.2
 
 
 def test_one_change_that_does_it_is_taken_rather_than_two_that_do_no_better() -> None:

@@ -31,7 +31,7 @@ def place() -> Place:
 def found(windows: int = 3) -> Found:
     forecast: Any = Priced({})
     forecast.windows = windows
-    return Found(forecast, Wish(Objective.BALANCED, (), 200.0), (), GAIN, place(), 0.2, (), (), 0.3)
+    return Found(forecast, Wish(Objective.BALANCED, (), 200.0), (), GAIN, place(), 0.2, (), ())
 
 
 def one(**fields: Any) -> tuple[Lever, Option]:
