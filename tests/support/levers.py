@@ -6,11 +6,13 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from tests.support.build import an
+from tests.support.build import a, an
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import ConfigChange, Evidence, OptimizationType, Source
+from inferplan.dialects.effective import effective
+from inferplan.domain.architecture import DenseMLP, Layer, LinearAttention
 from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.lever import Lever, LimitKey, Option
 from inferplan.domain.measurement import Missing
@@ -56,6 +58,13 @@ CAPPED: Mapping[str, float | None] = {
 def capped(load: Mapping[str, float | None] | None = None, **changes: Any) -> Observation:
     """An engine whose cap holds it back, with all of its load measured; changes as in `an.observation`."""
     return an.serving({**CAPPED, **(load or {})}, **{"accelerator": H100, **changes})
+
+
+def without_a_sized_cache(**changes: Any) -> Observation:
+    """Recurrent states on a release whose planner for them is not known; changes as in `an.observation`."""
+    card = a.model(layers=(Layer(LinearAttention(16, 32, 128, 128, 4), DenseMLP(14_336)),) * 32)
+    config = effective(a.config(version="0.9.2", max_batch_size=32, max_model_len=8192), H100)
+    return an.observation(config=config, model=card, **changes)
 
 
 def option(key: str, current: SettingValue | None, value: SettingValue | None, **fields: Any) -> Option:

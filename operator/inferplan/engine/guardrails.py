@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from inferplan.api.instance import OPTIMIZER_SPELLINGS, OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import ConfigChange, OptimizationType
+from inferplan.diagnose.limits import ever_full
+from inferplan.diagnose.signals import Signals
 from inferplan.dialects.constraints import Severity, Violation, violations
 from inferplan.dialects.keys import neutral_key, spelling_of
 from inferplan.dialects.registry import basis, proposable
@@ -18,6 +20,7 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import Origin, ServingConfig
 from inferplan.engine.budget import SIZING_KEYS, after_changes, holds_one_request
+from inferplan.estimate.memory_observed import sizes
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,46 @@ def memory_holds(deed: Deed, observation: Observation, policy: Policy) -> Object
     return None if problem is None else Objection(Reason.MEMORY_UNPROVEN, problem)
 
 
+ROOM_LEAST = 0.95
+"""Of the room that more requests need, in proportion to today's, a cache that was full must have at least this: CUDA
+graphs of a larger batch take a little of what a change frees. A choice."""
+
+
+def has_room(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
+    """A KV cache that was full at some moment is asked to hold only as many more requests as it becomes larger.
+
+    A forecast counts on means; what a moment's peak takes beside them, the full cache has shown.
+    """
+    del policy
+    more = max((_growth(change) for change in deed.changes if change.parameter == "max_batch_size"), default=1.0)
+    if more <= 1 or not ever_full(Signals(observation)):
+        return None
+    larger = _cache_growth(observation, deed)
+    if isinstance(larger, Missing):
+        return Objection(Reason.KV_BOUND, f"the KV cache was full, and its size cannot be told: {larger.reason}")
+    if larger >= ROOM_LEAST * more:
+        return None
+    why = f"the KV cache was full: {larger:.2f} times its tokens are too few for {more:.2f} times the requests"
+    return Objection(Reason.KV_BOUND, why)
+
+
+def _growth(change: ConfigChange) -> float:
+    """How many times today's value; 1 where that is not known."""
+    before, after = change.current_value, change.recommended_value
+    return after / before if isinstance(before, int) and isinstance(after, int) and before > 0 else 1.0
+
+
+def _cache_growth(observation: Observation, deed: Deed) -> float | Missing:
+    """The KV cache's tokens against today's."""
+    sized = sizes(observation, after_changes(observation.config, deed.changes), deed.card)
+    if isinstance(sized, Missing):
+        return sized
+    before, after = sized.before.kv_cache_tokens, sized.after.kv_cache_tokens
+    if isinstance(before, Missing):
+        return before
+    return after if isinstance(after, Missing) else after.expected / max(before.expected, 1.0)
+
+
 ALONE: tuple[Guard, ...] = (
     forbidden,  # what the owner does not want is not even looked at
     flag_exists,  # an engine that is given a flag that it does not have does not start
@@ -150,6 +193,7 @@ ALONE: tuple[Guard, ...] = (
 TOGETHER: tuple[Guard, ...] = (
     engine_accepts,  # an engine whose settings contradict each other does not start
     memory_holds,  # nor does one that cannot hold one request
+    has_room,  # requests that a full cache admits lose their places, or others do
 )
 
 

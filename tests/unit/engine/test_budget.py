@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 from tests.support.build import H100, a, an
+from tests.support.levers import without_a_sized_cache
 
 from inferplan.api.plan import MemoryBudget, MemoryState
 from inferplan.api.values import ConfigChange, Source
-from inferplan.dialects.effective import effective
-from inferplan.domain.architecture import DenseMLP, Layer, LinearAttention
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.budget import after_changes, holds_one_request, memory_budget
@@ -241,16 +240,11 @@ def test_a_model_of_float32_runs_in_16_bits() -> None:
     assert sizes(result.before)["weights"] == WEIGHTS
 
 
-def without_a_sized_cache(**load: float | None) -> Observation:
-    """Recurrent states on a release whose planner for them is not known."""
-    mixer = LinearAttention(16, 32, 128, 128, 4)
-    card = a.model(layers=(Layer(mixer, DenseMLP(14_336)),) * 32)
-    config = effective(a.config(version="0.9.2", max_batch_size=32, max_model_len=8192), H100)
-    return an.observation(config=config, model=card, load={"kv_cache_tokens": None, **load})
+NO_CACHE: dict[str, float | None] = {"kv_cache_tokens": None}
 
 
 def test_a_cache_that_cannot_be_sized_gives_no_budget_and_bars_what_may_take_memory() -> None:
-    observation = without_a_sized_cache()
+    observation = without_a_sized_cache(load=NO_CACHE)
     assert budget(observation, max_batch_size=64) is None
     refusal = gate(observation, max_batch_size=64)
     assert refusal is not None
@@ -259,4 +253,4 @@ def test_a_cache_that_cannot_be_sized_gives_no_budget_and_bars_what_may_take_mem
 
 
 def test_a_sizing_setting_that_is_no_number_may_take_memory() -> None:
-    assert gate(without_a_sized_cache(), speculative_config='{"method": "ngram"}') is not None
+    assert gate(without_a_sized_cache(load=NO_CACHE), speculative_config='{"method": "ngram"}') is not None

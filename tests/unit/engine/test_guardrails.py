@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.support.build import a, an
+from tests.support.levers import without_a_sized_cache
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
@@ -13,7 +14,16 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
-from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, Objection, engine_accepts, flag_exists, objection
+from inferplan.engine.guardrails import (
+    ALONE,
+    TOGETHER,
+    Deed,
+    Objection,
+    engine_accepts,
+    flag_exists,
+    has_room,
+    objection,
+)
 
 BATCHING = frozenset({OptimizerName.BATCHING, OptimizationType.BATCHING})
 
@@ -134,6 +144,69 @@ def test_the_memory_of_the_model_that_would_run_counts() -> None:
     weights = Deed((change("quantization", "fp8_per_tensor", flag="--quantization"),))
     assert against(weights, seen) is None
     assert against(replace(weights, card=huge), seen) is not None
+
+
+FULL: dict[str, float | None] = {"kv_cache_usage": 0.97}
+
+
+@pytest.mark.parametrize(
+    ("load", "passes"),
+    [
+        ({}, True),
+        (FULL, False),
+        ({"kv_cache_usage": 0.94}, True),
+        ({"preemptions_per_second": 0.01}, False),  # between two samples of its use
+    ],
+)
+def test_a_cache_that_was_full_gets_no_more_requests(load: dict[str, float | None], passes: bool) -> None:
+    found = against(deed(change(current=32)), an.observation(load=load))
+    assert (found is None) is passes
+    if found is not None:
+        assert found.code is Reason.KV_BOUND
+        assert found.reason == "the KV cache was full: 1.00 times its tokens are too few for 2.00 times the requests"
+
+
+@pytest.mark.parametrize(
+    ("beside", "cap", "passes"),
+    [
+        (change("kv_cache_dtype", "fp8"), 64, True),  # twice the tokens, less what larger graphs take
+        (change("quantization", "fp8_per_tensor"), 64, False),  # 1.13 times
+        (change("quantization", "fp8_per_tensor"), 37, True),
+        (change("gpu_memory_utilization", 0.95), 64, False),
+    ],
+)
+def test_a_cache_that_was_full_gets_as_many_more_requests_as_it_becomes_larger(
+    beside: ConfigChange, cap: int, passes: bool
+) -> None:
+    found = against(deed(change(value=cap, current=32), beside), an.observation(load=FULL))
+    assert (found is None) is passes
+
+
+@pytest.mark.parametrize("value", [32, 16])
+def test_a_full_cache_may_have_fewer_requests(value: int) -> None:
+    assert against(deed(change(value=value, current=32)), an.observation(load=FULL)) is None
+
+
+@pytest.mark.parametrize("current", [None, 0, "many"])
+def test_how_many_more_an_unknown_cap_gives_is_not_known(current: SettingValue | None) -> None:
+    assert objection((has_room,), deed(change(current=current)), an.observation(load=FULL), Policy()) is None
+
+
+@pytest.mark.parametrize(
+    "unsized",
+    [an.observation(load=FULL, model=NO_MODEL_CONFIG), without_a_sized_cache(load={**FULL, "kv_cache_tokens": None})],
+)
+def test_a_full_cache_whose_size_cannot_be_told_gets_no_more_requests(unsized: Observation) -> None:
+    more = deed(change(current=32))
+    found = objection((has_room,), more, unsized, Policy(rules_of_thumb=True))
+    assert found is not None
+    assert found.code is Reason.KV_BOUND
+    assert found.reason.startswith("the KV cache was full, and its size cannot be told: ")
+
+
+def test_a_new_format_that_cannot_be_sized_makes_no_room() -> None:
+    more = deed(change(current=32), change("kv_cache_dtype", "somehow"))
+    assert objection((has_room,), more, an.observation(load=FULL), Policy()) is not None
 
 
 SEQS = {"parameter": "max_batch_size", "flag": "--max-num-seqs"}

@@ -6,15 +6,13 @@ from math import log
 from types import SimpleNamespace
 
 import pytest
-from tests.support.build import H100, a, an
-from tests.support.levers import Moved, Priced, capped, caps, lever, option, risky
+from tests.support.build import an
+from tests.support.levers import Moved, Priced, capped, caps, lever, option, risky, without_a_sized_cache
 
 from inferplan.api.instance import SLO, Objective, OptimizerName, SLOMetric
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
 from inferplan.diagnose.bottlenecks import diagnose
-from inferplan.dialects.effective import effective
-from inferplan.domain.architecture import DenseMLP, Layer, LinearAttention
 from inferplan.domain.lever import Lever
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
@@ -185,10 +183,8 @@ def test_a_configuration_that_has_no_forecast_is_never_chosen_and_stops_nothing(
 
 @pytest.mark.parametrize("settings", [{}, {"num_gpu_blocks_override": 1000}])
 def test_where_todays_cache_cannot_be_sized_there_is_a_reason(settings: dict[str, SettingValue]) -> None:
-    """Recurrent states on a release whose planner for them is not known; all that bounds need is measured."""
-    card = a.model(layers=(Layer(LinearAttention(16, 32, 128, 128, 4), DenseMLP(14_336)),) * 32)
-    config = effective(a.config(version="0.9.2", max_batch_size=32, max_model_len=8192), H100)
-    seen = an.observation(config=config, model=card, settings=settings)
+    """All that bounds need is measured."""
+    seen = without_a_sized_cache(settings=settings)
     made = search(seen, diagnose(seen), THROUGHPUT, (caps(64),))
     assert isinstance(made, Missing)
     assert made.code is Reason.MODEL_UNSUPPORTED
