@@ -53,7 +53,7 @@ def test_an_instance_gets_a_plan_and_a_later_look_writes_nothing(stage: Stage) -
     stage.apply(inference_instance(slo=[{"metric": "ttft", "percentile": 95, "targetMilliseconds": 500}]))
     stage.until_reason("PlanCurrent", "PlanWritten")
     (plan,) = stage.plans()
-    assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64"
+    assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64, quantization none→fp8_per_tensor"
     assert plan["spec"]["patch"]["applicable"] is True
     assert plan["status"]["phase"] == "Proposed"
     assert stage.condition("Ready")[0] == "True"
@@ -92,7 +92,7 @@ def test_a_script_with_a_variable_out_of_a_config_map_is_read_and_its_patch_is_t
     stage.apply(inference_instance())
     stage.until_reason("PlanCurrent", "PlanWritten")
     (plan,) = stage.plans()
-    assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64"
+    assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64, quantization none→fp8_per_tensor"
     own = ("--server-side", "--force-conflicts", "--field-manager=test", f"--namespace={stage.namespace}")
     stage.cluster.kubectl("apply", *own, "--filename=-", stdin=plan["spec"]["patch"]["serverSideApply"])
     (engine,) = stage.cluster.get("deployment", "llama", stage.namespace)["spec"]["template"]["spec"]["containers"]
@@ -197,7 +197,7 @@ def test_its_http_service_shows_what_the_cluster_holds_and_what_was_seen_last(st
     assert [(entry["name"], entry["engine"], entry["ready"]) for entry in own] == [("llama", "vllm", "True")]
     rows = [entry for entry in stage.operator.get("/api/v1/plans")["items"] if entry["namespace"] == stage.namespace]
     assert [(row["name"], row["instance"], row["changes"]) for row in rows] == [
-        (plan["metadata"]["name"], "llama", "max_batch_size 32→64")
+        (plan["metadata"]["name"], "llama", "max_batch_size 32→64, quantization none→fp8_per_tensor")
     ]
     whole = stage.operator.get(f"/api/v1/plans/{stage.namespace}/{plan['metadata']['name']}")
     assert whole["spec"]["plan_hash"] == plan["spec"]["planHash"]

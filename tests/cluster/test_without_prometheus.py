@@ -36,7 +36,7 @@ def test_pods_are_scraped_and_the_plan_follows_from_their_pages(
         assert "/metrics" not in status["bottlenecks"][0]["query"]
         assert abs(status["traffic"]["requests_per_second"]["value"] - 40) < 4  # as the engine's counters grow
         (plan,) = stage.plans()
-        assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64"
+        assert plan["spec"]["summary"]["changes"] == "max_batch_size 32→64, quantization none→fp8_per_tensor"
 
 
 def test_a_pod_that_does_not_answer_is_told(control_plane: Cluster, namespace: str, tmp_path: Path) -> None:

@@ -31,11 +31,18 @@ Value = Callable[[Positions], float]
 """Score of a combination; -inf where it does not start or is stopped."""
 
 
-def without_idle(positions: Positions, value: Value) -> Positions:
-    """The combination without changes that add nothing to the others, the least useful first."""
+def without_idle(positions: Positions, value: Value, settled: Positions | None = None) -> Positions:
+    """The combination without changes that add nothing to the others, the least useful first.
+
+    Args:
+        positions: The combination.
+        value: Scores.
+        settled: Levers that stay where they are, by what is not 0.
+    """
+    free = [index for index, number in enumerate(settled or (0,) * len(positions)) if not number]
     while True:
-        moved = _moved(positions)
-        if len(moved) <= 1:
+        moved = [index for index in _moved(positions) if index in free]
+        if not moved or len(_moved(positions)) == 1:
             return positions
         whole = value(positions)
         losses = {index: whole - value(_without(positions, index)) for index in moved}

@@ -101,10 +101,18 @@ class Search:
     lossless: bool = False
     _verdicts: dict[tuple[int, int], Objection | None] = field(default_factory=dict)
 
-    def choose(self, table: Table) -> Choice:
-        """The best combination that nothing stops; today's where none is better by enough."""
+    def choose(self, table: Table, settled: Positions | None = None) -> Choice:
+        """The best combination that nothing stops; today's where none is better by enough.
+
+        Args:
+            table: Every combination.
+            settled: Where some levers stand whatever else moves; 0 for one that is free.
+        """
         scores, bad = self.wish.scores(table.outlook), self._bad_options(table)
         allowed = np.where(bad == 0, scores - self._prices(table), -np.inf)
+        if settled is not None:
+            kept = np.array(settled)
+            allowed = np.where(((table.positions == kept) | (kept == 0)).all(axis=1), allowed, -np.inf)
         order = [int(row) for row in np.argsort(-allowed, kind="stable")[:TRIES_MAX]]
         barred = sorted(self._barred(table, scores, bad), key=lambda entry: entry.score)
         stopped = {entry.objection.reason: entry for entry in barred}  # the best of each stays

@@ -123,10 +123,26 @@ def search(
     return _found(made, table)
 
 
+def _lossless(made: Search) -> Search:
+    """The search among changes that lose nothing, with what the plan that stands has of them."""
+    kept = made.standing
+    if kept is not None:
+        options = [None if not at else lever.options[at - 1] for lever, at in zip(made.space.levers, kept, strict=True)]
+        kept = tuple(0 if option is None or loses(option) else at for at, option in zip(kept, options, strict=True))
+    return replace(made, standing=kept, lossless=True)
+
+
 def _found(made: Search, table: Table) -> Found:
-    chosen = made.choose(table)
+    """First the best plan that loses nothing; then what else is worth its risk on top of it.
+
+    So what is safe stands by itself, and can be applied alone, however much more a risk would bring.
+    """
     value = _Values(made, table)
-    positions = without_idle(chosen.positions, value)
+    lossless = _lossless(made).choose(table)
+    safe = without_idle(lossless.positions, value)
+    chosen = made.choose(table, safe)
+    stopped = {entry.objection: entry for entry in (*chosen.stopped, *lossless.stopped)}
+    positions = without_idle(chosen.positions, value, safe)
     drafts = tuple(sorted(_drafts(made, positions, value), key=_loses))
     return Found(
         forecast=made.forecast,
@@ -136,7 +152,7 @@ def _found(made: Search, table: Table) -> Found:
         place=made.space.place(positions),
         score=value(positions),
         others=tuple(_others(made, table, positions)),
-        rejected=tuple(_rejected(made, positions, entry, value(positions)) for entry in chosen.stopped),
+        rejected=tuple(_rejected(made, positions, entry, value(positions)) for entry in stopped.values()),
     )
 
 

@@ -129,6 +129,8 @@ def _need(observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Nee
     seen = [*([memory] if memory and fixed is None else []), *missed]
     if steps is not None and policy.objective is not Objective.BALANCED:
         seen.append(f"{steps}; the objective is {policy.objective}")
+    elif diagnosis.cause is Cause.NONE and policy.objective is Objective.LATENCY:
+        seen.append("the objective is latency, and every step reads all weights")
     if seen:
         return Need("; ".join(seen)[:_SEEN_MAX], _evidence(observation))
     if memory and fixed is not None:
