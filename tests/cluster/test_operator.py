@@ -96,7 +96,8 @@ def test_a_script_with_a_variable_out_of_a_config_map_is_read_and_its_patch_is_t
     own = ("--server-side", "--force-conflicts", "--field-manager=test", f"--namespace={stage.namespace}")
     stage.cluster.kubectl("apply", *own, "--filename=-", stdin=plan["spec"]["patch"]["serverSideApply"])
     (engine,) = stage.cluster.get("deployment", "llama", stage.namespace)["spec"]["template"]["spec"]["containers"]
-    assert engine["args"] == [script.replace("$(MAX_NUM_SEQS)", "64")]
+    added = "8192 \\\n  --quantization fp8_per_tensor"
+    assert engine["args"] == [script.replace("$(MAX_NUM_SEQS)", "64").replace("8192", added)]
 
 
 def test_arguments_that_the_new_image_refuses_are_told_before_any_pod_runs(stage: Stage) -> None:
