@@ -54,14 +54,18 @@ class Outlook:
     chunk_share: Floats
     queue: Floats
 
-    def itl_tail(self, percentile: float) -> Floats:
+    def itl_tail(self, percentile: float, often: float = 1.0) -> Floats:
         """A percentile of the time between tokens: a step with a chunk of prompts where enough steps have one.
 
         Steps of 10 ms, in one of ten a chunk of 40 ms more: the mean is 14 ms, p95 is 50 ms and p50 10 ms. Where just
         about as many have one, between half and all of 1 - percentile, the percentile lies between the two.
+
+        Args:
+            percentile: The percentile.
+            often: How often steps have one, against what is expected.
         """
         plain = np.maximum(self.itl - self.chunk * self.chunk_share, 0.0)
-        over = self.chunk_share / (1.0 - percentile / 100.0)
+        over = np.minimum(self.chunk_share * often, 1.0) / (1.0 - percentile / 100.0)
         tail: Floats = plain + self.chunk * np.clip(2.0 * over - 1.0, 0.0, 1.0)
         return tail
 

@@ -120,8 +120,8 @@ class StepForecast:
         found = sized if isinstance(sized, Missing) else self._outlook(sized, {}, *self._cases())
         if isinstance(found, Missing):
             return found
-        tails = [found.itl_tail(percentile) for percentile in percentiles]
-        logs: Floats = np.log(np.maximum(np.stack([found.throughput, found.itl, found.ttft, *tails]), _TINY))
+        means = [np.append(each, each[[0, 0]]) for each in (found.throughput, found.itl, found.ttft)]
+        logs: Floats = np.log(np.maximum(np.stack([*means, *(_tail(found, each) for each in percentiles)]), _TINY))
         self._sides[id(place), percentiles] = (place, logs)
         return logs
 
@@ -251,6 +251,17 @@ def queue_left(busy: Floats, places: Floats) -> Floats:
     load = np.minimum(busy, ALMOST_FULL)
     left: Floats = np.power(load / ALMOST_FULL, power) * (1.0 - ALMOST_FULL) / (1.0 - load)
     return left
+
+
+_OFTEN = (0.5, 2.0)
+"""How much rarer, or more often, than expected steps may have a chunk: prompts come in bursts, or several at once. A
+percentile jumps where they become as many as lie above it, so the interval has both sides of the jump. A choice."""
+
+
+def _tail(found: Outlook, percentile: int) -> Floats:
+    """A percentile in every case, and as expected where chunks are rarer or more often."""
+    rare, often = (found.itl_tail(percentile, share)[:1] for share in _OFTEN)
+    return np.concatenate([found.itl_tail(percentile), rare, often])
 
 
 def _told(found: Evaluated, load: Load, beside: tuple[Whole, Floats, Floats]) -> Outlook:

@@ -264,6 +264,16 @@ def test_smaller_chunks_shorten_the_tail_more_than_the_mean() -> None:
     assert ratios(forecast, place(forecast), after).tails == {}
 
 
+def test_a_percentile_that_may_jump_is_told_from_both_sides() -> None:
+    """Where about one step in twenty has a chunk, p95 is one with a chunk or one without: nobody knows which."""
+    forecast = made()
+    shares = {percentile: outlook(forecast).chunk_share[0] / (1 - percentile / 100) for percentile in range(50, 99)}
+    near = min(shares, key=lambda percentile: abs(shares[percentile] - 0.75))
+    found = forecast.ratios(place(forecast), place(forecast, max_batch_size=40), (near, 50))
+    assert isinstance(found, Ratios)
+    assert width(found.tails[near]) > width(found.tails[50])
+
+
 def preempting(rate: float = 0.5, prefill: float = 400.0) -> StepForecast:
     """A cap of 512 over a cache that holds about 350 of 540 requests, preempted every two seconds."""
     load = {
