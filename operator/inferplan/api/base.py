@@ -41,7 +41,11 @@ Name = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-
 ContainerName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 """A container's name (RFC 1123 label)."""
 
-ShortText = Annotated[str, Field(max_length=256)]
+SHORT_TEXT_MAX = 256
+TEXT_MAX = 4000
+"""What a Sentence holds, with room to spare for what is put around it."""
+
+ShortText = Annotated[str, Field(max_length=SHORT_TEXT_MAX)]
 Sentence = Annotated[str, Field(max_length=4096)]
 
 

@@ -11,10 +11,10 @@ from inferplan.diagnose.busiest import busiest
 from inferplan.diagnose.contradictions import contradictions
 from inferplan.diagnose.finding import Cause, Diagnosis
 from inferplan.diagnose.limits import CAP, KV_CACHE, LIMITS, QUEUE_MIN, STEPS, Limit, count, queue_text
-from inferplan.diagnose.signals import Signals, value_of
+from inferplan.diagnose.signals import Signals
 from inferplan.diagnose.stalled import stalled
 from inferplan.diagnose.start import cold_start
-from inferplan.domain.measurement import Missing
+from inferplan.domain.measurement import Missing, value_of
 from inferplan.domain.observation import Observation
 
 __all__ = ["Cause", "Diagnosis", "diagnose"]

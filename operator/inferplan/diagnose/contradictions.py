@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from inferplan.diagnose.limits import QUEUE_MIN
-from inferplan.diagnose.signals import Signals, value_of
-from inferplan.domain.measurement import Measured
+from inferplan.diagnose.signals import Signals
+from inferplan.domain.measurement import Measured, value_of
 
 OVER_CAP = 1.05
 """More running requests than this many times the cap cannot be: something else runs than what was read."""

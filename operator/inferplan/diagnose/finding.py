@@ -6,14 +6,10 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Counts, Severity
+from inferplan.api.base import SHORT_TEXT_MAX, TEXT_MAX
 from inferplan.api.values import Evidence
 from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement, Missing
 from inferplan.domain.units import significant
-
-TEXT_MAX = 4000
-"""What api.base.Sentence holds, with room to spare."""
-
-_METRIC_MAX = 256  # api.base.ShortText
 
 
 class Cause(StrEnum):
@@ -60,6 +56,10 @@ SEVERITY_RANK = {Severity.CRITICAL: 0, Severity.HIGH: 1, Severity.MEDIUM: 2, Sev
 """Worst first."""
 
 
+_QUEUES = frozenset({Cause.KV_BOUND, Cause.SCHEDULER_CAPPED, Cause.PREFILL_BOUND, Cause.OVERLOAD})
+"""Causes that make requests wait."""
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     """The cause, the findings behind it, and what was missing to be sure.
@@ -73,6 +73,11 @@ class Diagnosis:
     cause: Cause
     bottlenecks: tuple[Bottleneck, ...] = ()
     missing: tuple[Missing, ...] = ()
+
+    @property
+    def queued(self) -> bool:
+        """Whether requests wait because something is full."""
+        return self.cause in _QUEUES
 
     @property
     def kv_cache_full(self) -> bool:
@@ -122,12 +127,12 @@ def finding(
         type=code,
         severity=severity,
         description=text[:TEXT_MAX],
-        metric=shown.metric[:_METRIC_MAX] if shown is not None else None,
+        metric=shown.metric[:SHORT_TEXT_MAX] if shown is not None else None,
         value=significant(float(value.value)) if value is not None else None,
         at_least=missing.at_least if missing is not None else None,
         threshold=significant(float(shown.threshold)) if shown is not None and shown.threshold is not None else None,
         counts=shown.counts if shown is not None and shown.threshold is not None else None,
-        unit=value.unit[:_METRIC_MAX] if value is not None else None,
+        unit=value.unit[:SHORT_TEXT_MAX] if value is not None else None,
         window_seconds=value.window_seconds or None if value is not None else None,
         query=value.source[:TEXT_MAX] if value is not None else None,
         evidence=tuple(_evidence(*entry) for entry in measured[:EVIDENCE_MAX]),
@@ -140,7 +145,7 @@ def _evidence(metric: str, measured: Measured) -> Evidence:
         measured,
         value=significant(float(measured.value)),
         source=measured.source[:TEXT_MAX],
-        unit=measured.unit[:_METRIC_MAX],
+        unit=measured.unit[:SHORT_TEXT_MAX],
         window_seconds=measured.window_seconds or None,
     ).as_evidence()
     return shown.model_copy(update={"metric": metric})

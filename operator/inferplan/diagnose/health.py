@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from inferplan.api.analysis import Bottleneck, Deduction, HealthScore, Severity
-from inferplan.diagnose.finding import TEXT_MAX, Cause, Code, Diagnosis
+from inferplan.api.base import TEXT_MAX
+from inferplan.diagnose.finding import Cause, Code, Diagnosis
 from inferplan.diagnose.slo import SLOState, slo_name
 
 POINTS = {Severity.CRITICAL: 40, Severity.HIGH: 25, Severity.MEDIUM: 10, Severity.LOW: 0}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from inferplan.api.analysis import Bottleneck, Severity
 from inferplan.diagnose.finding import Cause, Shown, derived, finding
 from inferplan.diagnose.flags import setting_name
-from inferplan.diagnose.signals import Signals, value_of
-from inferplan.domain.measurement import Measured
+from inferplan.diagnose.signals import Signals
+from inferplan.domain.measurement import Measured, value_of
 
 KV_FULL_SHARE = 0.95
 """From this share of KV blocks on, with what one more prompt takes, the cache counts as full: vLLM admits until a

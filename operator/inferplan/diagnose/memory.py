@@ -6,8 +6,7 @@ from inferplan.api.analysis import Bottleneck, Counts, Severity
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.diagnose.flags import setting_name
-from inferplan.diagnose.signals import value_of
-from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement
+from inferplan.domain.measurement import MEASURED_MAX, Measured, Measurement, value_of
 
 WASTE_SHARE = 0.10
 """A KV cache that is never fuller than this would hold ten times the load."""

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from inferplan.api.analysis import Bottleneck, Severity, Unknown
+from inferplan.api.base import TEXT_MAX
 from inferplan.api.reasons import Reason
 from inferplan.diagnose.case import Case
-from inferplan.diagnose.finding import TEXT_MAX, Cause, Code, Shown, finding
+from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.observation import METRIC_FIELDS
 

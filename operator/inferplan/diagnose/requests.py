@@ -6,8 +6,7 @@ from inferplan.api.analysis import Bottleneck, Severity
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Code, Shown, derived, finding
 from inferplan.diagnose.limits import QUEUE_MIN, count, waits
-from inferplan.diagnose.signals import value_of
-from inferplan.domain.measurement import Measured
+from inferplan.domain.measurement import Measured, value_of
 
 FAILED_SHARES = ((0.20, Severity.CRITICAL), (0.05, Severity.HIGH), (0.01, Severity.MEDIUM))
 """From which share of failed requests on it is how bad. One of a hundred is what a service that promises 99 % may lose;

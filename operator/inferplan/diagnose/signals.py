@@ -10,7 +10,7 @@ from functools import cached_property
 
 from inferplan.api.values import Engine
 from inferplan.dialects.version_order import VersionNumber, version_number
-from inferplan.domain.measurement import Measured, Measurement
+from inferplan.domain.measurement import Measured, value_of
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.serving import ServingConfig
 
@@ -25,11 +25,6 @@ STEADY_SHARE = 0.5
 _COUNTS_COMPUTED_TOKENS = VersionNumber((0, 32))
 """vLLM 0.32.0 counts only prompt tokens that it computed into a step (real scrapes: sum of iteration_tokens_total =
 prompt - hits + generated); older releases also those that the prefix cache held (0.16, v1/metrics/loggers.py)."""
-
-
-def value_of(measurement: Measurement) -> float | None:
-    """The number, None where there is none."""
-    return measurement.value if isinstance(measurement, Measured) else None
 
 
 @dataclass(frozen=True)

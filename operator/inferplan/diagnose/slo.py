@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from inferplan.api.analysis import SLOStatus
+from inferplan.api.base import TEXT_MAX
 from inferplan.api.instance import SLO
-from inferplan.diagnose.finding import TEXT_MAX
 from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.observation import NOT_MEASURED, Metrics
 from inferplan.domain.units import significant

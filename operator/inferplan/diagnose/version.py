@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from inferplan.api.analysis import EVIDENCE_MAX, Bottleneck, Severity
+from inferplan.api.base import TEXT_MAX
 from inferplan.api.values import Evidence
 from inferplan.diagnose.case import Case
-from inferplan.diagnose.finding import TEXT_MAX, Code
+from inferplan.diagnose.finding import Code
 from inferplan.dialects.known_defects import FoundDefects, KnownDefect
 
 

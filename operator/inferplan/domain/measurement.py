@@ -77,3 +77,8 @@ class Missing:
 
 
 Measurement = Measured | Missing
+
+
+def value_of(measurement: Measurement) -> float | None:
+    """The number, None where there is none."""
+    return measurement.value if isinstance(measurement, Measured) else None

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from inferplan.api.instance import WorkloadSpec
 from inferplan.api.instance_status import REPLICAS_MAX, ReplicaStatus
 from inferplan.api.reasons import Reason
+from inferplan.api.values import Evidence
 from inferplan.domain.drift import Drift
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
 from inferplan.domain.measurement import Measured, Measurement, Missing
@@ -106,6 +107,10 @@ class Metrics:
     def named(self, *names: str) -> dict[str, Measurement]:
         """These fields by name, in this order."""
         return {name: getattr(self, name) for name in names}
+
+    def evidence(self, *names: str) -> tuple[Evidence, ...]:
+        """Those of these fields that were measured, as a plan shows them, in this order."""
+        return tuple(value.as_evidence() for value in self.named(*names).values() if isinstance(value, Measured))
 
     def measured(self) -> dict[str, Measured]:
         """The values that are there, by name."""

@@ -63,6 +63,12 @@ def sentence(effects: tuple[Effect, ...], forecast: Forecast) -> str:
     return f"{_capital('; '.join(told))} (80 % intervals)."
 
 
+def in_percent(span: Span) -> str:
+    """A ratio as a change: "+36% (+31% to +41%)", or its ends alone where no more has a basis."""
+    ends = f"{span.low - 1:+z.0%} to {span.high - 1:+z.0%}"
+    return ends if span.expected is None else f"{span.expected - 1:+z.0%} ({ends})"
+
+
 def impact(score: float) -> ImpactLevel:
     """How much it matters to what the owner wants.
 
@@ -83,12 +89,11 @@ def confidence(ratios: Ratios, forecast: Forecast, most: Confidence) -> Confiden
         forecast: What made it.
         most: No surer than this.
     """
-    order = tuple(Confidence)
     own = forecast.source in {Source.MEASURED_HERE, Source.CALIBRATED_HERE}
     several = forecast.windows >= 3  # noqa: PLR2004  slope, intercept and a check
     clear = ratios.throughput.low > 1 and ratios.throughput.expected is not None
     found = Confidence.HIGH if own and several and clear else Confidence.MEDIUM if own else Confidence.LOW
-    return min(found, most, key=order.index)
+    return min(found, most, key=tuple(Confidence).index)
 
 
 def _effect(name: str, measured: tuple[Measurement, str], span: Span | None, forecast: Forecast) -> Effect | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inferplan.api.base import SHORT_TEXT_MAX
 from inferplan.api.instance import Objective
 from inferplan.api.plan import PlanSummary
 from inferplan.api.values import (
@@ -20,13 +21,10 @@ from inferplan.dialects.weight_formats import weight_format
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
-from inferplan.engine.effects import STILL, Expected, effects_of, sentence
+from inferplan.engine.effects import STILL, Expected, effects_of, in_percent, sentence
 from inferplan.engine.search import Found
 from inferplan.estimate.forecast import Ratios, Span
 
-_CONFIDENCE_ORDER = (Confidence.LOW, Confidence.MEDIUM, Confidence.HIGH)
-_LENGTH_MAX = 256
-_IMPACT_ORDER = (ImpactLevel.CRITICAL, ImpactLevel.HIGH, ImpactLevel.MEDIUM, ImpactLevel.LOW)
 _THROUGHPUT_FIRST = 10
 """Throughput that moves at all is what a plan is told by: a latency moves by more when a queue ends. A choice."""
 
@@ -51,11 +49,16 @@ def whole_effects(found: Found | None, observation: Observation) -> tuple[Effect
     return effects_of(Expected(found.ratios, found.place), observation, found.forecast, found.wish.targets)
 
 
-def total_improvement(optimizations: Sequence[Optimization], found: Found | None, observation: Observation) -> str:
-    """The whole plan in a sentence or two; parts are never summed."""
+def total_improvement(optimizations: Sequence[Optimization], found: Found | None, effects: tuple[Effect, ...]) -> str:
+    """The whole plan in a sentence or two; parts are never summed.
+
+    Args:
+        optimizations: The plan's changes.
+        found: What the search brought.
+        effects: What all searched changes do together.
+    """
     if not optimizations:
         return "Nothing to change."
-    effects = whole_effects(found, observation)
     searched = len(found.drafts) if found is not None else 0
     if effects and found is not None:
         told = sentence(effects, found.forecast)
@@ -81,10 +84,10 @@ def summarize(optimizations: Sequence[Optimization], found: Found | None) -> Pla
         )
     changes = [change for optimization in optimizations for change in optimization.config_changes]
     return PlanSummary(
-        changes=", ".join(_arrow(change) for change in changes)[:_LENGTH_MAX],
-        impact=min((entry.expected_impact for entry in optimizations), key=_IMPACT_ORDER.index),
+        changes=", ".join(_arrow(change) for change in changes)[:SHORT_TEXT_MAX],
+        impact=max((entry.expected_impact for entry in optimizations), key=tuple(ImpactLevel).index),
         gain=_gain(found),
-        confidence=min((entry.confidence for entry in optimizations), key=_CONFIDENCE_ORDER.index),
+        confidence=min((entry.confidence for entry in optimizations), key=tuple(Confidence).index),
         restart=any(optimization.restart_required for optimization in optimizations),
         risk=_risk(optimizations),
     )
@@ -106,7 +109,7 @@ def resulting_configs(
     config = after.config
     touched = {change.parameter for change in changes}
     kv_cache = KVCacheConfig(
-        kv_cache_dtype=(config.text("kv_cache_dtype") or "")[:_LENGTH_MAX] or None,
+        kv_cache_dtype=(config.text("kv_cache_dtype") or "")[:SHORT_TEXT_MAX] or None,
         gpu_memory_utilization=_share(config.fraction("gpu_memory_utilization")),
         block_size=_count(config.integer("block_size")),
         max_model_len=_count(config.integer("max_model_len")),
@@ -152,7 +155,7 @@ def _gain(found: Found | None) -> str:
     name, span = _main(found, found.ratios)
     if span.expected is None:
         return f"{name} {span.low:.2g}-{span.high:.2g}x"
-    return f"{name} {span.expected - 1:+z.0%} ({span.low - 1:+z.0%} to {span.high - 1:+z.0%})"
+    return f"{name} {in_percent(span)}"
 
 
 def _main(found: Found, ratios: Ratios) -> tuple[str, Span]:
@@ -177,4 +180,4 @@ def _moved(name: str, span: Span) -> float:
 def _risk(optimizations: Sequence[Optimization]) -> str:
     accuracy = [entry.accuracy_risk for entry in optimizations if entry.accuracy_risk is not None]
     risks = [risk for entry in optimizations for risk in entry.risks]
-    return (accuracy or risks or ["none"])[0][:_LENGTH_MAX]
+    return (accuracy or risks or ["none"])[0][:SHORT_TEXT_MAX]

@@ -23,7 +23,6 @@ from inferplan.estimate.learning import OperatingPoint
 from inferplan.optimizers import OPTIMIZERS
 from inferplan.optimizers.base import Optimizer
 
-_RANK = {ImpactLevel.CRITICAL: 0, ImpactLevel.HIGH: 1, ImpactLevel.MEDIUM: 2, ImpactLevel.LOW: 3}
 _REASON_MAX = 1024
 """Letters of a reason: it may quote what others wrote, at any length."""
 
@@ -129,7 +128,7 @@ def _ranked(searched: Sequence[_Kept], alone: Sequence[_Kept], owners: tuple[Own
 
     Ids carry type and rank.
     """
-    by_impact = sorted(alone, key=lambda one: _RANK[one.optimization.expected_impact])
+    by_impact = sorted(alone, key=lambda one: -tuple(ImpactLevel).index(one.optimization.expected_impact))
     first = [one for one in by_impact if one.optimization.expected_impact is ImpactLevel.CRITICAL]
     ordered = [*first, *searched, *by_impact[len(first) :]][:_OPTIMIZATIONS_MAX]
     owned = with_owners((one.optimization for one in ordered), owners)
@@ -180,6 +179,7 @@ def _compose(
     after = after_changes(observation.config, changes)
     searched = found if isinstance(found, Found) else None
     card = searched.card if searched is not None else None
+    effects = whole_effects(searched, observation)
     kv_cache, quantization, batching = resulting_configs(
         ResultingConfig(after, card), changes, observation.accelerator.compute_capability
     )
@@ -190,8 +190,8 @@ def _compose(
         quantization_config=quantization,
         batching_config=batching,
         priority_order=tuple(optimization.id for optimization in optimizations),
-        estimated_total_improvement=total_improvement(optimizations, searched, observation),
-        effects=whole_effects(searched, observation),
+        estimated_total_improvement=total_improvement(optimizations, searched, effects),
+        effects=effects,
         memory_budget=memory_budget(observation, after, card) if changes else None,
         alternatives=(*others, *advice)[:_ALTERNATIVES_MAX],
         rejected=(*refused, *(searched.rejected if searched else ()))[:_REJECTED_MAX],

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from inferplan.api.base import SHORT_TEXT_MAX, TEXT_MAX
 from inferplan.api.instance import Objective
 from inferplan.api.plan import Rejected
-from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.diagnose.bottlenecks import Diagnosis
 from inferplan.domain.lever import Lever, Option
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
@@ -16,6 +17,7 @@ from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.attribution import groups, only, without_idle
 from inferplan.engine.choose import Choice, Search, Stopped, loses, standing_in
+from inferplan.engine.effects import in_percent
 from inferplan.engine.space import Positions, Space, Table
 from inferplan.engine.wish import Wish, wish_of
 from inferplan.estimate.forecast import Forecast, Place, Ratios
@@ -24,8 +26,6 @@ from inferplan.estimate.learning import OperatingPoint
 
 Standing = Mapping[str, SettingValue | None]
 """Settings of the plan that stands, by name; None for a flag that is taken out."""
-
-_QUEUES = frozenset({Cause.KV_BOUND, Cause.SCHEDULER_CAPPED, Cause.PREFILL_BOUND, Cause.OVERLOAD})
 
 _COST_LEAST = 0.01
 """A constraint that costs less than a hundredth costs nothing to speak of."""
@@ -109,7 +109,7 @@ def search(
         points: Windows of earlier looks at what runs now.
         standing: The plan that stands.
     """
-    forecast = forecast_of(observation, points, queued=diagnosis.cause in _QUEUES)
+    forecast = forecast_of(observation, points, queued=diagnosis.queued)
     if isinstance(forecast, Missing):
         return forecast
     today = Place(forecast.ground.before, forecast.ground.model)
@@ -221,9 +221,9 @@ def _rejected(made: Search, positions: Positions, stopped: Stopped, score: float
     options = [stopped.option] if stopped.option is not None else [option for _, option in moves]
     title = "; ".join(option.title for option in options)
     return Rejected(
-        option=title[:256],
+        option=title[:SHORT_TEXT_MAX],
         code=stopped.objection.code,
-        reason=stopped.objection.reason[:4000],
+        reason=stopped.objection.reason[:TEXT_MAX],
         cost=_cost(made, positions, stopped) if stopped.score > score + _COST_LEAST else None,
     )
 
@@ -233,11 +233,5 @@ def _cost(made: Search, positions: Positions, stopped: Stopped) -> str | None:
     if isinstance(ratios, Missing):
         return None
     spans = {"throughput": ratios.throughput, "time between tokens": ratios.itl, "TTFT": ratios.ttft}
-    told = [
-        f"{name} {span.expected - 1:+z.0%} ({span.low - 1:+z.0%} to {span.high - 1:+z.0%})"
-        if span.expected is not None
-        else f"{name} {span.low - 1:+z.0%} to {span.high - 1:+z.0%}"
-        for name, span in spans.items()
-        if span is not None
-    ]
+    told = [f"{name} {in_percent(span)}" for name, span in spans.items() if span is not None]
     return f"Without this: {', '.join(told)} against this plan."

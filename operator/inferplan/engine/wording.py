@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from inferplan.api.base import SHORT_TEXT_MAX, TEXT_MAX
 from inferplan.api.plan import Alternative
 from inferplan.api.values import Confidence, Effort, Optimization
 from inferplan.domain.lever import Lever, Option
@@ -9,7 +10,7 @@ from inferplan.domain.observation import Observation
 from inferplan.engine.effects import Expected, confidence, effects_of, impact, sentence
 from inferplan.engine.search import Draft, Found, Other
 
-_TITLE_MAX, _TEXT_MAX, _LIST_MAX = 256, 4000, 8
+_LIST_MAX = 8
 _CONFIDENCE, _EFFORT = tuple(Confidence), tuple(Effort)
 _WHOLE = 0.995
 """A share from here on is the whole gain, and is not mentioned."""
@@ -23,11 +24,11 @@ def optimization_of(draft: Draft, found: Found, observation: Observation) -> Opt
     most = min((option.confidence_most for option in options), key=_CONFIDENCE.index)
     return Optimization(
         type=draft.moves[0][0].type,
-        title=_joined((option.title for option in options), " and ", _TITLE_MAX),
+        title=_joined((option.title for option in options), " and ", SHORT_TEXT_MAX),
         description=_described(draft, options),
         config_changes=tuple(change for option in options for change in option.changes),
         expected_impact=impact(draft.score),
-        estimated_improvement=sentence(effects, found.forecast)[:_TEXT_MAX],
+        estimated_improvement=sentence(effects, found.forecast)[:TEXT_MAX],
         effects=effects,
         confidence=confidence(draft.ratios, found.forecast, most),
         source=found.forecast.source,
@@ -43,10 +44,10 @@ def optimization_of(draft: Draft, found: Found, observation: Observation) -> Opt
 def alternative_of(other: Other, found: Found, observation: Observation) -> Alternative:
     """Another point of the frontier."""
     effects = effects_of(Expected(other.ratios, other.place), observation, found.forecast, found.wish.targets)
-    moves = _joined((option.title for _, option in other.moves), "; ", _TITLE_MAX - 20)
+    moves = _joined((option.title for _, option in other.moves), "; ", SHORT_TEXT_MAX - 20)
     return Alternative(
-        title=f"{other.wanted}: {moves}"[:_TITLE_MAX],
-        description=sentence(effects, found.forecast)[:_TEXT_MAX],
+        title=f"{other.wanted}: {moves}"[:SHORT_TEXT_MAX],
+        description=sentence(effects, found.forecast)[:TEXT_MAX],
         effects=effects,
     )
 
@@ -71,7 +72,7 @@ def _described(draft: Draft, options: list[Option]) -> str:
         share = "less than 1%" if draft.share < _SHARE_LEAST else f"{draft.share:.0%}"
         parts.append(f"It accounts for {share} of the plan's gain.")
     parts.append(undo(draft.moves))
-    return " ".join(parts)[:_TEXT_MAX]
+    return " ".join(parts)[:TEXT_MAX]
 
 
 def _surer(found: Found) -> tuple[str, ...]:
@@ -87,7 +88,7 @@ def _listed(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 def _one(texts: Iterable[str | None]) -> str | None:
     found = [text for text in texts if text is not None]
-    return " ".join(found)[:_TEXT_MAX] if found else None
+    return " ".join(found)[:TEXT_MAX] if found else None
 
 
 def _joined(texts: Iterable[str], between: str, longest: int) -> str:

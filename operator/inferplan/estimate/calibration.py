@@ -16,6 +16,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 
+from inferplan.estimate.result import Z80
 from inferplan.estimate.speed_constants import Multipliers, Spread
 from inferplan.estimate.step_shape import Floats
 
@@ -28,7 +29,6 @@ _ITL_NOISE, _TTFT_NOISE = 0.03, 0.10
 1 to 3 % in TPOT and 5 to 15 % in TTFT (serving_measurements.csv, copies measured on different days)."""
 
 _STEPS = 12
-_Z80 = 1.2816  # standard normal quantile of 90 %: an 80 % interval
 _LARGEST_STEP = 1.0
 _MOST_WINDOWS = 9
 _NARROWING = 0.5
@@ -90,7 +90,7 @@ class Calibration:
             what: "itl" or "ttft": whose residuals count.
         """
         narrower = 1.0 / sqrt(min(self.windows, _MOST_WINDOWS)) ** _NARROWING
-        left = _Z80 * self.residuals.get(what, 0.0)
+        left = Z80 * self.residuals.get(what, 0.0)
         low, high = -log(seen.low) * narrower, log(seen.high) * narrower
         return Spread(exp(-sqrt(low**2 + left**2)), exp(sqrt(high**2 + left**2)))
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from inferplan.api.values import Source
 from inferplan.domain.lever import LimitKey
-from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.measurement import Missing, value_of
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.forecast import Moves, Outlook, Place, Ratios, Span, candidates_of
@@ -22,6 +22,7 @@ from inferplan.estimate.memory_estimate import memory_model
 from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_observed import Ground
 from inferplan.estimate.question import attention_ranks
+from inferplan.estimate.result import Z80
 from inferplan.estimate.step_shape import Floats
 
 KV_USE_MAX = 0.90
@@ -32,8 +33,6 @@ _FULL = 0.75
 
 _WAIT_LEAST = 0.25
 """What is left of a wait at least, for the middle of bounds to mean anything."""
-
-_Z80 = 1.2816
 
 
 @dataclass(frozen=True)
@@ -99,16 +98,16 @@ def measured_today(observation: Observation) -> Today | Missing:
     missing = next((value for value in needed if isinstance(value, Missing)), None)
     if missing is not None:
         return missing
-    running, waiting, usage, tokens = (_value(value) for value in needed)
+    running, waiting, usage, tokens = (value_of(value) or 0.0 for value in needed)
     cap, budget = config.integer("max_batch_size"), config.integer("max_num_batched_tokens")
     return Today(
         running=max(running, 1.0),
         waiting=waiting,
-        usage=1.0 if _value(seen.preemptions_per_second) > 0 else usage,
+        usage=1.0 if (value_of(seen.preemptions_per_second) or 0.0) > 0 else usage,
         tokens=tokens,
         cap=float(cap) if cap is not None else float("inf"),
         budget=None if budget is None else float(budget),
-        full=budget is not None and _value(seen.tokens_per_step) >= _FULL * budget,
+        full=budget is not None and (value_of(seen.tokens_per_step) or 0.0) >= _FULL * budget,
     )
 
 
@@ -172,7 +171,7 @@ class BoundedForecast:
         if isinstance(second, Missing):
             return second
         ratio = float(second.throughput[0] / first.throughput[0]) ** 2  # the middle is the root of the highest
-        doubt = exp(_Z80 * after.doubt)
+        doubt = exp(Z80 * after.doubt)
         span = Span(min(1.0, ratio) / doubt, None, max(1.0, ratio) * doubt)
         return Ratios(span, span, None, dict.fromkeys(percentiles, span))
 
@@ -184,7 +183,3 @@ class BoundedForecast:
         at_most = np.minimum(caps * ranks, today.running + today.waiting)
         running: Floats = np.maximum(np.minimum(at_most, today.fits(tokens)), 1.0)
         return running
-
-
-def _value(found: Measurement) -> float:
-    return found.value if isinstance(found, Measured) else 0.0

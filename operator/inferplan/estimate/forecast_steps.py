@@ -15,15 +15,16 @@ from inferplan.estimate.forecast import Moves, Outlook, Place, Ratios, Span, can
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import memory_model
 from inferplan.estimate.memory_observed import Ground
+from inferplan.estimate.memory_terms import weakest
 from inferplan.estimate.observed_load import Seen
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.question import attention_ranks
-from inferplan.estimate.service import ALMOST_FULL, Flow
+from inferplan.estimate.result import Z80
+from inferplan.estimate.service import ALMOST_FULL, Flow, queue_seconds
 from inferplan.estimate.speed_constants import MultiplierCases, Multipliers, SpeedFit, shipped
 from inferplan.estimate.step_shape import Floats
 from inferplan.estimate.vllm_memory import Sized
 
-_Z80 = 1.2816  # standard normal quantile of 90 %: an 80 % interval
 _RATIO_NOISE = 0.06
 """Standard deviation of the logarithm of what a ratio is off by beside the uncertain directions: two means that are
 measured, a load whose shape is never quite the same, and what the step model has wrong of one deployment at two batch
@@ -69,7 +70,7 @@ class StepForecast:
     def source(self) -> Source:
         """Calibrated by own windows, else the model as it is shipped; never better than the load's own source."""
         own = Source.CALIBRATED_HERE if self.calibration is not None else Source.ROOFLINE
-        return max(own, self.seen.source, key=tuple(Source).index)
+        return weakest((own, self.seen.source))
 
     @property
     def basis(self) -> str:
@@ -96,7 +97,7 @@ class StepForecast:
         if isinstance(second, Missing):
             return second
         logs = second - first
-        doubt = hypot(_RATIO_NOISE, after.doubt) * _Z80
+        doubt = hypot(_RATIO_NOISE, after.doubt) * Z80
         expected, moved = logs[:, 0], logs - logs[:, :1]
         down = np.sqrt(doubt**2 + (np.minimum(moved, 0.0) ** 2).sum(axis=1))
         up = np.sqrt(doubt**2 + (np.maximum(moved, 0.0) ** 2).sum(axis=1))
@@ -129,7 +130,7 @@ class StepForecast:
         """What is expected, and cases in which one thing is otherwise: a direction of the fit, or the loss."""
         axes = self.calibration.axes if self.calibration is not None and self.calibration.axes else PRIOR_AXES
         loss, times = self._loss(), self._multipliers()
-        moved = [tuple(sign * part for part in axis) for axis in axes for sign in (-_Z80, _Z80)]
+        moved = [tuple(sign * part for part in axis) for axis in axes for sign in (-Z80, Z80)]
         still = (0.0, 0.0, 0.0, 0.0)
         lost = [0.0, min(_LOSS_MAX, 1.5 * loss)]
         factors = np.exp(np.array([still, *moved, still, still]))
@@ -243,13 +244,12 @@ _FLOOD = 1e5
 
 
 def queue_left(busy: Floats, places: Floats) -> Floats:
-    """What is left of a full engine's queue at a lower load (Sakasegawa's formula, as service._queue_seconds has it).
+    """What is left of a full engine's queue at a lower load.
 
     64 places, 95 % busy: 0.95^10.4 / 0.05 over 0.98^10.4 / 0.02 = 0.29. 98 % and more: all of it.
     """
-    power = np.sqrt(2.0 * (places + 1.0)) - 1.0
-    load = np.minimum(busy, ALMOST_FULL)
-    left: Floats = np.power(load / ALMOST_FULL, power) * (1.0 - ALMOST_FULL) / (1.0 - load)
+    one, full = np.ones(1), np.full(1, ALMOST_FULL)
+    left: Floats = queue_seconds(np.minimum(busy, ALMOST_FULL), places, one) / queue_seconds(full, places, one)
     return left
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from inferplan.api.reasons import Reason
-from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.measurement import Missing, value_of
 from inferplan.domain.observation import HourlyWindow, Metrics
 from inferplan.domain.units import timestamp
 from inferplan.estimate.calibration import Calibration, Window, calibrate
@@ -78,12 +78,12 @@ class OperatingPoint:
 def operating_point(metrics: Metrics, observed_at: str) -> OperatingPoint | Missing:
     """The point that a look at the metrics saw; why it is none where something is missing."""
     seen = _Seen(
-        running=_value(metrics.num_requests_running),
-        waiting=_value(metrics.num_requests_waiting),
-        inputs=_value(metrics.prompt_tokens_mean),
-        outputs=_value(metrics.generation_tokens_mean),
-        itl=_value(metrics.itl_mean_milliseconds),
-        ttft=_value(metrics.ttft_mean_milliseconds),
+        running=value_of(metrics.num_requests_running),
+        waiting=value_of(metrics.num_requests_waiting),
+        inputs=value_of(metrics.prompt_tokens_mean),
+        outputs=value_of(metrics.generation_tokens_mean),
+        itl=value_of(metrics.itl_mean_milliseconds),
+        ttft=value_of(metrics.ttft_mean_milliseconds),
     )
     return _point(seen, observed_at)
 
@@ -191,10 +191,6 @@ def _window(point: OperatingPoint, parts: Parts, index: int) -> Window:
 
 def _seconds(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else milliseconds / _MILLISECONDS
-
-
-def _value(found: Measurement) -> float | None:
-    return found.value if isinstance(found, Measured) else None
 
 
 def _near(one: float | None, other: float | None, share: float) -> bool:

@@ -6,7 +6,7 @@ from math import sqrt
 from inferplan.api.instance import WorkloadSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Source
-from inferplan.domain.measurement import Measured, Measurement, Missing
+from inferplan.domain.measurement import Missing, value_of
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.estimate.load import Load
 
@@ -50,7 +50,7 @@ def load_seen(observation: Observation, *, queued: bool) -> Seen | Missing:
     lengths = _lengths(metrics)
     if isinstance(lengths, Missing):
         return lengths if declared is None else _declared(declared, observation.replicas, lengths)
-    share = _value(metrics.prefix_cache_hit_share) if observation.config.flag("enable_prefix_caching") else None
+    share = value_of(metrics.prefix_cache_hit_share) if observation.config.flag("enable_prefix_caching") else None
     if share is None and declared is not None:
         share = declared.prefix_share
     made = _closed(metrics, lengths, share or 0.0) if queued else _open(metrics, lengths, share or 0.0)
@@ -62,14 +62,14 @@ def _lengths(metrics: Metrics) -> tuple[float, float] | Missing:
     missing = next((value for value in (prompt, answer) if isinstance(value, Missing)), None)
     if missing is not None:
         return Missing(missing.code, f"the lengths of requests are needed: {missing.reason}")
-    found = _value(prompt), _value(answer)
+    found = value_of(prompt), value_of(answer)
     if not all(length is not None and length >= 1 for length in found):
         return Missing(Reason.METRICS_MISSING, "no request of a token or more finished in the window")
     return found[0] or 0.0, found[1] or 0.0
 
 
 def _closed(metrics: Metrics, lengths: tuple[float, float], share: float) -> Seen | Missing:
-    running, waiting = _value(metrics.num_requests_running), _value(metrics.num_requests_waiting)
+    running, waiting = value_of(metrics.num_requests_running), value_of(metrics.num_requests_waiting)
     if running is None or running < _LEAST:
         return Missing(Reason.METRICS_MISSING, "the number of running requests is needed, and was not measured")
     held = running + (waiting or 0.0)
@@ -78,7 +78,7 @@ def _closed(metrics: Metrics, lengths: tuple[float, float], share: float) -> See
 
 
 def _open(metrics: Metrics, lengths: tuple[float, float], share: float) -> Seen | Missing:
-    rate = _value(metrics.requests_per_second)
+    rate = value_of(metrics.requests_per_second)
     if rate is None or rate <= 0:
         return Missing(Reason.METRICS_MISSING, "the rate of requests is needed, and was not measured")
     return _seen(None, rate, (lengths, share), f"{rate:.3g} requests per second, as they were seen to come")
@@ -103,8 +103,8 @@ def _as_held(load: Load, observation: Observation) -> Load:
     prompt say, is carried over as a factor.
     """
     metrics = observation.metrics
-    usage, tokens = _value(metrics.kv_cache_usage_mean), _value(metrics.kv_cache_tokens)
-    running = _value(metrics.num_requests_running)
+    usage, tokens = value_of(metrics.kv_cache_usage_mean), value_of(metrics.kv_cache_tokens)
+    running = value_of(metrics.num_requests_running)
     if usage is None or tokens is None or running is None or running < 1:
         return load
     held = usage * tokens / running
@@ -122,7 +122,3 @@ def _declared(declared: WorkloadSpec, replicas: int | None, lacking: Missing) ->
     rate = None if declared.concurrency else (declared.requests_per_second or 0.0) / (replicas or 1)
     load = Load(declared.concurrency, rate, prompt, answer, declared.prefix_share or 0.0)
     return Seen(load, Source.RULE_OF_THUMB, "the traffic that spec.workload declares; nothing was measured")
-
-
-def _value(found: Measurement) -> float | None:
-    return found.value if isinstance(found, Measured) else None

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from inferplan.api.values import Source
 from inferplan.domain.measurement import Missing
 
+Z80 = 1.2816
+"""Standard normal quantile of 90 %: half an 80 % interval, in standard deviations."""
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -149,7 +149,7 @@ class Service:
         itl, ttft = parts[0] + parts[1] + parts[2], parts[3] + parts[4]
         busy = loads.offered / full.requests_per_second
         saturated = busy >= ALMOST_FULL
-        queue = _queue_seconds(np.minimum(busy, ALMOST_FULL), most, most / full.requests_per_second)
+        queue = queue_seconds(np.minimum(busy, ALMOST_FULL), most, most / full.requests_per_second)
         served = np.minimum(full.requests_per_second, loads.offered)
         running = np.minimum(served * (ttft + loads.output * itl), most)
         chunks = self._chunks(loads, limits, decoding)
@@ -255,7 +255,7 @@ def _queued(flow: Flow, queue: Floats, served: Floats, saturated: Flags) -> Flow
     )
 
 
-def _queue_seconds(busy: Floats, places: Floats, service_seconds: Floats) -> Floats:
+def queue_seconds(busy: Floats, places: Floats, service_seconds: Floats) -> Floats:
     """Mean wait of Poisson arrivals for one of `places` servers (Sakasegawa 1977, one formula for M/M/c).
 
     busy^(sqrt(2 (c + 1)) - 1) / (c (1 - busy)) x service. c = 8, 90 % busy, 10 s: 0.9^3.24 / 0.8 x 10 = 8.9 s.

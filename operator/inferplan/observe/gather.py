@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from inferplan.api.instance import InstanceSpec, TargetRef
 from inferplan.api.reasons import Reason
+from inferplan.engine.identity import args_digest
 from inferplan.kube.errors import ForbiddenError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import CONFIG_MAPS, NODES, PODS, WORKLOADS
@@ -53,6 +54,12 @@ class Gathered:
     pods: tuple[Pod, ...]
     notes: tuple[str, ...]
     model_problem: str | None
+
+    @property
+    def args_digest(self) -> str | None:
+        """Digest of the engine's present arguments; None without a workload."""
+        workload = self.workload
+        return None if workload is None else args_digest(workload.container.command, workload.container.args)
 
 
 class Gatherer:

@@ -4,9 +4,10 @@ Labels and annotations are those that the tools' own documents name: Argo CD (re
 helm-controller), Helm (release annotations). An autoscaler shows by its writes to the scale subresource.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from inferplan.dialects.untyped import mapping, mappings
 from inferplan.domain.owner import OwnedField, Owner
 
 _ARGO_ANNOTATION, _ARGO_LABEL = "argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"
@@ -23,13 +24,13 @@ def owners_of(document: Mapping[str, Any], container: str) -> tuple[Owner, ...]:
         document: The workload.
         container: Name of the engine's container.
     """
-    meta = _mapping(document.get("metadata"))
+    meta = mapping(document.get("metadata"))
     owners = (*_tools(meta), *_controllers(meta), *_managers(meta, container))
     return tuple({(owner.name, owner.owned): owner for owner in reversed(owners)}.values())[::-1]
 
 
 def _tools(meta: Mapping[str, Any]) -> Iterator[Owner]:
-    labels, annotations = _mapping(meta.get("labels")), _mapping(meta.get("annotations"))
+    labels, annotations = mapping(meta.get("labels")), mapping(meta.get("annotations"))
     for key, found in ((_ARGO_ANNOTATION, annotations), (_ARGO_LABEL, labels)):
         if found.get(key):
             yield Owner("Argo CD", OwnedField.ALL, reconciles=True, basis=f"{key}: {found[key]}")
@@ -42,16 +43,16 @@ def _tools(meta: Mapping[str, Any]) -> Iterator[Owner]:
 
 def _controllers(meta: Mapping[str, Any]) -> Iterator[Owner]:
     """An object that made the workload: KServe's InferenceService, AIBrix's StormService, an operator's own kind."""
-    for owner in map(_mapping, _list(meta.get("ownerReferences"))):
+    for owner in mappings(meta.get("ownerReferences")):
         if owner.get("controller"):
             kind = f"{owner.get('kind')} {owner.get('name')}"
             yield Owner(kind, OwnedField.ALL, reconciles=True, basis=f"metadata.ownerReferences: {kind}")
 
 
 def _managers(meta: Mapping[str, Any], container: str) -> Iterator[Owner]:
-    for entry in map(_mapping, _list(meta.get("managedFields"))):
+    for entry in mappings(meta.get("managedFields")):
         manager = str(entry.get("manager") or "")
-        spec = _mapping(_mapping(entry.get("fieldsV1")).get("f:spec"))
+        spec = mapping(mapping(entry.get("fieldsV1")).get("f:spec"))
         if entry.get("subresource") == "scale" and "f:replicas" in spec:
             yield Owner("an autoscaler", OwnedField.REPLICAS, reconciles=True, basis=f"managedFields: scale, {manager}")
         elif manager not in _CLUSTER_MANAGERS and _writes_arguments(spec, container):
@@ -59,15 +60,6 @@ def _managers(meta: Mapping[str, Any], container: str) -> Iterator[Owner]:
 
 
 def _writes_arguments(spec: Mapping[str, Any], container: str) -> bool:
-    pod = _mapping(_mapping(spec.get("f:template")).get("f:spec"))
-    own = _mapping(_mapping(pod.get("f:containers")).get(f'k:{{"name":"{container}"}}'))
+    pod = mapping(mapping(spec.get("f:template")).get("f:spec"))
+    own = mapping(mapping(pod.get("f:containers")).get(f'k:{{"name":"{container}"}}'))
     return "f:args" in own or "f:command" in own
-
-
-def _mapping(found: object) -> Mapping[str, Any]:
-    """A mapping as it is; of a file that nobody checked, anything else says nothing."""
-    return found if isinstance(found, Mapping) else {}
-
-
-def _list(found: object) -> Sequence[Any]:
-    return found if isinstance(found, list) else ()

@@ -7,8 +7,8 @@ from inferplan.api.reasons import Reason
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.lever import Answer
-from inferplan.domain.measurement import Measured
-from inferplan.domain.observation import Observation
+from inferplan.domain.measurement import Measured, value_of
+from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.proposal import Abstention, Policy
 
 KV_NEARLY_FULL = 0.7
@@ -27,6 +27,12 @@ class Optimizer(Protocol):
         An abstention beside levers is what holds if the planner moves none of them.
         """
         ...
+
+
+def highest_use(metrics: Metrics) -> float | None:
+    """The KV cache's use at its 99th percentile, else at its peak; None where neither was measured."""
+    p99 = value_of(metrics.kv_cache_usage_p99)
+    return value_of(metrics.kv_cache_usage) if p99 is None else p99
 
 
 def load_is_measured(observation: Observation) -> bool:

@@ -13,7 +13,6 @@ from inferplan.api.reasons import Reason
 from inferplan.api.values import ConfigChange, Engine, OptimizationType
 from inferplan.diagnose.bottlenecks import Cause
 from inferplan.diagnose.limits import AT_CAP_SHARE
-from inferplan.dialects.keys import flag_name
 from inferplan.domain.lever import Lever, Option
 from inferplan.domain.measurement import Missing
 from inferplan.estimate.running import fixing_key
@@ -121,7 +120,7 @@ def _up(look: Look, cap: int, value: int) -> Option:
     why = "the cap holds them back" if alone else "the cap would hold them back once memory and steps have room"
     seen = f"{running:.0f} requests run under a cap of {cap} and {waiting:.0f} wait"
     return Option(
-        changes=(_change(look, value, f"{seen}: {why}."), *_graphs(look, value)),
+        changes=(look.change(KEY, value, f"{seen}: {why}.", *_SEEN), *_graphs(look, value)),
         title=f"Raise the running requests from {cap} to {value}",
         description=(
             f"{seen}. A larger batch reads the weights once for more of them. Waiting requests get their first token"
@@ -138,7 +137,11 @@ def _up(look: Look, cap: int, value: int) -> Option:
 def _down(look: Look, cap: int, value: int) -> Option:
     seen = "; ".join(_reasons_to_lower(look))
     return Option(
-        changes=(_change(look, value, f"{seen}: fewer requests at once take shorter steps and less of the cache."),),
+        changes=(
+            look.change(
+                KEY, value, f"{seen}: fewer requests at once take shorter steps and less of the cache.", *_SEEN
+            ),
+        ),
         title=f"Lower the running requests from {cap} to {value}",
         description=(
             f"{seen}. With fewer requests at once steps are shorter and none has to give up its place in the cache;"
@@ -154,17 +157,6 @@ def _reasons_to_lower(look: Look) -> Iterator[str]:
     yield from look.missed_steps
 
 
-def _change(look: Look, value: int, reason: str) -> ConfigChange:
-    return ConfigChange(
-        parameter=KEY,
-        flag=flag_name(look.config.engine, KEY),
-        current_value=look.config.integer(KEY),
-        recommended_value=value,
-        reason=reason,
-        evidence=look.evidence(*_SEEN),
-    )
-
-
 def _graphs(look: Look, cap: int) -> Iterator[ConfigChange]:
     """A largest captured batch that somebody set below the new cap: what is larger runs without CUDA graphs."""
     if look.config.flag("enforce_eager") is True:
@@ -173,14 +165,8 @@ def _graphs(look: Look, cap: int) -> Iterator[ConfigChange]:
     for key in _GRAPH_LIMITS:
         captured = look.config.integer(key)
         if captured is not None and captured < wanted:
-            yield ConfigChange(
-                parameter=key,
-                flag=flag_name(look.config.engine, key),
-                current_value=captured,
-                recommended_value=wanted,
-                reason=f"CUDA graphs are captured up to {captured} requests; a larger batch would run without them.",
-                evidence=look.evidence("num_requests_running", "num_requests_waiting"),
-            )
+            why = f"CUDA graphs are captured up to {captured} requests; a larger batch would run without them."
+            yield look.change(key, wanted, why, "num_requests_running", "num_requests_waiting")
 
 
 def _by_hand(look: Look) -> Iterator[str]:

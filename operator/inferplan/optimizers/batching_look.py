@@ -5,12 +5,13 @@ from functools import cached_property
 from types import MappingProxyType
 
 from inferplan.api.instance import SLOMetric
-from inferplan.api.values import Evidence
-from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.diagnose.signals import Signals, value_of
+from inferplan.api.values import ConfigChange, Evidence
+from inferplan.diagnose.bottlenecks import Diagnosis
+from inferplan.diagnose.signals import Signals
 from inferplan.diagnose.slo import slo_states
 from inferplan.dialects.effective import effective
-from inferplan.domain.measurement import Measured, Missing
+from inferplan.dialects.keys import flag_name
+from inferplan.domain.measurement import Missing, value_of
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Metrics, Observation
 from inferplan.domain.proposal import Policy
@@ -18,9 +19,6 @@ from inferplan.domain.serving import Origin, ServingConfig, SettingValue
 
 STEP_METRICS = frozenset({SLOMetric.ITL, SLOMetric.TPOT})
 """Latencies that grow with the time of a step."""
-
-QUEUES = frozenset({Cause.KV_BOUND, Cause.SCHEDULER_CAPPED, Cause.PREFILL_BOUND, Cause.OVERLOAD})
-"""Causes that make requests wait."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Look:
     @property
     def queued(self) -> bool:
         """Whether requests wait because something is full."""
-        return self.diagnosis.cause in QUEUES
+        return self.diagnosis.queued
 
     @property
     def preempting(self) -> bool:
@@ -82,8 +80,26 @@ class Look:
 
     def evidence(self, *names: str) -> tuple[Evidence, ...]:
         """Those of these metrics that were measured, as a plan shows them."""
-        found = (getattr(self.metrics, name) for name in names)
-        return tuple(value.as_evidence() for value in found if isinstance(value, Measured))
+        return self.metrics.evidence(*names)
+
+    def change(self, key: str, value: SettingValue | None, reason: str, *seen: str) -> ConfigChange:
+        """A change of one setting.
+
+        Args:
+            key: The setting.
+            value: Its new value; None takes the flag out, so that the release's default holds.
+            reason: Why.
+            seen: Metrics that it rests on.
+        """
+        return ConfigChange(
+            parameter=key,
+            flag=flag_name(self.config.engine, key),
+            current_value=self.config.value(key),
+            recommended_value=value,
+            removes_flag=value is None,
+            reason=reason,
+            evidence=self.evidence(*seen),
+        )
 
     def switched_off(self, key: str) -> bool:
         """Whether somebody said no to what the release would do by itself."""

@@ -1,9 +1,8 @@
 """Switches that somebody set against what the engine does by itself: eager mode, prompts that are not cut. Pure."""
 
 from inferplan.api.instance import OptimizerName
-from inferplan.api.values import Confidence, ConfigChange, Effort, ImpactLevel, Optimization, OptimizationType, Source
+from inferplan.api.values import Confidence, Effort, ImpactLevel, Optimization, OptimizationType, Source
 from inferplan.dialects.constraints import Severity, Violation, violations
-from inferplan.dialects.keys import flag_name
 from inferplan.domain.lever import Lever, Option
 from inferplan.domain.measurement import Missing
 from inferplan.domain.proposal import Proposal
@@ -18,6 +17,7 @@ _REASONS_FOR_EAGER = ("cpu_offload_gb", "kv_transfer_config")
 """Settings whose published examples run eagerly: weights on the host, transfers between layers. Which releases need
 that was not read, so nothing is said against it there."""
 
+_SEEN = ("itl_mean_milliseconds", "num_requests_running")
 _ASK_WHY = "Find out why it was set: look for a note, a fault that it works around, or memory that was short."
 
 
@@ -31,7 +31,7 @@ def chunking_proposal(look: Look) -> Proposal | None:
     warned = _chunking_violation(look)
     if warned is None or warned.severity is not Severity.RISKY or not look.switched_off(_CHUNKING):
         return None
-    change = _taken_out(look, _CHUNKING, f"{warned.reason}.")
+    change = look.change(_CHUNKING, None, f"{warned.reason}.", *_SEEN)
     optimization = Optimization(
         type=OptimizationType.BATCHING,
         title="Let prompts be cut into chunks",
@@ -69,7 +69,7 @@ def eager_lever(look: Look) -> Lever | None:
     if not _eager_without_reason(look) or not _speed_is_modelled(look):
         return None
     option = Option(
-        changes=(_taken_out(look, _EAGER, _EAGER_REASON),),
+        changes=(look.change(_EAGER, None, _EAGER_REASON, *_SEEN),),
         title=_EAGER_TITLE,
         description=_EAGER_DESCRIPTION,
         risks=_EAGER_RISKS,
@@ -86,7 +86,7 @@ def eager_proposal(look: Look) -> Proposal | None:
         type=OptimizationType.BATCHING,
         title=_EAGER_TITLE,
         description=_EAGER_DESCRIPTION,
-        config_changes=(_taken_out(look, _EAGER, _EAGER_REASON),),
+        config_changes=(look.change(_EAGER, None, _EAGER_REASON, *_SEEN),),
         expected_impact=ImpactLevel.MEDIUM,
         estimated_improvement="Steps get shorter; by how much is not known for this model and hardware.",
         confidence=Confidence.LOW,
@@ -122,15 +122,3 @@ def _speed_is_modelled(look: Look) -> bool:
         return False
     asked = question(EstimateInput(look.config, look.observation.accelerator, look.card))
     return not isinstance(asked, Missing)
-
-
-def _taken_out(look: Look, key: str, reason: str) -> ConfigChange:
-    """The flag goes, so that the release's default holds."""
-    return ConfigChange(
-        parameter=key,
-        flag=flag_name(look.config.engine, key),
-        current_value=look.config.value(key),
-        removes_flag=True,
-        reason=reason,
-        evidence=look.evidence("itl_mean_milliseconds", "num_requests_running"),
-    )

@@ -5,10 +5,9 @@ where long steps hold up the answers that run beside a prompt. The trade is one 
 """
 
 from inferplan.api.instance import Objective, OptimizerName
-from inferplan.api.values import ConfigChange, Engine, OptimizationType
+from inferplan.api.values import Engine, OptimizationType
 from inferplan.diagnose.bottlenecks import Cause
 from inferplan.diagnose.limits import STEP_HALF_SHARE
-from inferplan.dialects.keys import flag_name
 from inferplan.domain.lever import Lever, Option
 from inferplan.estimate.extra_memory import profiles_images
 from inferplan.estimate.running import fixing_key
@@ -88,7 +87,9 @@ def _lowered(look: Look, tokens: int) -> list[int]:
 def _up(look: Look, seen: str, value: int) -> Option:
     tokens = look.config.integer(KEY)
     return Option(
-        changes=(_change(look, value, f"{seen}; a longer step takes more of a prompt, or more prompts, at once."),),
+        changes=(
+            look.change(KEY, value, f"{seen}; a longer step takes more of a prompt, or more prompts, at once.", *_SEEN),
+        ),
         title=f"Raise the tokens of a step from {tokens} to {value}",
         description=(
             f"{seen}. In longer steps prompts are computed sooner, so the first token comes earlier; the answers that"
@@ -104,22 +105,11 @@ def _up(look: Look, seen: str, value: int) -> Option:
 def _down(look: Look, seen: str, value: int) -> Option:
     tokens = look.config.integer(KEY)
     return Option(
-        changes=(_change(look, value, f"{seen}; a shorter step takes less of a prompt at once."),),
+        changes=(look.change(KEY, value, f"{seen}; a shorter step takes less of a prompt at once.", *_SEEN),),
         title=f"Lower the tokens of a step from {tokens} to {value}",
         description=(
             f"{seen}. In shorter steps a prompt holds up the answers beside it for less time; the prompt itself takes"
             " more steps, so its first token comes later."
         ),
         risks=("Prompts take more steps: the time to the first token rises, and long prompts cost more in all.",),
-    )
-
-
-def _change(look: Look, value: int, reason: str) -> ConfigChange:
-    return ConfigChange(
-        parameter=KEY,
-        flag=flag_name(look.config.engine, KEY),
-        current_value=look.config.integer(KEY),
-        recommended_value=value,
-        reason=reason,
-        evidence=look.evidence(*_SEEN),
     )

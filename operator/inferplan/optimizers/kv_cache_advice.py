@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from inferplan.api.plan import Alternative
 from inferplan.api.values import Engine
 from inferplan.diagnose.limits import PREEMPTED_SHARE, preempted_share
-from inferplan.diagnose.signals import Signals, value_of
+from inferplan.diagnose.signals import Signals
 from inferplan.dialects.registry import basis, proposable
+from inferplan.domain.measurement import value_of
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
 from inferplan.optimizers.kv_cache_pressure import Pressure

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from inferplan.api.values import Evidence
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
-from inferplan.diagnose.signals import value_of
-from inferplan.domain.measurement import Measured
+from inferplan.domain.measurement import value_of
 from inferplan.domain.observation import Metrics, Observation
-from inferplan.optimizers.base import KV_NEARLY_FULL
+from inferplan.optimizers.base import KV_NEARLY_FULL, highest_use
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ def pressure_on(observation: Observation, diagnosis: Diagnosis) -> Pressure | No
     The cache limits, is nearly full at its 99th percentile, or would be if all that wait behind the scheduler's cap ran
     as well: 16 run and 48 wait at 20 %: 0.2 x 64 / 16 = 80 %.
     """
-    metrics, usage = observation.metrics, _highest_use(observation.metrics)
+    metrics, usage = observation.metrics, highest_use(observation.metrics)
     if diagnosis.kv_cache_full:
         share = "" if usage is None else f" ({usage:.0%} of its blocks are taken)"
         return Pressure(True, f"The KV cache is full{share}, and requests wait for it or lose it", _evidence(metrics))
@@ -46,11 +45,6 @@ def pressure_on(observation: Observation, diagnosis: Diagnosis) -> Pressure | No
     return Pressure(False, seen, _evidence(metrics))
 
 
-def _highest_use(metrics: Metrics) -> float | None:
-    p99 = value_of(metrics.kv_cache_usage_p99)
-    return value_of(metrics.kv_cache_usage) if p99 is None else p99
-
-
 def _is_capped(diagnosis: Diagnosis) -> bool:
     return any(found.type == Cause.SCHEDULER_CAPPED for found in diagnosis.bottlenecks)
 
@@ -62,11 +56,10 @@ def _growth(metrics: Metrics) -> float:
 
 
 def _evidence(metrics: Metrics) -> tuple[Evidence, ...]:
-    seen = (
-        metrics.kv_cache_usage,
-        metrics.kv_cache_usage_p99,
-        metrics.preemptions_per_second,
-        metrics.num_requests_running,
-        metrics.num_requests_waiting,
+    return metrics.evidence(
+        "kv_cache_usage",
+        "kv_cache_usage_p99",
+        "preemptions_per_second",
+        "num_requests_running",
+        "num_requests_waiting",
     )
-    return tuple(value.as_evidence() for value in seen if isinstance(value, Measured))

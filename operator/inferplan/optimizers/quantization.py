@@ -8,6 +8,7 @@ for → int8 weights, marked as such.
 
 from collections.abc import Iterator
 
+from inferplan.api.base import SHORT_TEXT_MAX
 from inferplan.api.instance import Objective, OptimizerName
 from inferplan.api.plan import Alternative
 from inferplan.api.reasons import Reason
@@ -28,7 +29,7 @@ from inferplan.diagnose.slo import slo_states
 from inferplan.dialects.checkpoints import twins_of
 from inferplan.dialects.weight_formats import online_format
 from inferplan.domain.lever import Answer, Lever, Option
-from inferplan.domain.measurement import Measured, Missing
+from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
@@ -37,8 +38,8 @@ from inferplan.domain.serving import Origin
 from inferplan.estimate.number_formats import served_format
 from inferplan.estimate.running import fixing_key
 from inferplan.estimate.tensor import is_family
-from inferplan.optimizers.base import KV_NEARLY_FULL, cannot_judge, load_is_measured
-from inferplan.optimizers.quantization_options import TITLE_MAX, Need, checkpoint_option, online_option
+from inferplan.optimizers.base import KV_NEARLY_FULL, cannot_judge, highest_use, load_is_measured
+from inferplan.optimizers.quantization_options import Need, checkpoint_option, online_option
 
 _HALF_BITS = 16
 _SEEN_MAX = 2000  # of the 4096 letters of api.base.Sentence
@@ -145,23 +146,18 @@ def _memory(observation: Observation, diagnosis: Diagnosis) -> str:
     """How memory limits or is about to, empty where it does not."""
     if diagnosis.kv_cache_full:
         return "Requests wait for KV cache memory, or are preempted"
-    metrics = observation.metrics
-    usage = metrics.kv_cache_usage if isinstance(metrics.kv_cache_usage_p99, Missing) else metrics.kv_cache_usage_p99
-    if isinstance(usage, Missing) or usage.value < KV_NEARLY_FULL:
-        return ""
-    return f"The KV cache was up to {usage.value:.0%} full"
+    usage = highest_use(observation.metrics)
+    return "" if usage is None or usage < KV_NEARLY_FULL else f"The KV cache was up to {usage:.0%} full"
 
 
 def _evidence(observation: Observation) -> tuple[Evidence, ...]:
-    metrics = observation.metrics
-    seen = (
-        metrics.kv_cache_usage_p99,
-        metrics.kv_cache_usage,
-        metrics.preemptions_per_second,
-        metrics.num_requests_waiting,
-        metrics.num_requests_running,
+    return observation.metrics.evidence(
+        "kv_cache_usage_p99",
+        "kv_cache_usage",
+        "preemptions_per_second",
+        "num_requests_waiting",
+        "num_requests_running",
     )
-    return tuple(value.as_evidence() for value in seen if isinstance(value, Measured))
 
 
 def _offer(name: OptimizerName, observation: Observation, model: ModelCard, policy: Policy, need: Need) -> Answer:
@@ -199,7 +195,7 @@ def _advice(observation: Observation, model: ModelCard, policy: Policy, need: Ne
     told = "; ".join(f"{twin.id} ({twin.method}, {twin.recovery})" for twin in runs)
     description = f"{told}. List one under spec.model.checkpoints, and it is weighed with the other changes."
     title = f"A verified quantized checkpoint of {observation.config.model} exists"
-    return (Alternative(title=title[:TITLE_MAX], description=description),)
+    return (Alternative(title=title[:SHORT_TEXT_MAX], description=description),)
 
 
 def _nothing_known(observation: Observation, diagnosis: Diagnosis) -> bool:

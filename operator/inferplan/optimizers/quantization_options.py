@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from inferplan.api.base import SHORT_TEXT_MAX
 from inferplan.api.instance import Checkpoint
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Confidence, ConfigChange, Effort, Engine, Evidence, QuantizationMethod
@@ -19,9 +20,6 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.quantization import NumberFormat, Quantization
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.usual_formats import UsualFormat, described, usual_format, words_in_id
-
-TITLE_MAX = 256
-"""Letters that api.base.ShortText holds."""
 
 DOUBT: Mapping[Kernel, float] = MappingProxyType(
     {
@@ -146,7 +144,7 @@ def checkpoint_option(
     recovery = _recovery(checkpoint)
     return Option(
         changes=(change,),
-        title=f"Serve the {checkpoint.method} checkpoint {checkpoint.id}"[:TITLE_MAX],
+        title=f"Serve the {checkpoint.method} checkpoint {checkpoint.id}"[:SHORT_TEXT_MAX],
         description=f"{need.seen}. {what} {quantized.assumptions[0]}.",
         risks=(_COMPARE, *((_WIDENED,) if kernel.is_weight_only else ())),
         prerequisites=_before_serving(observation.config, checkpoint),

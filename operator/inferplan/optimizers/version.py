@@ -8,6 +8,7 @@ Version unknown → abstains, unless no release has a flag. Needs no metrics: it
 
 from collections.abc import Iterable, Sequence
 
+from inferplan.api.base import TEXT_MAX
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import (
@@ -28,9 +29,6 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.optimizers.base import end_of_life
-
-_TEXT_MAX = 4000
-"""What a description holds (api.base.Sentence), with room for its first sentence."""
 
 _BY_HAND_MAX = 7
 """A plan holds eight prerequisites."""
@@ -145,4 +143,4 @@ def _abstention(name: OptimizerName, observation: Observation, drift: Drift) -> 
 def _listed(findings: Sequence[DriftFinding]) -> str:
     """What was found, the gravest first."""
     ordered = sorted(findings, key=lambda finding: _GRAVEST_FIRST.index(finding.severity))
-    return "; ".join(finding.reason for finding in ordered)[:_TEXT_MAX]
+    return "; ".join(finding.reason for finding in ordered)[:TEXT_MAX]

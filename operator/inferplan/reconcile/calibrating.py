@@ -16,7 +16,7 @@ from inferplan.api.values import Engine
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import significant
-from inferplan.engine.identity import args_digest, deployment_digest
+from inferplan.engine.identity import deployment_digest
 from inferplan.engine.windows import stored_points
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, remembered, with_past
@@ -55,8 +55,7 @@ def kept_points(instance: Instance, gathered: Gathered) -> tuple[OperatingPoint,
 def _digest(gathered: Gathered) -> str:
     workload = gathered.workload
     image = workload.container.image if workload is not None else ""
-    args = args_digest(workload.container.command, workload.container.args) if workload is not None else ""
-    return deployment_digest(gathered.assembled.observation, image, args)
+    return deployment_digest(gathered.assembled.observation, image, gathered.args_digest or "")
 
 
 def _past(observation: Observation) -> tuple[OperatingPoint, ...]:

@@ -6,7 +6,6 @@ from inferplan.api.analysis import Analysis
 from inferplan.api.conditions import Status
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.reasons import Reason
-from inferplan.engine.identity import args_digest
 from inferplan.engine.planner import Outcome
 from inferplan.observe.gather import Gathered
 from inferplan.observe.target import TargetError
@@ -57,8 +56,7 @@ class Look:
     @property
     def args_digest(self) -> str | None:
         """Digest of the engine's present arguments; None where no workload was read."""
-        workload = self.gathered.workload if self.gathered is not None else None
-        return None if workload is None else args_digest(workload.container.command, workload.container.args)
+        return self.gathered.args_digest if self.gathered is not None else None
 
     @property
     def complete(self) -> bool:

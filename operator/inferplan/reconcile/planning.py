@@ -10,7 +10,6 @@ from inferplan.api.plan import Phase, PlanSpec
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.units import timestamp
 from inferplan.engine.document import name_of
-from inferplan.engine.identity import args_digest
 from inferplan.engine.planner import Before, plan
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
 from inferplan.kube.port import Cluster
@@ -164,9 +163,7 @@ class Planner:
 
 def _before(instance: Instance, gathered: Gathered, stored: tuple[StoredPlan, ...]) -> Before:
     """What earlier looks know: windows at other loads, and the plan that stands."""
-    workload = gathered.workload
-    args = args_digest(workload.container.command, workload.container.args) if workload is not None else None
-    return Before(kept_points(instance, gathered), standing(stored, args))
+    return Before(kept_points(instance, gathered), standing(stored, gathered.args_digest))
 
 
 def plan_body(instance: Instance, spec: PlanSpec) -> Document:

@@ -67,23 +67,25 @@ class TestTotal:
     """The whole plan in a sentence."""
 
     def test_nothing_is_nothing(self) -> None:
-        assert total_improvement((), None, SEEN) == "Nothing to change."
+        assert total_improvement((), None, ()) == "Nothing to change."
         assert whole_effects(None, SEEN) == ()
         assert whole_effects(found(None), SEEN) == ()
 
     def test_it_is_that_of_the_whole_forecast(self) -> None:
-        told = total_improvement((optimization(), optimization()), found(drafts=2), SEEN)
+        told = total_improvement(
+            (optimization(), optimization()), found(drafts=2), whole_effects(found(drafts=2), SEEN)
+        )
         assert told.startswith("Output tokens per second 2,900 to 3,770 (3,480 to 4,060); mean time between tokens")
         assert told.endswith("(80 % intervals).")
 
     def test_what_no_forecast_prices_is_told(self) -> None:
-        told = total_improvement((optimization(),) * 3, found(), SEEN)
+        told = total_improvement((optimization(),) * 3, found(), whole_effects(found(), SEEN))
         assert told.endswith("(80 % intervals). Not counted: what no forecast prices (2 of 3).")
 
     def test_of_one_change_alone_it_is_its_own(self) -> None:
-        assert total_improvement((optimization(),), None, SEEN) == "Better."
+        assert total_improvement((optimization(),), None, ()) == "Better."
         still = Ratios(STILL, STILL, STILL)
-        assert total_improvement((optimization(),), found(still), SEEN) == "Better."
+        assert total_improvement((optimization(),), found(still), whole_effects(found(still), SEEN)) == "Better."
 
     @pytest.mark.parametrize(
         ("sources", "told"),
@@ -96,7 +98,7 @@ class TestTotal:
         ],
     )
     def test_of_several_without_a_forecast_it_is_not_known(self, sources: tuple[Source, ...], told: str) -> None:
-        assert total_improvement([optimization(source=source) for source in sources], None, SEEN) == told
+        assert total_improvement([optimization(source=source) for source in sources], None, ()) == told
 
 
 class TestSummary:
