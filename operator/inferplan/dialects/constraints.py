@@ -18,7 +18,7 @@ from inferplan.dialects.rules.scheduling import SCHEDULING_RULES
 from inferplan.dialects.rules.sglang import SGLANG_RULES
 from inferplan.dialects.sglang_defaults import READ
 from inferplan.dialects.situation import NO_VARIABLES, NotKnownError, Situation
-from inferplan.dialects.version_order import VersionNumber, version_number
+from inferplan.dialects.version_order import VersionNumber, known_version, version_number
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
@@ -65,21 +65,16 @@ def _speaking(config: ServingConfig) -> list[tuple[VersionNumber, Release | None
     known = version_number(config.version) is not None
     if config.engine is Engine.VLLM:
         all_releases = [release(Engine.VLLM, version) for version in releases(Engine.VLLM)]
-        return [(_number(flags.version), flags) for flags in (speaking(config.version) if known else all_releases)]
+        return [
+            (known_version(flags.version), flags) for flags in (speaking(config.version) if known else all_releases)
+        ]
     if config.engine is Engine.SGLANG:
         return [(number, _sglang_flags(number)) for number in (speaking_sglang(config.version) if known else READ)]
     return []
 
 
-def _number(version: str) -> VersionNumber:
-    number = version_number(version)
-    if number is None:
-        raise ValueError(f"{version!r} is no version")
-    return number
-
-
 def _sglang_flags(number: VersionNumber) -> Release | None:
-    known = {_number(version): version for version in releases(Engine.SGLANG)}
+    known = {known_version(version): version for version in releases(Engine.SGLANG)}
     return release(Engine.SGLANG, known[number]) if number in known else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from inferplan.api.values import Engine
 from inferplan.dialects.environment import Environment, read_environment
 from inferplan.dialects.mounts import mounted_files
-from inferplan.dialects.untyped import scalar
+from inferplan.dialects.untyped import mapping, scalar
 
 _PORT = re.compile(r"[0-9]{1,5}")
 NO_ENVIRONMENT = Environment({}, ())
@@ -73,7 +73,7 @@ def read_container(
         config_maps: Data of the ConfigMaps that can be read, by name.
     """
     maps = config_maps or {}
-    limits = _mapping(_mapping(template.get("resources")).get("limits"))
+    limits = mapping(mapping(template.get("resources")).get("limits"))
     return Container(
         name=scalar(template.get("name")),
         image=scalar(template.get("image")),
@@ -84,10 +84,6 @@ def read_container(
         limits={scalar(name).strip(): scalar(amount) for name, amount in limits.items()},
         ports=tuple(_ports(template.get("ports"))),
     )
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _strings(value: object) -> tuple[str, ...]:
@@ -106,9 +102,9 @@ def _ports(value: object) -> list[tuple[str, int]]:
 def required_config_maps(template: Mapping[str, Any], pod_spec: Mapping[str, Any]) -> Mapping[str, bool]:
     """Names of the ConfigMaps that a container's variables and files come from, and whether it starts without each."""
     mounted = {mount.get("name") for mount in _list(template.get("volumeMounts")) if isinstance(mount, Mapping)}
-    volumes = [_mapping(volume) for volume in _list(pod_spec.get("volumes"))]
+    volumes = [mapping(volume) for volume in _list(pod_spec.get("volumes"))]
     references = [
-        *(_mapping(_mapping(entry).get("configMapRef")) for entry in _list(template.get("envFrom"))),
+        *(mapping(mapping(entry).get("configMapRef")) for entry in _list(template.get("envFrom"))),
         *(_key_ref(entry) for entry in _list(template.get("env"))),
         *(reference for volume in volumes if volume.get("name") in mounted for reference in _volume_maps(volume)),
     ]
@@ -121,14 +117,14 @@ def required_config_maps(template: Mapping[str, Any], pod_spec: Mapping[str, Any
 
 
 def _key_ref(entry: object) -> Mapping[str, Any]:
-    return _mapping(_mapping(_mapping(entry).get("valueFrom")).get("configMapKeyRef"))
+    return mapping(mapping(mapping(entry).get("valueFrom")).get("configMapKeyRef"))
 
 
 def _volume_maps(volume: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    projected = _list(_mapping(volume.get("projected")).get("sources"))
+    projected = _list(mapping(volume.get("projected")).get("sources"))
     return [
-        _mapping(volume.get("configMap")),
-        *(_mapping(_mapping(source).get("configMap")) for source in projected),
+        mapping(volume.get("configMap")),
+        *(mapping(mapping(source).get("configMap")) for source in projected),
     ]
 
 

@@ -12,7 +12,7 @@ from inferplan.api.values import Engine
 from inferplan.dialects.registry import Release, basis
 from inferplan.dialects.sglang_defaults import READ, sglang_defaults
 from inferplan.dialects.situation import NO_VARIABLES, Situation
-from inferplan.dialects.version_order import VersionNumber, version_number
+from inferplan.dialects.version_order import VersionNumber, known_version, version_number
 from inferplan.dialects.vllm_defaults import vllm_defaults
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.model_card import ModelCard
@@ -55,7 +55,9 @@ def _defaults_by_release(situation: Situation) -> Iterable[Mapping[str, SettingV
     """One set of defaults for each known release that speaks for the version."""
     config = situation.config
     if config.engine is Engine.VLLM:
-        return [vllm_defaults(situation.under(_number(found)), found) for found in speaking(config.version)]
+        return [
+            vllm_defaults(situation.under(known_version(found.version)), found) for found in speaking(config.version)
+        ]
     if config.engine is Engine.SGLANG:
         return [sglang_defaults(situation.under(number)) for number in speaking_sglang(config.version)]
     return []
@@ -67,13 +69,6 @@ def speaking(version: str | None) -> tuple[Release, ...]:
     if found is None:
         return ()
     return (found.release,) if found.also is None else (found.release, found.also)
-
-
-def _number(release: Release) -> VersionNumber:
-    number = version_number(release.version)
-    if number is None:
-        raise ValueError(f"{release.version!r} is no version")
-    return number
 
 
 def speaking_sglang(version: str | None) -> tuple[VersionNumber, ...]:

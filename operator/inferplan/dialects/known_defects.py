@@ -11,7 +11,7 @@ from inferplan.api.values import Engine
 from inferplan.dialects import defect_conditions as when
 from inferplan.dialects.defect_conditions import Condition
 from inferplan.dialects.situation import Situation
-from inferplan.dialects.version_order import VersionNumber, version_number
+from inferplan.dialects.version_order import VersionNumber, known_version, version_number
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.serving import ServingConfig
@@ -47,18 +47,11 @@ class KnownDefect:
     @property
     def fixed_release(self) -> VersionNumber:
         """The first release without it, to compare with others."""
-        return _number(self.fixed)
+        return known_version(self.fixed)
 
     def comes_after(self, release: VersionNumber) -> bool:
         """Whether a release is older than the defect."""
-        return self.since is not None and release < _number(self.since)
-
-
-def _number(version: str) -> VersionNumber:
-    number = version_number(version)
-    if number is None:
-        raise ValueError(f"{version!r} is no version")
-    return number
+        return self.since is not None and release < known_version(self.since)
 
 
 _VLLM = "vllm-project/vllm"

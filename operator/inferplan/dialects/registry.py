@@ -16,7 +16,7 @@ from typing import Any
 
 from inferplan.api.values import Engine
 from inferplan.dialects.parser_rules import ParserRules, parser_rules
-from inferplan.dialects.version_order import VersionNumber, version_number
+from inferplan.dialects.version_order import known_version, version_number
 
 
 class FlagKind(StrEnum):
@@ -167,7 +167,7 @@ def release(engine: Engine, version: str) -> Release:
         KeyError: No such release is known.
     """
     flags = tuple(_specs(engine)[number] for number in _data(engine)["releases"][version])
-    return Release(engine, version, flags, parser_rules(engine, _number(version)))
+    return Release(engine, version, flags, parser_rules(engine, known_version(version)))
 
 
 def basis(engine: Engine, version: str | None) -> Basis | None:
@@ -179,7 +179,7 @@ def basis(engine: Engine, version: str | None) -> Basis | None:
     wanted, names = version_number(version), releases(engine)
     if version is None or wanted is None:
         return None
-    numbers = [_number(name) for name in names]
+    numbers = [known_version(name) for name in names]
     place = bisect_left(numbers, wanted)
     if place < len(names) and numbers[place] == wanted:
         return Basis(version, release(engine, names[place]), None, exact=True)
@@ -240,13 +240,6 @@ def _spellings(flag: FlagSpec) -> Iterator[tuple[str, bool]]:
 
 
 @cache
-def _number(version: str) -> VersionNumber:
-    number = version_number(version)
-    if number is None:
-        raise ValueError(f"registry data: {version!r} is no version")
-    return number
-
-
 @cache
 def _data(engine: Engine) -> Mapping[str, Any]:
     text = resources.files("inferplan.dialects").joinpath("data", f"{engine}.json").read_text("utf-8")

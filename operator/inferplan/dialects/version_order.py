@@ -50,3 +50,15 @@ def version_number(text: str | None) -> VersionNumber | None:
         numbers = numbers[:-1]
     phase = (match["phase"] or "").lower()
     return VersionNumber(numbers, _PHASES.get(phase, 0), int(match["count"] or 0) if phase else 0)
+
+
+def known_version(text: str) -> VersionNumber:
+    """The number of a release that the package's own data names.
+
+    Raises:
+        ValueError: It is no version.
+    """
+    number = version_number(text)
+    if number is None:
+        raise ValueError(f"{text!r} is no version")
+    return number
