@@ -57,10 +57,11 @@ def test_every_fault_is_a_condition_that_keeps_the_plan_and_passes(
         for fault, server in servers.items():
             server.fault = fault
         every(stage, lambda fault: stage.condition("PlanCurrent", fault)[1] == "PlanKept")
-        every(stage, lambda fault: is_told(stage, fault))  # a look in which the fault came may tell a part of it
+        every(stage, lambda fault: is_told(stage, fault))
         for fault in EXPECTED:
             kept = stage.status(fault)
-            assert kept["traffic"]["num_requests_running"]["value"] == 32, fault  # what was measured last
+            running = kept["traffic"].get("num_requests_running", {}).get("value")
+            assert running in {32, None if fault is Fault.INFINITE else 32}, fault  # measured last; none: see is_told
             assert kept["measuredAt"] <= kept["observedAt"], fault
             assert kept["cause"] == "Unknown", fault
         assert sorted(plan["metadata"]["name"] for plan in stage.plans()) == plans
@@ -79,6 +80,7 @@ def every(stage: Stage, holds: Callable[[Fault], bool]) -> None:
 
 
 def is_told(stage: Stage, fault: Fault) -> bool:
+    """A look in which the fault came may tell a part of it, so this is waited for."""
     reason, told = EXPECTED[fault]
     status, seen, message = stage.condition("MetricsAvailable", fault)
     return (status, seen) == ("False", reason) and told in message

@@ -8,7 +8,6 @@ from inferplan.api.reasons import Reason
 from inferplan.diagnose.case import Case
 from inferplan.diagnose.finding import Cause, Code, Shown, finding
 from inferplan.domain.measurement import Measured, Measurement, Missing
-from inferplan.domain.observation import METRIC_FIELDS
 
 _FINDINGS = {
     Reason.METRICS_MISSING: Code.METRICS_MISSING,
@@ -63,13 +62,9 @@ def cause_unknown(case: Case) -> Iterator[Bottleneck | Unknown]:
 
 def contradictory(case: Case) -> Iterator[Bottleneck]:
     """One finding for all that was measured and cannot be true, as far as the cause does not rest on it."""
-    metrics = case.metrics
-    named = metrics.named(*METRIC_FIELDS) | dict(metrics.slo_milliseconds) | dict(metrics.slo_missed_share)
     by_reason: dict[str, list[str]] = {}
-    for name, value in named.items():
-        if not isinstance(value, Missing) or value in case.diagnosis.missing:
-            continue
-        if value.code is Reason.METRICS_CONTRADICTORY:
+    for name, value in case.metrics.contradictory().items():
+        if value not in case.diagnosis.missing:
             by_reason.setdefault(value.reason, []).append(name)
     if by_reason:
         told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())

@@ -112,6 +112,12 @@ class Metrics:
         """Those of these fields that were measured, as a plan shows them, in this order."""
         return tuple(value.as_evidence() for value in self.named(*names).values() if isinstance(value, Measured))
 
+    def contradictory(self) -> dict[str, Missing]:
+        """What was measured and cannot be true, by name; a target's percentile under its target's name."""
+        named = self.named(*METRIC_FIELDS) | dict(self.slo_milliseconds) | dict(self.slo_missed_share)
+        missing = {name: value for name, value in named.items() if isinstance(value, Missing)}
+        return {name: value for name, value in missing.items() if value.code is Reason.METRICS_CONTRADICTORY}
+
     def measured(self) -> dict[str, Measured]:
         """The values that are there, by name."""
         plain = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in _BY_TARGET}

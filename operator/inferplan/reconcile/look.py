@@ -69,6 +69,14 @@ class Look:
         )
 
     @property
+    def contradictory(self) -> str | None:
+        """What was measured and cannot be true; None where all can."""
+        if self.gathered is None:
+            return None
+        found = next(iter(self.gathered.measured.metrics.contradictory().items()), None)
+        return f"{found[0]}: {found[1].reason}" if found is not None else None
+
+    @property
     def settled(self) -> bool:
         """Whether another look makes sense only when something changes; a spec must be changed by its owner."""
         return self.complete or (self.problem is not None and self.problem.reason is Reason.SPEC_INVALID)

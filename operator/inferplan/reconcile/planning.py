@@ -117,7 +117,8 @@ class Planner:
         except (ForbiddenError, InvalidError) as error:
             await self._tell(look, Standing(refused=f"the API server refuses the plan: {error}"), (), now)
             return
-        held = _held(todo, stored, wanted)
+        renewing = wanted if wanted is not None and name_of(wanted) == todo.current else None
+        held = _held(todo, stored, renewing)
         changes = held.changes if held is not None else ""
         await self._tell(look, Standing(held), plan_notes(todo, changes, now), now)
 

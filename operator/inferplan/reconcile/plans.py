@@ -112,7 +112,8 @@ def wanted_spec(instance: Instance, gathered: Gathered, decision: Decision, obse
 
 def steps(look: Look, stored: Sequence[StoredPlan], wanted: PlanSpec | None) -> Steps:
     """From what is there and what follows from the look to what is to be done."""
-    if wanted is not None:
+    kept = _kept(look, stored)
+    if wanted is not None and (kept is None or kept.name == name_of(wanted)):
         name = name_of(wanted)
         present = next((plan for plan in stored if plan.name == name), None)
         unproposed = present is None or present.phase in {"", Phase.SUPERSEDED}
@@ -124,7 +125,6 @@ def steps(look: Look, stored: Sequence[StoredPlan], wanted: PlanSpec | None) -> 
             why=f"{name} takes its place.",
         )
     else:
-        kept = _kept(look, stored)
         plan = Steps(current=kept.name if kept is not None else None, why=_why_not(look, stored))
     return _with_leftovers(plan, stored)
 
@@ -141,12 +141,12 @@ def _with_leftovers(plan: Steps, stored: Sequence[StoredPlan]) -> Steps:
 
 
 def undecided(look: Look) -> str | None:
-    """Why the look says nothing about the plan; None when every optimizer could judge."""
+    """Why the look says nothing about the plan; None when every optimizer could judge, by numbers that can be true."""
     if look.outcome is None:
         finding = look.problem if look.problem is not None else look.target
         return finding.message
     notes = [note for note in look.outcome.decision.abstentions if note.code in UNDECIDED]
-    return notes[0].reason if notes else None
+    return notes[0].reason if notes else look.contradictory
 
 
 def standing(stored: Sequence[StoredPlan], args: str | None) -> Standing | None:
@@ -160,11 +160,15 @@ def standing(stored: Sequence[StoredPlan], args: str | None) -> Standing | None:
 
 
 def _kept(look: Look, stored: Sequence[StoredPlan]) -> StoredPlan | None:
-    """The open plan, if the look says nothing against it and its workload still has the same arguments."""
+    """The open plan, if the look says nothing against it and its workload still has the same arguments.
+
+    A look in which some numbers cannot be true says nothing against it either, whatever follows from the rest: a source
+    that begins to fail in the middle of a look answers a part of it well.
+    """
     plan = next((entry for entry in stored if entry.phase in _OPEN), None)
     if plan is None or (look.args_digest is not None and plan.args_digest != look.args_digest):
         return None
-    if look.outcome is None:
+    if look.outcome is None or look.contradictory is not None:
         return plan
     codes = {note.optimizer: note.code for note in look.outcome.decision.abstentions}
     return plan if any(codes.get(name) in UNDECIDED for name in plan.optimizers) else None

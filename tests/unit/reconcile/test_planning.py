@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from typing import Any
 
 import pytest
@@ -131,7 +132,7 @@ async def test_a_plan_that_no_longer_follows_is_superseded_without_a_successor()
     assert "plan" not in world.status
 
 
-@pytest.mark.parametrize("trouble", ["prometheus", "stale", "idle", "target", "configmap"])
+@pytest.mark.parametrize("trouble", ["prometheus", "stale", "idle", "target", "configmap", "waiting", "lengths"])
 async def test_the_last_good_plan_stays_through_a_look_that_tells_nothing(trouble: str) -> None:
     world = World()
     await world.look()
@@ -152,10 +153,19 @@ def break_it(world: World, trouble: str) -> None:
             world.prometheus.age_seconds = 900.0
         case "idle":
             world.prometheus.series = vllm_series(["llama-abc-1"], running=0, waiting=0, requests=0)
+        case "waiting":
+            endless(world, "vllm:num_requests_waiting")
+        case "lengths":
+            endless(world, "vllm:request_prompt_tokens_sum")
         case "target":
             world.cluster.remove(DEPLOYMENTS, NAMESPACE, "llama")
         case _:
             world.cluster.put(instance(model={"configMapRef": {"name": "gone"}}))
+
+
+def endless(world: World, name: str) -> None:
+    """A source that begins to fail in the middle of a look: the other series are well."""
+    world.prometheus.series[name] = [(labels, math.inf) for labels, _ in world.prometheus.series[name]]
 
 
 async def test_a_plan_for_other_arguments_is_not_kept() -> None:
