@@ -3,7 +3,7 @@
 Table: overload → replicas, and a limit on the queue. Weights fill the GPU and the cache is full, or a target between
 tokens is missed by a small batch → more GPUs per replica. Experts cut over data-parallel ranks → expert parallelism.
 Long prompts among short ones and a target between tokens missed → a threshold for long prompts. Something switched off
-that the release does by itself → what that is.
+that the release does by itself → what that is. After these comes what `scheduling_advice` knows.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from inferplan.estimate.memory_observed import sizes
 from inferplan.estimate.memory_terms import WEIGHTS
 from inferplan.optimizers.batching_look import Look
 from inferplan.optimizers.batching_switches import chunks
+from inferplan.optimizers.scheduling_advice import scheduling_advice
 
 ADVICE_MAX = 3
 """A plan shows eight alternatives; those of the forecast's frontier come first."""
@@ -40,7 +41,7 @@ _THRESHOLD = "long_prefill_token_threshold"
 def advice(look: Look) -> tuple[Alternative, ...]:
     """What a person could do beside the plan, the weightiest first."""
     found = (rule(look) for rule in _RULES)
-    return tuple(entry for entry in found if entry is not None)[:ADVICE_MAX]
+    return (*(entry for entry in found if entry is not None), *scheduling_advice(look))[:ADVICE_MAX]
 
 
 def _replicas(look: Look) -> Alternative | None:
