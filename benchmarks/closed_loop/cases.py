@@ -101,7 +101,7 @@ def read_cases(name: str) -> tuple[Case, ...]:
     """The cases of a file in this folder.
 
     Args:
-        name: simulator or cpu.
+        name: simulator, cpu or gpu.
 
     Returns:
         In the file's order.

@@ -1,13 +1,13 @@
-"""The real vLLM on a CPU: started from the container's command line, loaded by the lab's load generator."""
+"""The real vLLM: started from the container's command line, loaded by the lab's load generator."""
 
 import asyncio
 import json
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -20,35 +20,57 @@ from benchmarks.closed_loop.objects import Object, arguments, containers
 from benchmarks.closed_loop.running import NotStartedError, Run, Window, stamped
 from scripts.take_scrapes import ENVIRONMENT, Server
 
+from inferplan.diagnose.start import START_SECONDS
 from inferplan_lab.load import run_load
 from inferplan_lab.load.summary import Summary
 
-WINDOW = Window(warm_up=30.0, seconds=60.0)
-"""The process is half a minute to a minute old when it first answers: the window's last page comes at 90 s or more."""
-CPUS = "0-1"
 OTHERS_MOST = 0.05
 """Of the cores' time: where other programs took more, a run is done again."""
 QUIET = {name: value for name, value in ENVIRONMENT.items() if name != "VLLM_CPU_KVCACHE_SPACE"}
-"""What no case is about; how much memory the cache gets is a case's own."""
+"""What no case is about; how much memory a CPU's cache gets is a case's own."""
 
 
 @dataclass(frozen=True)
-class RealCpu:
+class Host:
+    """What differs between a CPU and a GPU.
+
+    Attributes:
+        window: when pages are taken.
+        age: of the process at the last page, at least, in seconds; the warm-up is longer where it takes that.
+        environment: of the engine, whatever the case.
+    """
+
+    window: Window
+    age: float = START_SECONDS + 2.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def window_at(self, age: float) -> Window:
+        """The window of a process that is this old when its load begins."""
+        return replace(self.window, warm_up=max(self.window.warm_up, self.age - age - self.window.seconds))
+
+
+CPU = Host(Window(warm_up=30.0, seconds=60.0), environment={"VLLM_CPU_OMP_THREADS_BIND": "0-1"})
+GPU = Host(Window(warm_up=10.0, seconds=20.0))
+"""Requests of the cases take a few seconds."""
+
+
+@dataclass(frozen=True)
+class RealEngine:
     """The bench that runs vLLM itself.
 
     Attributes:
         program: vllm.
-        model: folder of a small model.
+        model: folder of the model.
         work: a folder for logs.
+        host: what it runs on.
         tries: runs at most, until one is undisturbed; else the least disturbed counts.
-        window: when pages are taken.
     """
 
     program: Path
     model: Path
     work: Path
+    host: Host = CPU
     tries: int = 3
-    window: Window = WINDOW
 
     def version(self, case: Case) -> str:
         """The release that is installed; the same for all cases."""
@@ -56,7 +78,7 @@ class RealCpu:
         return _version(self.program)
 
     def config(self, case: Case) -> Mapping[str, Any]:
-        """The small model's."""
+        """The model's."""
         del case
         found: dict[str, Any] = json.loads((self.model / "config.json").read_text("utf-8"))
         return found
@@ -75,27 +97,14 @@ class RealCpu:
             raise NotStartedError(f"it went away under the load: {error}; {self.work / case.name}.log") from error
 
     async def _run(self, case: Case, workload: Object) -> Run:
+        born = time.monotonic()
         async with aiohttp.ClientSession() as session, self._served(case, workload, session) as server:
-            load = asyncio.create_task(self._load(case, server.url))
+            seconds = self.host.window_at(time.monotonic() - born).pages
+            load = asyncio.create_task(_loaded(case, server.url, seconds[-1] + 1.0))
             watch = Watch(server.process.pid if server.process is not None else 0)
-            pages = await self._pages(server.url, session)
+            pages = await _pages(server.url, session, seconds)
             others, seen = watch.others(), await load
-        return Run(pages, seen.within(self.window.pages[0], self.window.pages[-1]), others)
-
-    async def _load(self, case: Case, url: str) -> Summary:
-        if case.load is None:
-            return Summary()
-        return await run_load(replace(case.load, targets=(url,), duration_seconds=self.window.pages[-1] + 1.0))
-
-    async def _pages(self, url: str, session: aiohttp.ClientSession) -> tuple[str, ...]:
-        pages, now = [], asyncio.get_running_loop().time
-        began = now()
-        for second in self.window.pages:
-            await asyncio.sleep(max(0.0, began + second - now()))
-            async with session.get(url + "/metrics") as answer:
-                answer.raise_for_status()
-                pages.append(stamped(await answer.text(), datetime.fromtimestamp(time.time(), UTC)))
-        return tuple(pages)
+        return Run(pages, seen.within(seconds[0], seconds[-1]), others)
 
     @asynccontextmanager
     async def _served(self, case: Case, workload: Object, session: aiohttp.ClientSession) -> AsyncIterator[Server]:
@@ -104,7 +113,7 @@ class RealCpu:
             model=self.model.absolute(),
             args=[*arguments(workload)[2:], "--host", "127.0.0.1"],
             port=_free_port(),
-            environment=_environment(workload),
+            environment={**QUIET, **_environment(workload), **self.host.environment},
             log=self.work / f"{case.name}.log",
         )
         try:
@@ -112,6 +121,23 @@ class RealCpu:
             yield server
         finally:
             await server.stop()
+
+
+async def _loaded(case: Case, url: str, seconds: float) -> Summary:
+    if case.load is None:
+        return Summary()
+    return await run_load(replace(case.load, targets=(url,), duration_seconds=seconds))
+
+
+async def _pages(url: str, session: aiohttp.ClientSession, seconds: Sequence[float]) -> tuple[str, ...]:
+    pages, now = [], asyncio.get_running_loop().time
+    began = now()
+    for second in seconds:
+        await asyncio.sleep(max(0.0, began + second - now()))
+        async with session.get(url + "/metrics") as answer:
+            answer.raise_for_status()
+            pages.append(stamped(await answer.text(), datetime.fromtimestamp(time.time(), UTC)))
+    return tuple(pages)
 
 
 def _free_port() -> int:
@@ -130,9 +156,8 @@ async def _started(server: Server, session: aiohttp.ClientSession) -> None:
 
 
 def _environment(workload: Object) -> Mapping[str, str]:
-    """The container's, and what keeps a test run quiet and on its cores."""
-    own = {entry["name"]: entry["value"] for entry in containers(workload)[0].get("env", ())}
-    return {**QUIET, **own, "VLLM_CPU_OMP_THREADS_BIND": CPUS}
+    """The container's."""
+    return {entry["name"]: entry["value"] for entry in containers(workload)[0].get("env", ())}
 
 
 @cache

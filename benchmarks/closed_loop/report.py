@@ -5,9 +5,9 @@ from typing import Any
 
 Row = Mapping[str, Any]
 HEAD = """\
-# Closed loop without a GPU
+# Closed loop
 
-Written by `benchmarks/closed_loop/run.py`; every figure is in `closed_loop_simulator.json` and `closed_loop_cpu.json`.
+Written by `benchmarks/closed_loop/run.py`; every figure is in `closed_loop_*.json` beside it.
 Each case is served, `inferplan plan` gets its objects and its /metrics pages, the plan's own server-side apply changes
 the Deployment, and that is served again under the same load (same seed). A ratio is after over before, by the engine's
 own pages.
@@ -25,6 +25,11 @@ test how accurate the forecast is on a real GPU; `accuracy.md` does. fp8 weights
 vLLM for CPUs with a small model of random weights. The scheduler is the real one; the planner knows no GPU, so it
 promises only what bounds of measurements allow. Engine and clients share the cores; what other programs took of them
 is measured, and a run in which that was more than 5 % is done again, twice at most, and the least disturbed counts.
+""",
+    "gpu": """
+## The real vLLM on an H100
+vLLM with the shape of Qwen3-8B and random weights on one NVIDIA H100 80GB HBM3: kernels, memory and step times are
+real, the text of the answers is not, so what fp8 costs in quality is not seen here.
 """,
 }
 SHOWN = {"output_tokens_per_second": "throughput", "itl_mean": "ITL", "ttft_mean": "TTFT"}

@@ -1,13 +1,14 @@
-"""The closed loop without a GPU: a badly set engine, InferPlan's plan, and what the plan really brings.
+"""The closed loop: a badly set engine, InferPlan's plan, and what the plan really brings.
 
     PYTHONPATH=operator:lab:. .venv/bin/python benchmarks/closed_loop/run.py
     PYTHONPATH=operator:lab:. .venv/bin/python benchmarks/closed_loop/run.py --on cpu --vllm VENV --model FOLDER
+    PYTHONPATH=operator:lab:. .venv/bin/python benchmarks/closed_loop/run.py --on gpu --vllm VENV --model FOLDER
 
-Each case of simulator.yaml (or cpu.yaml) is served; pages are taken while the load is steady; `inferplan plan` reads
-them with the case's InferenceInstance and Deployment; the plan's own server-side apply changes the Deployment; that is
-served under the same load. --planner takes another source root of InferPlan, --case picks cases by name, --controls
-also serves the setting that was found by hand, which proves the case and says what is to be had. Results go to
-../results/closed_loop_simulator.json (or _cpu) and, from all that are there, to closed_loop.md.
+Each case of simulator.yaml (or cpu.yaml, gpu.yaml) is served; pages are taken while the load is steady; `inferplan
+plan` reads them with the case's InferenceInstance and Deployment; the plan's own server-side apply changes the
+Deployment; that is served under the same load. --planner takes another source root of InferPlan, --case picks cases by
+name, --controls also serves the setting that was found by hand, which proves the case and says what is to be had.
+Results go to ../results/closed_loop_simulator.json (or _cpu, _gpu) and, from all that are there, to closed_loop.md.
 """
 
 import argparse
@@ -19,15 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.closed_loop.cases import Case, read_cases
-from benchmarks.closed_loop.cpu import RealCpu
 from benchmarks.closed_loop.loop import Bench, Loop
 from benchmarks.closed_loop.planner import Planner
+from benchmarks.closed_loop.real import CPU, GPU, RealEngine
 from benchmarks.closed_loop.report import report
 from benchmarks.closed_loop.virtual import Simulator
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-KINDS = ("simulator", "cpu")
+KINDS = ("simulator", "cpu", "gpu")
+HOSTS = {"cpu": CPU, "gpu": GPU}
 Row = dict[str, Any]
 
 
@@ -60,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
         "--planner", type=Path, default=ROOT / "operator", help="source root of the InferPlan that plans"
     )
     parser.add_argument("--python", default=sys.executable, help="the interpreter that it runs on")
-    parser.add_argument("--vllm", type=Path, help="virtual environment with vLLM for a CPU")
-    parser.add_argument("--model", type=Path, help="folder of a small model")
+    parser.add_argument("--vllm", type=Path, help="virtual environment with vLLM")
+    parser.add_argument("--model", type=Path, help="folder of the model")
     parser.add_argument("--tries", type=int, default=3, help="runs of the real engine, until others leave it alone")
     parser.add_argument("--work", type=Path, help="folder for objects, pages and plans (default: a new one)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
@@ -72,8 +74,8 @@ def _bench(options: argparse.Namespace, work: Path) -> Bench:
     if options.on == "simulator":
         return Simulator(work)
     if options.vllm is None or options.model is None:
-        raise SystemExit("run.py: --on cpu needs --vllm and --model")
-    return RealCpu(options.vllm / "bin" / "vllm", options.model, work, options.tries)
+        raise SystemExit(f"run.py: --on {options.on} needs --vllm and --model")
+    return RealEngine(options.vllm / "bin" / "vllm", options.model, work, HOSTS[options.on], options.tries)
 
 
 def _picked(cases: Sequence[Case], names: Sequence[str]) -> Sequence[Case]:

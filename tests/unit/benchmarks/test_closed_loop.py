@@ -12,6 +12,7 @@ from benchmarks.closed_loop.loop import Loop
 from benchmarks.closed_loop.measure import by_clients, by_pages, quantile
 from benchmarks.closed_loop.objects import NotApplicableError, applied, arguments, containers, deployment, instance
 from benchmarks.closed_loop.planner import PlannerError
+from benchmarks.closed_loop.real import GPU
 from benchmarks.closed_loop.report import report
 from benchmarks.closed_loop.running import NotStartedError, Run, Window
 from benchmarks.closed_loop.verdict import harms, lever, predictions
@@ -73,6 +74,20 @@ def test_every_case_is_readable_and_there_are_enough(kind: str) -> None:
     assert sum(bool(one.levers) for one in cases) >= 9
     assert {one.name for one in cases} >= {"already-good", "idle", "overload"}
     assert all(bool(one.levers) == bool(one.better) for one in cases)
+
+
+def test_the_cases_of_a_gpu_are_all_on_one_and_one_of_them_is_good() -> None:
+    cases = read_cases("gpu")
+    assert {one.gpu for one in cases} == {"NVIDIA-H100-80GB-HBM3"}
+    assert [one.name for one in cases if not one.levers] == ["already-good"]
+    assert all(bool(one.levers) == bool(one.better) for one in cases)
+
+
+@pytest.mark.parametrize(("age", "warm_up"), [(40.0, 32.0), (70.0, 10.0)])
+def test_a_young_process_warms_up_until_it_is_no_cold_start(age: float, warm_up: float) -> None:
+    # The last page comes at 92 s of age, the window is 20 s long: 92 - 40 - 20 = 32; the least is 10.
+    pages = GPU.window_at(age).pages
+    assert (pages[0], pages[-1]) == (warm_up, warm_up + 20.0)
 
 
 def test_an_apply_replaces_arguments_and_merges_variables() -> None:
