@@ -83,11 +83,11 @@ def test_the_cases_of_a_gpu_are_all_on_one_and_one_of_them_is_good() -> None:
     assert all(bool(one.levers) == bool(one.better) for one in cases)
 
 
-@pytest.mark.parametrize(("age", "warm_up"), [(40.0, 32.0), (70.0, 10.0)])
+@pytest.mark.parametrize(("age", "warm_up"), [(40.0, 28.0), (70.0, 10.0)])
 def test_a_young_process_warms_up_until_it_is_no_cold_start(age: float, warm_up: float) -> None:
-    # The last page comes at 92 s of age, the window is 20 s long: 92 - 40 - 20 = 32; the least is 10.
+    # The last page comes at 92 s of age, the window is 24 s long: 92 - 40 - 24 = 28; the least is 10.
     pages = GPU.window_at(age).pages
-    assert (pages[0], pages[-1]) == (warm_up, warm_up + 20.0)
+    assert (pages[0], pages[-1]) == (warm_up, warm_up + 24.0)
 
 
 def test_an_apply_replaces_arguments_and_merges_variables() -> None:
