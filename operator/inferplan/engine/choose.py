@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferplan.api.reasons import Reason
-from inferplan.api.values import Effort
+from inferplan.api.values import ConfigChange, Effort
 from inferplan.domain.lever import Option
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
@@ -89,6 +89,7 @@ class Search:
         today: The configuration that runs.
         standing: The combination of the plan that stands; None where there is none, or it is no combination today.
         lossless: Whether only changes are looked at that leave answers and what clients can ask for as they are.
+        beside: Changes that are made whatever is found.
     """
 
     observation: Observation
@@ -99,6 +100,7 @@ class Search:
     today: Place
     standing: Positions | None = None
     lossless: bool = False
+    beside: tuple[ConfigChange, ...] = ()
     _verdicts: dict[tuple[int, int], Objection | None] = field(default_factory=dict)
 
     def choose(self, table: Table, settled: Positions | None = None) -> Choice:
@@ -199,7 +201,7 @@ class Search:
     def _checked(self, positions: Positions, score: float) -> Ratios | Objection:
         """Its ratios to today where nothing stops it."""
         card = next((option.card for _, option in self.space.chosen(positions) if option.card is not None), None)
-        deed = Deed(self.space.changes(positions), card=card)
+        deed = Deed((*self.beside, *self.space.changes(positions)), card=card)
         unsafe = objection(TOGETHER, deed, self.observation, self.policy)
         if unsafe is not None:
             return unsafe

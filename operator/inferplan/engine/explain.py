@@ -173,8 +173,7 @@ def _main(found: Found, ratios: Ratios) -> tuple[str, Span]:
 
 def _moved(name: str, span: Span) -> float:
     """How much better a metric gets; throughput wins over latencies that move as much as a queue's end lets them."""
-    middle = span.expected if span.expected is not None else (span.low * span.high) ** 0.5
-    return _THROUGHPUT_FIRST * (middle - 1) if name == "throughput" else 1 - middle
+    return _THROUGHPUT_FIRST * (span.middle - 1) if name == "throughput" else 1 - span.middle
 
 
 def _risk(optimizations: Sequence[Optimization]) -> str:

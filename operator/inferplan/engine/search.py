@@ -8,6 +8,7 @@ import numpy as np
 from inferplan.api.base import SHORT_TEXT_MAX, TEXT_MAX
 from inferplan.api.instance import Objective
 from inferplan.api.plan import Rejected
+from inferplan.api.values import ConfigChange
 from inferplan.diagnose.bottlenecks import Diagnosis
 from inferplan.domain.lever import Lever, Option
 from inferplan.domain.measurement import Missing
@@ -16,7 +17,7 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.attribution import groups, only, without_idle
-from inferplan.engine.choose import Choice, Search, Stopped, loses, standing_in
+from inferplan.engine.choose import Search, Stopped, loses, standing_in
 from inferplan.engine.effects import in_percent
 from inferplan.engine.space import Positions, Space, Table
 from inferplan.engine.wish import Wish, wish_of
@@ -29,6 +30,9 @@ Standing = Mapping[str, SettingValue | None]
 
 _COST_LEAST = 0.01
 """A constraint that costs less than a hundredth costs nothing to speak of."""
+
+_BETTER = 1.01
+"""Likewise a plan that is better by less is no other point of the frontier."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ def search(
     levers: Sequence[Lever],
     points: Sequence[OperatingPoint] = (),
     standing: Standing | None = None,
+    beside: tuple[ConfigChange, ...] = (),
 ) -> Found | Missing:
     """The best the levers give; why nothing where no forecast speaks.
 
@@ -108,6 +113,7 @@ def search(
         levers: What may be moved.
         points: Windows of earlier looks at what runs now.
         standing: The plan that stands.
+        beside: Changes that the plan makes whatever is found: what is found must be safe together with them.
     """
     forecast = forecast_of(observation, points, queued=diagnosis.queued)
     if isinstance(forecast, Missing):
@@ -119,7 +125,7 @@ def search(
         return table
     wish = wish_of(observation, policy)
     kept = standing_in(space, standing) if standing else None
-    made = Search(observation, policy, forecast, space, wish, today, kept)
+    made = Search(observation, policy, forecast, space, wish, today, kept, beside=beside)
     return _found(made, table)
 
 
@@ -132,27 +138,46 @@ def _lossless(made: Search) -> Search:
     return replace(made, standing=kept, lossless=True)
 
 
-def _found(made: Search, table: Table) -> Found:
-    """First the best plan that loses nothing; then what else is worth its risk on top of it.
+@dataclass(frozen=True)
+class _Best:
+    """The best plan for one wish.
 
-    So what is safe stands by itself, and can be applied alone, however much more a risk would bring.
+    Attributes:
+        safe: What of it loses nothing: so that what is safe stands by itself, and can be applied alone, however much
+            more a risk would bring.
+        positions: With what else is worth its risk on top.
+        value: Scores.
+        stopped: What stopped better ones.
     """
+
+    safe: Positions
+    positions: Positions
+    value: "_Values"
+    stopped: tuple[Stopped, ...]
+
+
+def _best(made: Search, table: Table) -> _Best:
+    """First the best plan that loses nothing; then what else is worth its risk on top of it. Neither has idle changes."""
     value = _Values(made, table)
     lossless = _lossless(made).choose(table)
     safe = without_idle(lossless.positions, value)
     chosen = made.choose(table, safe)
     stopped = {entry.objection: entry for entry in (*chosen.stopped, *lossless.stopped)}
-    positions = without_idle(chosen.positions, value, safe)
-    drafts = tuple(sorted(_drafts(made, positions, value), key=_loses))
+    return _Best(safe, without_idle(chosen.positions, value, safe), value, tuple(stopped.values()))
+
+
+def _found(made: Search, table: Table) -> Found:
+    best = _best(made, table)
+    value, positions = best.value, best.positions
     return Found(
         forecast=made.forecast,
         wish=made.wish,
-        drafts=drafts,
+        drafts=tuple(sorted(_drafts(made, positions, value), key=_loses)),
         ratios=value.ratios.get(positions),
         place=made.space.place(positions),
         score=value(positions),
-        others=tuple(_others(made, table, positions)),
-        rejected=tuple(_rejected(made, positions, entry, value(positions)) for entry in stopped.values()),
+        others=tuple(_others(made, table, best)),
+        rejected=tuple(_rejected(made, positions, entry, value(positions)) for entry in best.stopped),
     )
 
 
@@ -195,25 +220,39 @@ def _drafts(made: Search, positions: Positions, value: _Values) -> Iterator[Draf
         yield Draft(moves, value.ratios[alone], place, value(alone), group.share)
 
 
-def _others(made: Search, table: Table, positions: Positions) -> list[Other]:
-    """What the plan would be for another wish, where that is another plan."""
-    found: list[Other] = []
-    seen = {positions, made.space.stay()}
-    for wanted, search_for in _wishes(made, positions):
-        other: Choice = search_for.choose(table)
-        if other.ratios is not None and other.positions not in seen:
-            seen.add(other.positions)
-            place = made.space.place(other.positions)
-            found.append(Other(wanted, made.space.chosen(other.positions), other.ratios, place))
-    return found
+def _others(made: Search, table: Table, best: _Best) -> Iterator[Other]:
+    """Other points of the frontier: what the plan would be without any loss, or for another objective.
+
+    A plan that is no better than this one in anything is none of them.
+    """
+    seen = {best.positions, made.space.stay()}
+    mine = best.value.ratios.get(best.positions)
+    for wanted, positions, value in _wanted(made, table, best):
+        if positions in seen or not np.isfinite(value(positions)):
+            continue
+        seen.add(positions)
+        ratios, moves = value.ratios[positions], made.space.chosen(positions)
+        spared = any(map(loses, _options(made, best.positions))) and not any(map(loses, _options(made, positions)))
+        if mine is None or spared or _better_somewhere(ratios, mine):
+            yield Other(wanted, moves, ratios, made.space.place(positions))
 
 
-def _wishes(made: Search, positions: Positions) -> Iterator[tuple[str, Search]]:
-    if any(loses(option) for _, option in made.space.chosen(positions)):
-        yield "Without any loss", replace(made, standing=None, lossless=True)
+def _wanted(made: Search, table: Table, best: _Best) -> Iterator[tuple[str, Positions, _Values]]:
+    yield "Without any loss", best.safe, best.value
     for objective in Objective:
         if objective is not made.wish.objective:
-            yield f"For {objective}", replace(made, wish=replace(made.wish, objective=objective), standing=None)
+            other = _best(replace(made, wish=replace(made.wish, objective=objective), standing=None), table)
+            yield f"For {objective}", other.positions, other.value
+
+
+def _options(made: Search, positions: Positions) -> Iterator[Option]:
+    return (option for _, option in made.space.chosen(positions))
+
+
+def _better_somewhere(ratios: Ratios, mine: Ratios) -> bool:
+    """Whether throughput or a latency is better than the plan's, in the middle of their intervals and not by noise."""
+    pairs = ((ratios.itl, mine.itl), (ratios.ttft, mine.ttft), (mine.throughput, ratios.throughput))
+    return any(less is not None and more is not None and less.middle < more.middle / _BETTER for less, more in pairs)
 
 
 def _rejected(made: Search, positions: Positions, stopped: Stopped, score: float) -> Rejected:

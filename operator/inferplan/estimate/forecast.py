@@ -6,6 +6,7 @@ measured value is what the ratio is of.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Protocol
 
 import numpy as np
@@ -77,6 +78,11 @@ class Span:
     low: float
     expected: float | None
     high: float
+
+    @property
+    def middle(self) -> float:
+        """What is expected; the middle of the ends, as a ratio, where only they have a basis."""
+        return self.expected if self.expected is not None else sqrt(self.low * self.high)
 
 
 @dataclass(frozen=True)
