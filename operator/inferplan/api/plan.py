@@ -148,6 +148,10 @@ class Decision(WireModel):
     priority_order: Annotated[tuple[ShortText, ...], Field(max_length=8, description="Ids, best first.")]
     estimated_total_improvement: Annotated[Sentence, Field(description="The combination, in a sentence.")]
     effects: Annotated[tuple[Effect, ...], Field(max_length=8, description="Effects of the combination.")] = ()
+    effects_basis: Annotated[
+        Sentence | None,
+        Field(description="What every effect of the plan rests on that names no basis of its own."),
+    ] = None
     memory_budget: Annotated[MemoryBudget | None, Field(description="Memory per GPU, term by term.")] = None
     alternatives: Annotated[
         tuple[Alternative, ...], Field(max_length=8, description="Other points of the latency/throughput frontier.")

@@ -104,6 +104,7 @@ class Reason(StrEnum):
     GAIN_UNCERTAIN = "GainUncertain", "The change could do more harm than its expected gain is worth."
     STEP_TOO_LARGE = "StepTooLarge", "The change goes further in one step than a forecast is good for."
     MEMORY_UNPROVEN = "MemoryUnproven", "It could not be shown that the change fits into GPU memory."
+    SETTING_TAKEN = "SettingTaken", "Another change of the same plan moves the setting."
     FLAG_UNSUPPORTED = "FlagUnsupported", "The running version is not known to have the flag, or to take the value."
     ENGINE_REFUSES = "EngineRefuses", "The running version would not start with the resulting settings."
     LOAD_UNKNOWN = "LoadUnknown", "Speed is estimated for a load, and none is stated."

@@ -99,9 +99,13 @@ class Effect(WireModel):
         float | None, Field(description="Most likely value; absent where only the interval has a basis.")
     ] = None
     high: Annotated[float, Field(description="Upper end of the interval.")]
-    unit: Annotated[ShortText, Field(description="Unit of the four values.")]
+    unit: Annotated[ShortText, Field(description="Unit of the values.")]
+    target: Annotated[float | None, Field(description="Target of the metric; absent where it has none.")] = None
     source: Annotated[Source, Field(description="What the values rest on, best first: measuredHere … ruleOfThumb.")]
-    basis: Annotated[Sentence, Field(description="How the interval follows from what was seen.")]
+    basis: Annotated[
+        Sentence | None,
+        Field(description="How the interval follows from what was seen; absent where the plan's effectsBasis says it."),
+    ] = None
 
 
 class ConfigChange(WireModel):
@@ -138,6 +142,7 @@ class Optimization(WireModel):
     source: Annotated[Source, Field(description="The weakest basis that the optimization rests on.")]
     implementation_effort: Annotated[Effort, Field(description="Work to carry it out.")]
     risks: Annotated[tuple[Sentence, ...], Field(max_length=8, description="What could go wrong.")] = ()
+    undo: Annotated[Sentence, Field(description="How the change is taken back.")] = ""
     prerequisites: Annotated[tuple[Sentence, ...], Field(max_length=8, description="What must hold first.")] = ()
     raises_confidence: Annotated[
         tuple[Sentence, ...], Field(max_length=8, description="What to supply for a surer answer.")

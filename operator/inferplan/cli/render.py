@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inferplan.api.plan import Alternative, Decision, MemoryBudget, PlanSpec, Rejected
-from inferplan.api.values import ConfigChange, Effect, Optimization
+from inferplan.api.values import ConfigChange, Optimization
 from inferplan.cli.layout import DEEP_INDENT, INDENT, counted, evidence, labelled, number, pairs, section, wrapped
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.domain.hardware import Accelerator
 from inferplan.domain.observation import Observation
 from inferplan.domain.units import MIB, in_gib
+from inferplan.engine.effects import told
 
 _CAUSES = {
     Cause.IDLE: "Nothing: no request runs or waits.",
@@ -108,6 +109,8 @@ def _changes(decision: Decision) -> list[str]:
         lines += _optimization(rank, optimization)
     if len(decision.optimizations) > 1:
         lines += ["", *wrapped(f"In all: {decision.estimated_total_improvement}", INDENT)]
+    if decision.effects_basis is not None:
+        lines += [*wrapped(f"The numbers: {decision.effects_basis}", INDENT)]
     return lines
 
 
@@ -127,13 +130,13 @@ def _optimization(rank: int, entry: Optimization) -> Iterator[str]:
         yield f"{DEEP_INDENT}{_arrow(change)}"
     yield from labelled("why", [change.reason for change in entry.config_changes])
     yield from labelled("seen", [evidence(fact) for change in entry.config_changes for fact in change.evidence])
-    yield from labelled("gain", [entry.estimated_improvement])
-    yield from labelled("effect", map(_effect, entry.effects))
+    yield from labelled("gain", map(told, entry.effects) if entry.effects else [entry.estimated_improvement])
     yield from labelled("confidence", [f"{entry.confidence} ({entry.source}); impact {entry.expected_impact}"])
     yield from labelled("effort", [f"{entry.implementation_effort}; {_restart(entry)}"])
     yield from labelled("accuracy", [entry.accuracy_risk] if entry.accuracy_risk is not None else ())
     yield from labelled("loses", [entry.capability_loss] if entry.capability_loss is not None else ())
     yield from labelled("risk", entry.risks)
+    yield from labelled("undo", [entry.undo] if entry.undo else ())
     yield from labelled("first", entry.prerequisites)
     yield from labelled("surer with", entry.raises_confidence)
 
@@ -147,13 +150,6 @@ def _arrow(change: ConfigChange) -> str:
     flag = f"  ({change.flag})" if change.flag is not None else "  (no flag)"
     after = "taken out" if change.removes_flag else change.recommended_value
     return f"{change.parameter}: {before} → {after}{flag}"
-
-
-def _effect(effect: Effect) -> str:
-    current = f"{number(effect.current)} → " if effect.current is not None else ""
-    likely = f", most likely {number(effect.expected)}" if effect.expected is not None else ""
-    interval = f"{number(effect.low)} to {number(effect.high)} {effect.unit}"
-    return f"{effect.metric}: {current}{interval}{likely} ({effect.source})"
 
 
 def _memory(budget: MemoryBudget | None) -> list[str]:

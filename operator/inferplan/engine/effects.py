@@ -20,8 +20,10 @@ STILL = 0.005
 """A ratio that differs from 1 by less is no effect to speak of."""
 
 _TOKENS = "output_tokens_per_second"
-_NAMES = {_TOKENS: "output tokens per second", "itl_mean": "mean time between tokens", "ttft_mean": "mean TTFT"}
+_NAMES = {_TOKENS: "output", "itl_mean": "mean time between tokens", "ttft_mean": "mean TTFT"}
 _OTHERS = {"kv_cache_tokens": "KV cache"}
+_RATIO = "times today's"
+NOT_KNOWN = "What it brings is not known."
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,22 @@ def effects_of(
     return tuple(effect for effect in found if effect is not None)[:_EFFECTS_MAX]
 
 
-def sentence(effects: tuple[Effect, ...], forecast: Forecast) -> str:
-    """Effects in a sentence or two: value before, value after with its interval."""
-    told = [_told(effect) for effect in effects if effect.metric in _NAMES]
-    if not told:
-        rest = [_told(effect) for effect in effects]
-        return f"{_capital('; '.join(rest))}." if rest else "What it brings is not known."
-    if any(effect.expected is None for effect in effects if effect.metric in _NAMES):
-        return f"{_capital(told[0])}. {forecast.basis}"
-    return f"{_capital('; '.join(told))} (80 % intervals)."
+def sentence(effects: tuple[Effect, ...]) -> str:
+    """Effects in a sentence: value before → value after (its interval); of the cache only where nothing else moves."""
+    main = [effect for effect in effects if effect.metric in _NAMES or effect.target is not None]
+    text = "; ".join(told(effect) for effect in main or effects)
+    return f"{text[:1].upper()}{text[1:]}." if text else NOT_KNOWN
+
+
+def told(effect: Effect) -> str:
+    """One effect: "mean TTFT 3,000 → 51 ms (28.1 to 99.6)"; its ends alone where no more has a basis."""
+    ratio = effect.unit == _RATIO
+    number = _two_places if ratio else _number
+    ends = f"{number(effect.low)} to {number(effect.high)}"
+    before = "" if ratio or effect.current is None else f"{number(effect.current)} → "
+    after = f"{ends} {effect.unit}" if effect.expected is None else f"{number(effect.expected)} {effect.unit} ({ends})"
+    target = "" if effect.target is None else f", target {number(effect.target)} {effect.unit}"
+    return f"{_name(effect)} {before}{after}{target}"
 
 
 def in_percent(span: Span) -> str:
@@ -108,9 +117,8 @@ def _effect(name: str, measured: tuple[Measurement, str], span: Span | None, for
         low=significant(base * span.low),
         expected=None if span.expected is None else significant(base * span.expected),
         high=significant(base * span.high),
-        unit="times today's" if current is None else unit,
+        unit=_RATIO if current is None else unit,
         source=forecast.source,
-        basis=forecast.basis,
     )
 
 
@@ -126,8 +134,8 @@ def _targets(ratios: Ratios, forecast: Forecast, targets: tuple[Target, ...]) ->
             expected=None if span.expected is None else significant(target.measured * span.expected),
             high=significant(target.measured * span.high),
             unit="ms",
+            target=target.slo.target_milliseconds,
             source=forecast.source,
-            basis=f"{forecast.basis} Target {target.slo.target_milliseconds} ms.",
         )
 
 
@@ -149,20 +157,20 @@ def _cache(expected: Expected, observation: Observation) -> Effect | None:
         high=after.high,
         unit="tokens",
         source=sized.after.source,
-        basis="The memory budget with the change, term by term in memoryBudget.",
+        basis="The memory of one GPU, term by term, before and after.",
     )
 
 
-def _told(effect: Effect) -> str:
-    name = (_NAMES | _OTHERS).get(effect.metric, effect.metric.replace("_", " "))
-    current = effect.current or 1.0
-    unit = "" if effect.metric == _TOKENS else f" {effect.unit}"
-    if effect.expected is None:
-        return f"{name}: {_number(effect.low / current)} to {_number(effect.high / current)} times today's"
-    if effect.unit == "times today's":
-        return f"{name} {effect.expected:.2f} ({effect.low:.2f} to {effect.high:.2f}) times today's"
-    span = f"{_number(effect.low)} to {_number(effect.high)}"
-    return f"{name} {_number(current)} to {_number(effect.expected)}{unit} ({span})"
+def _name(effect: Effect) -> str:
+    """As people call it: "mean TTFT", and of a target "ITL p95"."""
+    if effect.target is not None:
+        metric, _, percentile = effect.metric.partition("_")
+        return f"{metric.upper()} {percentile}"
+    return (_NAMES | _OTHERS).get(effect.metric, effect.metric.replace("_", " "))
+
+
+def _two_places(value: float) -> str:
+    return f"{value:.2f}"
 
 
 def _number(value: float) -> str:
@@ -170,7 +178,3 @@ def _number(value: float) -> str:
     if value >= 100:  # noqa: PLR2004  three digits are enough to read
         return f"{significant(value, 3):,.0f}"
     return f"{value:.3g}" if value >= 1 else f"{value:.2g}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

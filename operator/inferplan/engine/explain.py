@@ -61,7 +61,7 @@ def total_improvement(optimizations: Sequence[Optimization], found: Found | None
         return "Nothing to change."
     searched = len(found.drafts) if found is not None else 0
     if effects and found is not None:
-        told = sentence(effects, found.forecast)
+        told = sentence(effects)
         left = len(optimizations) - searched
         return f"{told} Not counted: what no forecast prices ({left} of {len(optimizations)})." if left else told
     if len(optimizations) == 1:
@@ -69,6 +69,15 @@ def total_improvement(optimizations: Sequence[Optimization], found: Found | None
     if all(optimization.source is Source.RULE_OF_THUMB for optimization in optimizations):
         return "Not known: the changes rest on rules of thumb."
     return "Together not known: nothing that was measured says how the changes act on one another."
+
+
+def effects_basis(found: Found | None) -> str | None:
+    """What all numbers of a search rest on; None where it has none."""
+    if found is None or not (found.drafts or found.others or any(entry.cost for entry in found.rejected)):
+        return None
+    spans = [*(draft.ratios.throughput for draft in found.drafts), *(one.ratios.throughput for one in found.others)]
+    bounds = bool(spans) and all(span.expected is None for span in spans)
+    return found.forecast.basis if bounds else f"{found.forecast.basis} In brackets: 80 % intervals."
 
 
 def summarize(optimizations: Sequence[Optimization], found: Found | None) -> PlanSummary:

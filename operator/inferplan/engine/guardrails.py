@@ -3,6 +3,7 @@
 Guards of one option alone come first; those of a whole combination see how its changes act on one another.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -184,6 +185,14 @@ def _cache_growth(observation: Observation, deed: Deed) -> float | Missing:
     return after if isinstance(after, Missing) else after.expected / max(before.expected, 1.0)
 
 
+def one_value_each(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
+    """No setting is moved twice."""
+    del observation, policy
+    counted = Counter(change.parameter for change in deed.changes)
+    twice = next((name for name, times in counted.items() if times > 1), None)
+    return None if twice is None else Objection(Reason.SETTING_TAKEN, f"another change of the plan moves {twice} too")
+
+
 ALONE: tuple[Guard, ...] = (
     forbidden,  # what the owner does not want is not even looked at
     flag_exists,  # an engine that is given a flag that it does not have does not start
@@ -191,6 +200,7 @@ ALONE: tuple[Guard, ...] = (
     step_size,  # a forecast is good near what was measured
 )
 TOGETHER: tuple[Guard, ...] = (
+    one_value_each,  # a flag that is written twice is read once
     engine_accepts,  # an engine whose settings contradict each other does not start
     memory_holds,  # nor does one that cannot hold one request
     has_room,  # requests that a full cache admits lose their places, or others do

@@ -6,19 +6,25 @@ from dataclasses import dataclass, replace
 from inferplan.api.instance import OptimizerName
 from inferplan.api.plan import AbstentionNote, Alternative, Decision, Rejected
 from inferplan.api.reasons import Reason
-from inferplan.api.values import ImpactLevel, Optimization
+from inferplan.api.values import ConfigChange, ImpactLevel, Optimization
 from inferplan.diagnose.bottlenecks import Diagnosis, diagnose
 from inferplan.domain.lever import Answer, Lever
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
-from inferplan.domain.owner import Owner
-from inferplan.domain.proposal import Abstention, Policy, Proposal
+from inferplan.domain.proposal import Abstention, Policy
 from inferplan.engine.budget import after_changes, memory_budget
-from inferplan.engine.explain import ResultingConfig, resulting_configs, summarize, total_improvement, whole_effects
+from inferplan.engine.explain import (
+    ResultingConfig,
+    effects_basis,
+    resulting_configs,
+    summarize,
+    total_improvement,
+    whole_effects,
+)
 from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, objection
 from inferplan.engine.ownership import with_owners
-from inferplan.engine.search import Found, Standing, search
-from inferplan.engine.wording import alternative_of, optimization_of
+from inferplan.engine.search import Found, Known, Standing, search
+from inferplan.engine.wording import alternative_of, optimization_of, with_undo
 from inferplan.estimate.learning import OperatingPoint
 from inferplan.optimizers import OPTIMIZERS
 from inferplan.optimizers.base import Optimizer
@@ -74,18 +80,17 @@ def plan(
     """Diagnoses, asks every optimizer, searches, guards, ranks and composes. The same input gives the same outcome."""
     diagnosis, known = diagnose(observation), before or Before()
     answers = {optimizer.name: _ask(optimizer, observation, diagnosis, policy) for optimizer in optimizers}
-    alone, refused = _guarded((one for answer in answers.values() for one in answer.proposals), observation, policy)
+    alone, refused = _accepted(_by_impact(answers.values()), Deed(()), observation, policy)
     levers = _free(answers.values(), alone)
-    found = search(observation, diagnosis, policy, levers, known.points, known.standing) if levers else None
-    drafts = found.drafts if isinstance(found, Found) else ()
-    searched = [
-        _Kept(optimization_of(draft, found, observation), frozenset(lever.optimizer for lever, _ in draft.moves))
-        for draft in drafts
-        if isinstance(found, Found)
-    ]
-    kept = _ranked(searched, alone, observation.owners)
+    first = [one for one in alone if one.optimization.expected_impact is ImpactLevel.CRITICAL]
+    settled = Known(known.points, known.standing, _changes(first))
+    found = search(observation, diagnosis, policy, levers, settled) if levers else None
+    searched = _searched(found, observation)
+    sure = Deed(_changes((*first, *searched)), card=found.card if isinstance(found, Found) else None)
+    rest, collided = _accepted(alone[len(first) :], sure, observation, policy)
+    kept = _ranked((*first, *searched, *rest), observation)
     notes = tuple(_notes(answers, kept, levers, found))
-    decision = _compose(observation, kept, found, (refused, notes, _advice(answers.values())))
+    decision = _compose(observation, kept, found, ((*refused, *collided), notes, _advice(answers.values())))
     return Outcome(decision, diagnosis, found.score if isinstance(found, Found) else 0.0)
 
 
@@ -96,20 +101,45 @@ def _ask(optimizer: Optimizer, observation: Observation, diagnosis: Diagnosis, p
     return optimizer.answer(observation, diagnosis, policy)
 
 
-def _guarded(
-    proposals: Iterable[Proposal], observation: Observation, policy: Policy
-) -> tuple[list[_Kept], tuple[Rejected, ...]]:
-    """Changes that no forecast prices: each stands or falls by itself."""
+def _by_impact(answers: Iterable[Answer]) -> list[_Kept]:
+    """Changes that no forecast prices: first what keeps the engine from starting, then the rest by impact."""
+    found = [
+        _Kept(proposal.optimization, frozenset({proposal.optimizer}))
+        for answer in answers
+        for proposal in answer.proposals
+    ]
+    return sorted(found, key=lambda one: -tuple(ImpactLevel).index(one.optimization.expected_impact))
+
+
+def _accepted(
+    ones: Iterable[_Kept], settled: Deed, observation: Observation, policy: Policy
+) -> tuple[list[_Kept], list[Rejected]]:
+    """Those that are safe alone, and together with what is settled and with those before them."""
     kept, refused = list[_Kept](), list[Rejected]()
-    for proposal in proposals:
-        made = proposal.optimization
-        deed = Deed(made.config_changes, frozenset({proposal.optimizer, made.type}))
-        against = objection((*ALONE, *TOGETHER), deed, observation, policy)
+    for one in ones:
+        made = one.optimization
+        own = Deed(made.config_changes, one.optimizers | {made.type})
+        whole = Deed((*settled.changes, *_changes(kept), *own.changes), card=settled.card)
+        against = objection(ALONE + TOGETHER, own, observation, policy)
+        against = against or objection(TOGETHER, whole, observation, policy)
         if against is None:
-            kept.append(_Kept(made, frozenset({proposal.optimizer})))
+            kept.append(one)
         else:
             refused.append(Rejected(option=made.title, code=against.code, reason=against.reason[:_REASON_MAX]))
-    return kept, tuple(refused)
+    return kept, refused
+
+
+def _searched(found: Found | Missing | None, observation: Observation) -> list[_Kept]:
+    if not isinstance(found, Found):
+        return []
+    return [
+        _Kept(optimization_of(draft, found, observation), frozenset(lever.optimizer for lever, _ in draft.moves))
+        for draft in found.drafts
+    ]
+
+
+def _changes(ones: Iterable[_Kept]) -> tuple[ConfigChange, ...]:
+    return tuple(change for one in ones for change in one.optimization.config_changes)
 
 
 def _free(answers: Iterable[Answer], alone: Sequence[_Kept]) -> tuple[Lever, ...]:
@@ -123,18 +153,13 @@ def _free(answers: Iterable[Answer], alone: Sequence[_Kept]) -> tuple[Lever, ...
     )
 
 
-def _ranked(searched: Sequence[_Kept], alone: Sequence[_Kept], owners: tuple[Owner, ...]) -> tuple[_Kept, ...]:
-    """What keeps the engine from starting, then what is forecast, by share, then the rest by impact.
-
-    Ids carry type and rank.
-    """
-    by_impact = sorted(alone, key=lambda one: -tuple(ImpactLevel).index(one.optimization.expected_impact))
-    first = [one for one in by_impact if one.optimization.expected_impact is ImpactLevel.CRITICAL]
-    ordered = [*first, *searched, *by_impact[len(first) :]][:_OPTIMIZATIONS_MAX]
-    owned = with_owners((one.optimization for one in ordered), owners)
+def _ranked(ordered: Sequence[_Kept], observation: Observation) -> tuple[_Kept, ...]:
+    """As many as a plan holds, each with what its owners ask for, how it is undone, and an id of type and rank."""
+    first = ordered[:_OPTIMIZATIONS_MAX]
+    owned = with_owners((with_undo(one.optimization, observation.config) for one in first), observation.owners)
     return tuple(
         replace(one, optimization=made.model_copy(update={"id": f"{made.type}_{rank}"}))
-        for rank, (one, made) in enumerate(zip(ordered, owned, strict=True))
+        for rank, (one, made) in enumerate(zip(first, owned, strict=True))
     )
 
 
@@ -175,7 +200,7 @@ def _compose(
     beside: tuple[tuple[Rejected, ...], tuple[AbstentionNote, ...], tuple[Alternative, ...]],
 ) -> Decision:
     optimizations, (refused, notes, advice) = tuple(one.optimization for one in kept), beside
-    changes = [change for optimization in optimizations for change in optimization.config_changes]
+    changes = _changes(kept)
     after = after_changes(observation.config, changes)
     searched = found if isinstance(found, Found) else None
     card = searched.card if searched is not None else None
@@ -184,6 +209,7 @@ def _compose(
         ResultingConfig(after, card), changes, observation.accelerator.compute_capability
     )
     others = [alternative_of(other, searched, observation) for other in searched.others] if searched else []
+    others = [other for other in others if other.effects]  # what cannot be told is no choice
     return Decision(
         optimizations=optimizations,
         kv_cache_config=kv_cache,
@@ -192,6 +218,7 @@ def _compose(
         priority_order=tuple(optimization.id for optimization in optimizations),
         estimated_total_improvement=total_improvement(optimizations, searched, effects),
         effects=effects,
+        effects_basis=effects_basis(searched),
         memory_budget=memory_budget(observation, after, card) if changes else None,
         alternatives=(*others, *advice)[:_ALTERNATIVES_MAX],
         rejected=(*refused, *(searched.rejected if searched else ()))[:_REJECTED_MAX],

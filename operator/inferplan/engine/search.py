@@ -28,6 +28,22 @@ from inferplan.estimate.learning import OperatingPoint
 Standing = Mapping[str, SettingValue | None]
 """Settings of the plan that stands, by name; None for a flag that is taken out."""
 
+
+@dataclass(frozen=True)
+class Known:
+    """What is settled before a search.
+
+    Attributes:
+        points: Windows of earlier looks at what runs now.
+        standing: The plan that stands.
+        beside: Changes that the plan makes whatever is found: what is found must be safe together with them.
+    """
+
+    points: Sequence[OperatingPoint] = ()
+    standing: Standing | None = None
+    beside: tuple[ConfigChange, ...] = ()
+
+
 _COST_LEAST = 0.01
 """A constraint that costs less than a hundredth costs nothing to speak of."""
 
@@ -100,9 +116,7 @@ def search(
     diagnosis: Diagnosis,
     policy: Policy,
     levers: Sequence[Lever],
-    points: Sequence[OperatingPoint] = (),
-    standing: Standing | None = None,
-    beside: tuple[ConfigChange, ...] = (),
+    known: Known | None = None,
 ) -> Found | Missing:
     """The best the levers give; why nothing where no forecast speaks.
 
@@ -111,11 +125,10 @@ def search(
         diagnosis: What limits the instance.
         policy: What the owner wants.
         levers: What may be moved.
-        points: Windows of earlier looks at what runs now.
-        standing: The plan that stands.
-        beside: Changes that the plan makes whatever is found: what is found must be safe together with them.
+        known: What is settled before.
     """
-    forecast = forecast_of(observation, points, queued=diagnosis.queued)
+    known = known or Known()
+    forecast = forecast_of(observation, known.points, queued=diagnosis.queued)
     if isinstance(forecast, Missing):
         return forecast
     today = Place(forecast.ground.before, forecast.ground.model)
@@ -124,8 +137,8 @@ def search(
     if isinstance(table, Missing):
         return table
     wish = wish_of(observation, policy)
-    kept = standing_in(space, standing) if standing else None
-    made = Search(observation, policy, forecast, space, wish, today, kept, beside=beside)
+    kept = standing_in(space, known.standing) if known.standing else None
+    made = Search(observation, policy, forecast, space, wish, today, kept, beside=known.beside)
     return _found(made, table)
 
 
@@ -157,7 +170,7 @@ class _Best:
 
 
 def _best(made: Search, table: Table) -> _Best:
-    """First the best plan that loses nothing; then what else is worth its risk on top of it. Neither has idle changes."""
+    """First the best plan that loses nothing, then what else is worth its risk on top of it, without idle changes."""
     value = _Values(made, table)
     lossless = _lossless(made).choose(table)
     safe = without_idle(lossless.positions, value)

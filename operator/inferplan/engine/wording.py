@@ -4,9 +4,10 @@ from collections.abc import Iterable
 
 from inferplan.api.base import SHORT_TEXT_MAX, TEXT_MAX
 from inferplan.api.plan import Alternative
-from inferplan.api.values import Confidence, Effort, Optimization
-from inferplan.domain.lever import Lever, Option
+from inferplan.api.values import Confidence, ConfigChange, Effort, Optimization
+from inferplan.domain.lever import Option
 from inferplan.domain.observation import Observation
+from inferplan.domain.serving import Origin, ServingConfig
 from inferplan.engine.effects import Expected, confidence, effects_of, impact, sentence
 from inferplan.engine.search import Draft, Found, Other
 
@@ -28,7 +29,7 @@ def optimization_of(draft: Draft, found: Found, observation: Observation) -> Opt
         description=_described(draft, options),
         config_changes=tuple(change for option in options for change in option.changes),
         expected_impact=impact(draft.score),
-        estimated_improvement=sentence(effects, found.forecast)[:TEXT_MAX],
+        estimated_improvement=f"{'Alone: ' if len(found.drafts) > 1 else ''}{sentence(effects)}"[:TEXT_MAX],
         effects=effects,
         confidence=confidence(draft.ratios, found.forecast, most),
         source=found.forecast.source,
@@ -47,21 +48,31 @@ def alternative_of(other: Other, found: Found, observation: Observation) -> Alte
     moves = _joined((option.title for _, option in other.moves), "; ", SHORT_TEXT_MAX - 20)
     return Alternative(
         title=f"{other.wanted}: {moves}"[:SHORT_TEXT_MAX],
-        description=sentence(effects, found.forecast)[:TEXT_MAX],
+        description=sentence(effects)[:TEXT_MAX],
         effects=effects,
     )
 
 
-def undo(moves: Iterable[tuple[Lever, Option]]) -> str:
-    """How the changes are taken back."""
-    back = [
-        f"{change.parameter} back to {change.current_value}"
-        if change.current_value is not None
-        else f"{change.parameter} taken out again"
-        for _, option in moves
-        for change in option.changes
-    ]
-    return f"Undo: {', '.join(back)}; the pods restart once more."
+def with_undo(optimization: Optimization, config: ServingConfig) -> Optimization:
+    """The optimization with how its changes are taken back.
+
+    Args:
+        optimization: The optimization.
+        config: What runs now, and where each setting comes from.
+    """
+    back = ", ".join(_back(change, config) for change in optimization.config_changes)
+    restart = "; the pods restart once more" if optimization.restart_required else ""
+    return optimization.model_copy(update={"undo": f"{back[:1].upper()}{back[1:]}{restart}."[-TEXT_MAX:]})
+
+
+def _back(change: ConfigChange, config: ServingConfig) -> str:
+    """What nobody set is not set afterwards either."""
+    name, setting = change.flag or change.parameter, config.settings.get(change.parameter)
+    if not change.removes_flag and (setting is None or setting.origin is Origin.VERSION_DEFAULT):
+        return f"take {name} out again"
+    if change.current_value is None or isinstance(change.current_value, bool):
+        return f"put {name} back as it was"
+    return f"set {name} back to {change.current_value}"
 
 
 def _described(draft: Draft, options: list[Option]) -> str:
@@ -71,7 +82,6 @@ def _described(draft: Draft, options: list[Option]) -> str:
     if draft.share < _WHOLE:
         share = "less than 1%" if draft.share < _SHARE_LEAST else f"{draft.share:.0%}"
         parts.append(f"It accounts for {share} of the plan's gain.")
-    parts.append(undo(draft.moves))
     return " ".join(parts)[:TEXT_MAX]
 
 

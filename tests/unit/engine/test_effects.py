@@ -47,7 +47,7 @@ def test_what_is_measured_is_told_as_values() -> None:
         "itl_mean": (11.0, 11.0, 12.1, 13.2, "ms"),
         "ttft_mean": (2500.0, 250.0, 500.0, 1000.0, "ms"),
     }
-    assert {(effect.source, effect.basis) for effect in found.values()} == {(Source.CALIBRATED_HERE, "A price list.")}
+    assert {(effect.source, effect.basis) for effect in found.values()} == {(Source.CALIBRATED_HERE, None)}
 
 
 @pytest.mark.parametrize("value", [None, 0.0])
@@ -81,7 +81,7 @@ def test_targets_follow_with_their_bounds() -> None:
     assert [*found][3:] == ["itl_p95", "itl_p50"]
     assert numbers(found["itl_p95"]) == (40.0, 44.0, 48.0, 52.0, "ms")
     assert numbers(found["itl_p50"]) == (30.0, 30.0, None, 45.0, "ms")
-    assert found["itl_p95"].basis == "A price list. Target 60 ms."
+    assert (found["itl_p95"].target, found["itl_mean"].target) == (60.0, None)
 
 
 def test_no_more_effects_than_a_plan_holds() -> None:
@@ -113,7 +113,7 @@ def test_a_cache_that_stays_or_cannot_be_sized_is_none(
 
 
 def told(*found: Effect) -> str:
-    return sentence(found, FORECAST)
+    return sentence(found)
 
 
 def effect(metric: str, values: tuple[float | None, float, float | None, float], unit: str = "ms") -> Effect:
@@ -132,27 +132,36 @@ def effect(metric: str, values: tuple[float | None, float, float | None, float],
 
 def test_a_sentence_has_values_before_and_after_with_their_interval() -> None:
     assert told(*effects(MORE).values()) == (
-        "Output tokens per second 2,900 to 3,770 (3,480 to 4,060); mean time between tokens 11 to 12.1 ms (11 to 13.2);"
-        " mean TTFT 2,500 to 500 ms (250 to 1,000) (80 % intervals)."
+        "Output 2,900 → 3,770 tokens/s per replica (3,480 to 4,060);"
+        " mean time between tokens 11 → 12.1 ms (11 to 13.2); mean TTFT 2,500 → 500 ms (250 to 1,000)."
     )
 
 
 def test_a_sentence_of_ratios_says_so() -> None:
     ratio = effect("itl_mean", (1.0, 0.8, 0.9, 1.0), "times today's")
-    assert told(ratio) == "Mean time between tokens 0.90 (0.80 to 1.00) times today's (80 % intervals)."
+    assert told(ratio) == "Mean time between tokens 0.90 times today's (0.80 to 1.00)."
+    bounds = effect("itl_mean", (1.0, 1.0, None, 2.0), "times today's")
+    assert told(bounds) == "Mean time between tokens 1.00 to 2.00 times today's."
 
 
-def test_a_sentence_of_bounds_says_what_they_rest_on() -> None:
-    assert told(*effects(BOUNDS).values()) == "Output tokens per second: 1 to 2 times today's. A price list."
-
-
-def test_what_has_no_name_of_its_own_is_told_only_where_nothing_else_moves() -> None:
-    cache = effect("kv_cache_tokens", (400_000.0, 790_000.0, 800_016.0, 810_000.0), "tokens")
-    target = effect("itl_p95", (40.0, 30.0, 35.0, 50.0))
-    assert told(cache, target) == (
-        "KV cache 400,000 to 800,016 tokens (790,000 to 810,000); itl p95 40 to 35 ms (30 to 50)."
+def test_a_sentence_of_bounds_has_their_ends_alone() -> None:
+    assert told(*effects(BOUNDS).values()) == (
+        "Output 2,900 → 2,900 to 5,800 tokens/s per replica; mean time between tokens 11 → 11 to 22 ms."
     )
-    assert "cache" not in told(effect("ttft_mean", (10.0, 5.0, 6.0, 7.0)), cache)
+
+
+def test_what_was_not_measured_has_no_value_before() -> None:
+    assert told(effect("itl_mean", (None, 9.0, 10.0, 11.0))) == "Mean time between tokens 10 ms (9 to 11)."
+
+
+def test_the_cache_is_told_only_where_nothing_else_moves_and_targets_always() -> None:
+    cache = effect("kv_cache_tokens", (400_000.0, 790_000.0, 800_016.0, 810_000.0), "tokens")
+    target = effect("itl_p95", (40.0, 30.0, 35.0, 50.0)).model_copy(update={"target": 45.0})
+    assert told(cache) == "KV cache 400,000 → 800,016 tokens (790,000 to 810,000)."
+    assert told(cache, target) == "ITL p95 40 → 35 ms (30 to 50), target 45 ms."
+    assert told(effect("computed_prompt_tokens", (1.0, 0.4, None, 1.0), "times today's")) == (
+        "Computed prompt tokens 0.40 to 1.00 times today's."
+    )
 
 
 def test_without_effects_nothing_is_known() -> None:
@@ -172,7 +181,7 @@ def test_without_effects_nothing_is_known() -> None:
     ],
 )
 def test_numbers_are_as_short_as_people_read_them(value: float, text: str) -> None:
-    assert told(effect("itl_mean", (1.0, value, value, value))).startswith(f"Mean time between tokens 1 to {text} ms")
+    assert told(effect("itl_mean", (1.0, value, value, value))).startswith(f"Mean time between tokens 1 → {text} ms")
 
 
 @pytest.mark.parametrize(

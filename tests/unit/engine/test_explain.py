@@ -75,12 +75,11 @@ class TestTotal:
         told = total_improvement(
             (optimization(), optimization()), found(drafts=2), whole_effects(found(drafts=2), SEEN)
         )
-        assert told.startswith("Output tokens per second 2,900 to 3,770 (3,480 to 4,060); mean time between tokens")
-        assert told.endswith("(80 % intervals).")
+        assert told.startswith("Output 2,900 → 3,770 tokens/s per replica (3,480 to 4,060); mean time between tokens")
 
     def test_what_no_forecast_prices_is_told(self) -> None:
         told = total_improvement((optimization(),) * 3, found(), whole_effects(found(), SEEN))
-        assert told.endswith("(80 % intervals). Not counted: what no forecast prices (2 of 3).")
+        assert told.endswith(". Not counted: what no forecast prices (2 of 3).")
 
     def test_of_one_change_alone_it_is_its_own(self) -> None:
         assert total_improvement((optimization(),), None, ()) == "Better."

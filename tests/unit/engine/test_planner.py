@@ -103,7 +103,7 @@ def test_changes_are_searched_together_and_told_with_their_shares() -> None:
     decision = outcome.decision
     assert decision.priority_order == ("batching_0", "quantization_1")  # what loses nothing comes first
     assert outcome.score > log(1.5)
-    assert decision.estimated_total_improvement.startswith("Output tokens per second 2,900 to 5,")
+    assert decision.estimated_total_improvement.startswith("Output 2,900 → 5,")
     gains = [entry.effects[0].expected or 0 for entry in (*decision.optimizations, decision)]
     assert max(gains[:2]) < gains[2]
     assert [entry.title.split(":")[0] for entry in decision.alternatives[:2]] == ["Without any loss", "For latency"]
@@ -235,6 +235,43 @@ def test_what_another_change_already_sets_is_not_searched() -> None:
     alone = Says(Answer(proposals=(proposal("max_batch_size"),)), OptimizerName.KV_CACHE)
     decision = plan(capped(), THROUGHPUT, None, (alone, offers(caps(64)))).decision
     assert [entry.config_changes[0].recommended_value for entry in decision.optimizations] == [2]
+
+
+class TestTogether:
+    """Changes that no forecast prices and those that are searched must be safe together."""
+
+    TOKENS = ConfigChange(
+        parameter="max_num_batched_tokens",
+        flag="--max-num-batched-tokens",
+        current_value=8192,
+        recommended_value=40,
+        reason="test",
+    )
+    """vLLM takes no more sequences than tokens in a step: 40 are more than the cap of 32 and less than one of 64."""
+
+    def made(self, *ones: Optimization, levers: tuple[Lever, ...] = ()) -> list[tuple[str, str]]:
+        """Settings that change, then options and codes of what was refused."""
+        alone = Answer(levers, tuple(Proposal(OptimizerName.KV_CACHE, each) for each in ones))
+        decision = plan(capped(), THROUGHPUT, None, (Says(alone, OptimizerName.KV_CACHE),)).decision
+        changed = [("", change.parameter) for entry in decision.optimizations for change in entry.config_changes]
+        return changed + [(entry.code, entry.option) for entry in decision.rejected]
+
+    def test_a_setting_that_two_move_stays_with_the_weightier(self) -> None:
+        light, grave = proposal("x").optimization, proposal("x", ImpactLevel.HIGH).optimization
+        grave = grave.model_copy(update={"title": "Grave"})
+        assert self.made(light, grave) == [("", "x"), (Reason.SETTING_TAKEN, "Change x")]
+
+    def test_what_collides_with_what_was_found_is_left_out(self) -> None:
+        assert self.made(optimization(self.TOKENS)) == [("", "max_num_batched_tokens")]
+        assert self.made(optimization(self.TOKENS), levers=(caps(64),)) == [
+            ("", "max_batch_size"),
+            (Reason.ENGINE_REFUSES, "Change max_num_batched_tokens"),
+        ]
+
+    def test_what_keeps_the_engine_from_starting_stays_and_the_search_goes_round_it(self) -> None:
+        found = self.made(optimization(self.TOKENS, ImpactLevel.CRITICAL), levers=(caps(38, 64),))
+        assert found[:2] == [("", "max_num_batched_tokens"), ("", "max_batch_size")]
+        assert [code for code, _ in found[2:]] == [Reason.ENGINE_REFUSES]
 
 
 class TestNotes:

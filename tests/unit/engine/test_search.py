@@ -18,7 +18,7 @@ from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
-from inferplan.engine.search import Found, Standing, search
+from inferplan.engine.search import Found, Known, Standing, search
 from inferplan.estimate.forecast import Place, Ratios
 
 THROUGHPUT = Policy(objective=Objective.THROUGHPUT)
@@ -32,7 +32,7 @@ def found(
     standing: Standing | None = None,
 ) -> Found:
     seen = observation or capped()
-    made = search(seen, diagnose(seen), policy, levers or (caps(16, 40, 48, 64),), (), standing)
+    made = search(seen, diagnose(seen), policy, levers or (caps(16, 40, 48, 64),), Known(standing=standing))
     assert isinstance(made, Found)
     return made
 

@@ -13,7 +13,7 @@ from inferplan.domain.lever import Lever, Option
 from inferplan.domain.measurement import Missing
 from inferplan.engine.search import Draft, Found, Other
 from inferplan.engine.wish import Wish
-from inferplan.engine.wording import alternative_of, optimization_of, undo
+from inferplan.engine.wording import alternative_of, optimization_of, with_undo
 from inferplan.estimate.forecast import Place, Ratios, Span
 
 SEEN = capped()
@@ -48,10 +48,10 @@ def test_one_change_is_told_with_what_it_brings_and_how_it_is_undone() -> None:
     made = worded(CAP, score=log(1.3))
     assert made.type is OptimizationType.BATCHING
     assert made.title == "max_batch_size from 32 to 64"
-    assert made.description == "max_batch_size is changed. Undo: max_batch_size back to 32; the pods restart once more."
+    assert made.description == "max_batch_size is changed."
     assert made.config_changes == CAP[1].changes
     assert made.expected_impact is ImpactLevel.HIGH
-    assert made.estimated_improvement == "Output tokens per second 2,900 to 3,770 (3,480 to 4,060) (80 % intervals)."
+    assert made.estimated_improvement == "Output 2,900 → 3,770 tokens/s per replica (3,480 to 4,060)."
     assert [effect.metric for effect in made.effects] == ["output_tokens_per_second"]
     assert (made.confidence, made.source) == (Confidence.HIGH, Source.CALIBRATED_HERE)
     assert made.implementation_effort is Effort.LOW
@@ -73,7 +73,6 @@ def test_changes_that_work_together_are_one_with_all_of_their_caveats() -> None:
     assert made.type is OptimizationType.BATCHING
     assert made.title == "max_batch_size from 32 to 64 and kv_cache_dtype from auto to fp8"
     assert "These go together: one without the other brings nothing, or is not safe." in made.description
-    assert "Undo: max_batch_size back to 32, kv_cache_dtype back to auto;" in made.description
     assert [change.parameter for change in made.config_changes] == ["max_batch_size", "kv_cache_dtype"]
     assert made.risks == ("Slower.", "Full.", "Worse.")
     assert made.prerequisites == ("Look.", "Evaluate.")
@@ -118,17 +117,35 @@ def test_what_is_too_long_for_a_plan_is_cut() -> None:
     assert len(made.accuracy_risk or "") == 4000
 
 
-def test_a_flag_goes_back_to_where_it_was() -> None:
-    taken_out, added = (EAGER, EAGER.options[0]), one(changes=option("quantization", None, "fp8").changes)
-    assert undo((taken_out, added)) == (
-        "Undo: enforce_eager back to True, quantization taken out again; the pods restart once more."
-    )
+@pytest.mark.parametrize(
+    ("moved", "told"),
+    [
+        (option("max_batch_size", 32, 64), "Set --max-num-seqs back to 32; the pods restart once more."),
+        (option("kv_cache_dtype", "auto", "fp8"), "Take --kv-cache-dtype out again; the pods restart once more."),
+        (option("quantization", None, "fp8"), "Take --quantization out again; the pods restart once more."),
+        (option("enforce_eager", True, None), "Put --enforce-eager back as it was; the pods restart once more."),
+    ],
+)
+def test_a_flag_goes_back_to_where_it_was_and_what_nobody_set_goes_out(moved: Option, told: str) -> None:
+    made = worded((CAP[0], moved))
+    assert with_undo(made, SEEN.config).undo == told
+
+
+def test_several_go_back_together_and_what_needs_no_restart_has_none() -> None:
+    made = worded(CAP, one()).model_copy(update={"restart_required": False})
+    assert with_undo(made, SEEN.config).undo == "Set --max-num-seqs back to 32, take --kv-cache-dtype out again."
 
 
 def test_another_plan_is_told_by_what_would_be_wanted() -> None:
     made = alternative_of(Other("For latency", (CAP, one()), GAIN, place()), found(), SEEN)
     assert made.title == "For latency: max_batch_size from 32 to 64; kv_cache_dtype from auto to fp8"
-    assert made.description.startswith("Output tokens per second 2,900 to 3,770")
+    assert made.description.startswith("Output 2,900 → 3,770 tokens/s")
     assert [effect.metric for effect in made.effects] == ["output_tokens_per_second"]
     endless = Other("Without any loss", (one(title="t" * 256), CAP), GAIN, place())
     assert len(alternative_of(endless, found(), SEEN).title) <= 256
+
+
+def test_one_of_several_is_told_as_what_it_brings_alone() -> None:
+    draft = Draft((CAP,), GAIN, place(), 0.2, 0.5)
+    two = replace(found(), drafts=(draft, draft))
+    assert optimization_of(draft, two, SEEN).estimated_improvement.startswith("Alone: Output 2,900 → 3,770")
