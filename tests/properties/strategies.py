@@ -8,15 +8,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from tests.support.build import H100, LLAMA, LLAMA_CONFIG, a, an, metrics
 
-from inferplan.api.instance import Objective, OptimizerName, SLOMetric
+from inferplan.api.instance import Objective, OptimizerName, SLOMetric, WorkloadSpec
 from inferplan.api.values import Engine
 from inferplan.dialects.effective import effective
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator, from_catalogue
 from inferplan.domain.measurement import Measured
 from inferplan.domain.model_config import read_model_config
-from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
+from inferplan.domain.observation import NO_MODEL_CONFIG, NOT_MEASURED, Metrics, Observation
 from inferplan.domain.proposal import Policy
-from inferplan.domain.serving import ServingConfig
+from inferplan.domain.serving import Origin, ServingConfig, Setting
 
 quick = settings(max_examples=200, derandomize=True, deadline=None)
 
@@ -188,6 +188,32 @@ def whole(draw: st.DrawFn) -> Observation:
     )
     targets = (("itl p95", Measured(itl * 1.5, "ms", "vllm:itl", 900)),)
     return Observation(config, gpu, model, replace(seen, slo_milliseconds=targets), replicas=1)
+
+
+@st.composite
+def sharing(draw: st.DrawFn) -> Observation:
+    """The same where somebody switched prefix caching off, and the owner says what share of the prompts repeats."""
+    seen = draw(whole())
+    off = seen.config.with_settings({"enable_prefix_caching": Setting(value=False, origin=Origin.ARGUMENT)})
+    metrics_without = replace(seen.metrics, prefix_cache_hit_share=NOT_MEASURED)
+    share = draw(st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]))
+    return replace(seen, config=off, metrics=metrics_without, declared=WorkloadSpec(prefix_share=share))
+
+
+@st.composite
+def declared(draw: st.DrawFn) -> Observation:
+    """An instance of which nothing was measured, and whose owner says what comes."""
+    seen = draw(st.one_of(whole(), sharing()))
+    prompt, answer = draw(st.sampled_from([(50, 20), (1000, 300), (6000, 200), (200, 1000)]))
+    concurrency = draw(st.sampled_from([None, 1, 40, 300, 5000]))
+    traffic = WorkloadSpec(
+        input_tokens=prompt,
+        output_tokens=answer,
+        concurrency=concurrency,
+        requests_per_second=draw(st.sampled_from([0.1, 3.0, 100.0])) if concurrency is None else None,
+        prefix_share=seen.declared.prefix_share if seen.declared is not None else None,
+    )
+    return replace(seen, metrics=Metrics(), declared=traffic, replicas=draw(st.sampled_from([None, 1, 4])))
 
 
 policies = st.builds(

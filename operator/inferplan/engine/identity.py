@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from inferplan.api.plan import Decision
+from inferplan.api.values import Source
 from inferplan.domain.observation import Observation
 
 _SUFFIX_LENGTH = 8
@@ -49,7 +50,8 @@ def plan_hash(decision: Decision, identity: Mapping[str, str]) -> str:
     """SHA-256 of what would be done, to what.
 
     Evidence and measured values are left out: they carry noise, and the same decision on the next look must
-    be the same plan. `identity` names instance, workload and arguments.
+    be the same plan. One that rests on the owner's word is another than the same changes by measurements: what it says
+    of them is another thing. `identity` names instance, workload and arguments.
     """
     changes = [
         {
@@ -61,7 +63,9 @@ def plan_hash(decision: Decision, identity: Mapping[str, str]) -> str:
         }
         for optimization in decision.optimizations
     ]
-    return _digest({"identity": dict(identity), "optimizations": changes})
+    stated = any(effect.source is Source.RULE_OF_THUMB for effect in decision.effects)
+    rests = {"rests_on": Source.RULE_OF_THUMB} if stated else {}
+    return _digest({"identity": dict(identity), "optimizations": changes, **rests})
 
 
 def plan_name(instance: str, digest: str) -> str:

@@ -13,6 +13,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy
 from inferplan.engine.budget import after_changes, memory_budget
+from inferplan.engine.declared import DeclaredLook, ask, declared_advice, declared_look
 from inferplan.engine.explain import (
     ResultingConfig,
     effects_basis,
@@ -57,10 +58,13 @@ class Before:
     Attributes:
         points: Windows of earlier looks at what runs now.
         standing: Settings of the plan that stands.
+        measured: Whether the instance was ever measured: then a look without numbers waits for the next one, whatever
+            load is declared.
     """
 
     points: Sequence[OperatingPoint] = ()
     standing: Standing | None = None
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ def plan(
 ) -> Outcome:
     """Diagnoses, asks every optimizer, searches, guards, ranks and composes. The same input gives the same outcome."""
     diagnosis, known = diagnose(observation), before or Before()
-    answers = {optimizer.name: _ask(optimizer, observation, diagnosis, policy) for optimizer in optimizers}
+    declared = None if known.measured else declared_look(observation, diagnosis)
+    seen = (observation, diagnosis)
+    answers = {optimizer.name: _ask(optimizer, seen, policy, declared) for optimizer in optimizers}
     alone, refused = _accepted(_by_impact(answers.values()), Deed(()), observation, policy)
     levers = _free(answers.values(), alone)
     first = [one for one in alone if one.optimization.expected_impact is ImpactLevel.CRITICAL]
@@ -90,15 +96,21 @@ def plan(
     rest, collided = _accepted(alone[len(first) :], sure, observation, policy)
     kept = _ranked((*first, *searched, *rest), observation)
     notes = tuple(_notes(answers, kept, levers, found))
-    decision = _compose(observation, kept, found, ((*refused, *collided), notes, _advice(answers.values())))
+    advice = declared_advice(declared, _advice(answers.values()))
+    decision = _compose(observation, kept, found, ((*refused, *collided), notes, advice))
     return Outcome(decision, diagnosis, found.score if isinstance(found, Found) else 0.0)
 
 
-def _ask(optimizer: Optimizer, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Answer:
+def _ask(
+    optimizer: Optimizer,
+    seen: tuple[Observation, Diagnosis],
+    policy: Policy,
+    declared: DeclaredLook | Missing | None,
+) -> Answer:
     if optimizer.name not in policy.optimizers:
         why = "spec.constraints.optimizers leaves it out"
         return Answer(abstentions=(Abstention(optimizer.name, Reason.NOT_SELECTED, why),))
-    return optimizer.answer(observation, diagnosis, policy)
+    return ask(optimizer, seen, policy, declared)
 
 
 def _by_impact(answers: Iterable[Answer]) -> list[_Kept]:

@@ -75,9 +75,12 @@ class StepForecast:
     @property
     def basis(self) -> str:
         """How the ratios were found."""
-        if self.calibration is None:
-            return f"The step model, not calibrated, at {self.seen.basis}."
-        return f"The step model, calibrated on {_windows(self.calibration)} of this instance, at {self.seen.basis}."
+        taught = "not calibrated"
+        if self.calibration is not None:
+            taught = f"calibrated on {_windows(self.calibration)} of this instance"
+        if self.seen.source is Source.RULE_OF_THUMB:
+            return f"Estimated for the declared load, not measured: the step model, {taught}, at {self.seen.basis}."
+        return f"The step model, {taught}, at {self.seen.basis}."
 
     @property
     def windows(self) -> int:
@@ -107,7 +110,8 @@ class StepForecast:
         ]
         all_served = self.seen.load.concurrency is None and np.allclose(logs[0], 0.0)
         tails = dict(zip(percentiles, spans[3:], strict=True))
-        return Ratios(_ALL_SERVED if all_served else spans[0], spans[1], spans[2], tails)
+        ttft = None if np.isnan(expected[2]) else spans[2]
+        return Ratios(_ALL_SERVED if all_served else spans[0], spans[1], ttft, tails)
 
     def _side(self, place: Place, percentiles: tuple[int, ...]) -> Floats | Missing:
         """Logarithms of what a configuration gives; a column for each case, the expected first.
@@ -118,13 +122,31 @@ class StepForecast:
         if kept is not None and kept[0] is place:
             return kept[1]
         sized = self._sized(place)
-        found = sized if isinstance(sized, Missing) else self._outlook(sized, {}, *self._cases())
-        if isinstance(found, Missing):
-            return found
-        means = [np.append(each, each[[0, 0]]) for each in (found.throughput, found.itl, found.ttft)]
-        logs: Floats = np.log(np.maximum(np.stack([*means, *(_tail(found, each) for each in percentiles)]), _TINY))
+        if isinstance(sized, Missing):
+            return sized
+        found = [self._outlook(sized, {}, *self._cases())]
+        if self.seen.share_declared:
+            found.append(self._without_prefixes()._outlook(sized, {}, None, np.array([self._loss()])))  # noqa: SLF001
+        parts: list[Floats] = []
+        for outlook in found:
+            if isinstance(outlook, Missing):
+                return outlook
+            parts.append(self._logs(outlook, percentiles))
+        logs: Floats = np.hstack([parts[0], *(part[:, :1] for part in parts[1:])])
         self._sides[id(place), percentiles] = (place, logs)
         return logs
+
+    def _logs(self, found: Outlook, percentiles: tuple[int, ...]) -> Floats:
+        """Logarithms, a row for each metric. Where more comes than is served, a declared load's TTFT has no bound."""
+        endless = found.saturated[:1] if self.seen.source is Source.RULE_OF_THUMB else np.zeros(1, dtype=bool)
+        ttft = np.where(endless, np.nan, found.ttft)
+        means = [np.append(each, each[[0, 0]]) for each in (found.throughput, found.itl, ttft)]
+        logs: Floats = np.log(np.maximum(np.stack([*means, *(_tail(found, each) for each in percentiles)]), _TINY))
+        return logs
+
+    def _without_prefixes(self) -> "StepForecast":
+        """The same where the cache finds nothing of what the owner says that prompts share."""
+        return replace(self, seen=replace(self.seen, load=self.seen.load.without_prefixes()))
 
     def _cases(self) -> tuple[MultiplierCases, Floats]:
         """What is expected, and cases in which one thing is otherwise: a direction of the fit, or the loss."""

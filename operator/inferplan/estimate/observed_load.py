@@ -29,11 +29,14 @@ class Seen:
         load: The load.
         source: measuredHere, or ruleOfThumb where the owner's word is all there is.
         basis: In a sentence, for people.
+        share_declared: The share of prompts that repeat is the owner's word: what a cache finds of it is between
+            nothing and all.
     """
 
     load: Load
     source: Source
     basis: str
+    share_declared: bool = False
 
 
 def load_seen(observation: Observation, *, queued: bool) -> Seen | Missing:
@@ -49,12 +52,16 @@ def load_seen(observation: Observation, *, queued: bool) -> Seen | Missing:
     metrics, declared = observation.metrics, observation.declared
     lengths = _lengths(metrics)
     if isinstance(lengths, Missing):
-        return lengths if declared is None else _declared(declared, observation.replicas, lengths)
+        found = declared_load(observation)
+        return lengths if isinstance(found, Missing) else found
     share = value_of(metrics.prefix_cache_hit_share) if observation.config.flag("enable_prefix_caching") else None
-    if share is None and declared is not None:
-        share = declared.prefix_share
-    made = _closed(metrics, lengths, share or 0.0) if queued else _open(metrics, lengths, share or 0.0)
-    return made if isinstance(made, Missing) else replace(made, load=_as_held(made.load, observation))
+    stated = declared.prefix_share if share is None and declared is not None else None
+    taken = share or stated or 0.0
+    made = _closed(metrics, lengths, taken) if queued else _open(metrics, lengths, taken)
+    if isinstance(made, Missing):
+        return made
+    told = f"{made.basis}, {stated:.0%} of the prompts repeated as spec.workload declares" if stated else made.basis
+    return replace(made, load=_as_held(made.load, observation), basis=told, share_declared=bool(stated))
 
 
 def _lengths(metrics: Metrics) -> tuple[float, float] | Missing:
@@ -100,25 +107,48 @@ def _as_held(load: Load, observation: Observation) -> Load:
 
     A request holds prompt + output (1 + v^2) / 2 tokens on average, v being the relative spread of output lengths:
     1,000 in, 500 out, 1,375 held: v^2 = 2 x 375 / 500 - 1 = 0.5. What lengths cannot explain, several answers to one
-    prompt say, is carried over as a factor.
+    prompt say, is carried over as a factor. Where prefixes are not cached today, each was held in full when it was
+    measured, whatever the owner says that they share.
     """
     metrics = observation.metrics
     usage, tokens = value_of(metrics.kv_cache_usage_mean), value_of(metrics.kv_cache_tokens)
     running = value_of(metrics.num_requests_running)
     if usage is None or tokens is None or running is None or running < 1:
         return load
+    today = load.without_prefixes() if observation.config.flag("enable_prefix_caching") is False else load
     held = usage * tokens / running
-    own = held - load.input_tokens * (1.0 - load.prefix_share)
-    squared = 2.0 * own / load.output_tokens - 1.0
-    varied = replace(load, output_variation=min(_VARIATION_MAX, sqrt(max(0.0, squared))))
-    return replace(varied, held_factor=min(_FACTOR_MAX, max(1.0 / _FACTOR_MAX, held / varied.held_tokens)))
+    own = held - today.input_tokens * (1.0 - today.prefix_share)
+    squared = 2.0 * own / today.output_tokens - 1.0
+    varied = replace(today, output_variation=min(_VARIATION_MAX, sqrt(max(0.0, squared))))
+    factor = min(_FACTOR_MAX, max(1.0 / _FACTOR_MAX, held / varied.held_tokens))
+    return replace(load, output_variation=varied.output_variation, held_factor=factor)
 
 
-def _declared(declared: WorkloadSpec, replicas: int | None, lacking: Missing) -> Seen | Missing:
-    """What the owner says of the traffic, where nothing was measured."""
-    prompt, answer = declared.input_tokens, declared.output_tokens
-    if prompt is None or answer is None or not (declared.concurrency or declared.requests_per_second):
-        return lacking
-    rate = None if declared.concurrency else (declared.requests_per_second or 0.0) / (replicas or 1)
-    load = Load(declared.concurrency, rate, prompt, answer, declared.prefix_share or 0.0)
-    return Seen(load, Source.RULE_OF_THUMB, "the traffic that spec.workload declares; nothing was measured")
+def declared_load(observation: Observation) -> Seen | Missing:
+    """What the owner says of the traffic; what spec.workload lacks where it says too little.
+
+    Requests in flight are those of one replica; a rate is shared by all of them.
+    """
+    stated = observation.declared or WorkloadSpec()
+    prompt, answer, rate = stated.input_tokens, stated.output_tokens, stated.requests_per_second
+    if prompt is None or answer is None or not (stated.concurrency or rate):
+        return Missing(Reason.LOAD_UNKNOWN, f"spec.workload lacks {_lacking(stated)}")
+    share = stated.prefix_share or 0.0
+    each = None if stated.concurrency else (rate or 0.0) / (observation.replicas or 1)
+    try:
+        load = Load(stated.concurrency, each, prompt, answer, share)
+    except ValueError as error:  # a rate of 5e-324 shared by two replicas is 0
+        return Missing(Reason.LOAD_UNKNOWN, f"spec.workload: {error}")
+    comes = f"{stated.concurrency:,} requests in flight" if each is None else f"{each:.3g} requests per second"
+    repeats = f", {share:.0%} of the prompts repeated" if share else ""
+    told = f"{comes}, {prompt:,} tokens in, {answer:,} out{repeats}, declared in spec.workload"
+    return Seen(load, Source.RULE_OF_THUMB, told, share_declared=bool(share))
+
+
+def _lacking(stated: WorkloadSpec) -> str:
+    parts = {
+        "concurrency or requestsPerSecond": stated.concurrency or stated.requests_per_second,
+        "inputTokens": stated.input_tokens,
+        "outputTokens": stated.output_tokens,
+    }
+    return ", ".join(name for name, value in parts.items() if not value)

@@ -4,15 +4,17 @@ Table (engines that are still developed):
 full, nearly full, or full if all that wait ran as well → levers: a number format of half the bytes, a larger share of
 the GPU's memory or the release of a cache that a flag holds small, a max_model_len that fits what was really seen.
 Full, with preemptions or with prompts that share their starts → advice: a watermark, offloading to CPU memory.
-Prefix caching switched off by hand → switched on again, without a number.
+Prefix caching switched off by hand → switched on again: a lever where the share of prompts that repeat is declared and
+the step model can price it, else without a number.
 Nothing ever measured, and the engine cannot start for want of KV cache memory → what lets it start. Else → abstains.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
-from inferplan.api.values import OptimizationType
+from inferplan.api.values import Optimization, OptimizationType
 from inferplan.diagnose.bottlenecks import Diagnosis
 from inferplan.domain.lever import Answer, Lever, Option
 from inferplan.domain.measurement import Missing
@@ -28,6 +30,7 @@ from inferplan.optimizers.kv_cache_room import room_options
 from inferplan.optimizers.kv_cache_start import what_starts
 
 _NOT_FULL = "the KV cache is not full, or nothing waits for it"
+_OFF = "prefix caching is off; what it would bring was weighed together with the other changes, and is too little"
 _LEFT_ALONE = "room in the KV cache was weighed together with the other changes; the plan does without more of it"
 
 
@@ -42,30 +45,34 @@ class KVCache:
         if ended is not None:
             return Answer(abstentions=(ended,))
         standing = self._standing(observation, diagnosis, policy)
-        proposals = tuple(entry for entry in standing if isinstance(entry, Proposal))
-        reasons = tuple(self._abstains(entry) for entry in standing if isinstance(entry, Missing))
         blocked = cannot_judge(self.name, observation, diagnosis)
-        if blocked is not None:
-            return Answer(proposals=proposals, abstentions=(*reasons, blocked))
         pressure = pressure_on(observation, diagnosis)
-        if pressure is None:
-            return Answer(proposals=proposals, abstentions=(Abstention(self.name, Reason.NOT_KV_BOUND, _NOT_FULL),))
-        offered = self._offered(observation, policy, pressure)
+        if blocked is not None:
+            offered = Answer(abstentions=(*standing.abstentions, blocked))
+        elif pressure is None:
+            offered = Answer(abstentions=(Abstention(self.name, Reason.NOT_KV_BOUND, _NOT_FULL),))
+        else:
+            offered = self._offered(observation, policy, pressure)
+            offered = replace(offered, abstentions=(*standing.abstentions, *offered.abstentions))
+        weighed = (Abstention(self.name, Reason.GAIN_TOO_SMALL, _OFF),) if standing.levers else ()
         return Answer(
-            levers=offered.levers,
-            proposals=(*proposals, *offered.proposals),
-            abstentions=(*reasons, *offered.abstentions),
-            advice=kv_cache_advice(observation, pressure),
+            levers=(*standing.levers, *offered.levers),
+            proposals=(*standing.proposals, *offered.proposals),
+            abstentions=(*weighed, *offered.abstentions),
+            advice=offered.advice,
         )
 
-    def _standing(
-        self, observation: Observation, diagnosis: Diagnosis, policy: Policy
-    ) -> tuple[Proposal | Missing | None, ...]:
-        """What needs no forecast."""
-        made = (what_starts(observation, policy), prefix_caching_on(observation, diagnosis))
-        return tuple(
-            entry if entry is None or isinstance(entry, Missing) else Proposal(self.name, entry) for entry in made
-        )
+    def _standing(self, observation: Observation, diagnosis: Diagnosis, policy: Policy) -> Answer:
+        """What needs no pressure on the cache."""
+        levers, proposals, without = list[Lever](), list[Proposal](), list[Abstention]()
+        for entry in (what_starts(observation, policy), prefix_caching_on(observation, diagnosis)):
+            if isinstance(entry, Optimization):
+                proposals.append(Proposal(self.name, entry))
+            elif isinstance(entry, Missing):
+                without.append(self._abstains(entry))
+            elif entry is not None:
+                levers.append(Lever(self.name, OptimizationType.KV_CACHE, (entry,)))
+        return Answer(tuple(levers), tuple(proposals), tuple(without))
 
     def _offered(self, observation: Observation, policy: Policy, pressure: Pressure) -> Answer:
         """Levers, and for each that is not offered why."""
@@ -81,7 +88,7 @@ class KVCache:
             without = [Abstention(self.name, Reason.NOT_KV_BOUND, _NOT_FULL)]
         elif levers:
             without.insert(0, Abstention(self.name, Reason.GAIN_TOO_SMALL, _LEFT_ALONE))
-        return Answer(tuple(levers), tuple(proposals), tuple(without))
+        return Answer(tuple(levers), tuple(proposals), tuple(without), kv_cache_advice(observation, pressure))
 
     def _found(
         self, observation: Observation, policy: Policy, pressure: Pressure

@@ -1,6 +1,8 @@
 """Prefix caching that somebody switched off. Pure.
 
-Nothing measures what it would bring while it is off: vLLM counts no lookups then, SGLang no cached tokens.
+Nothing measures what it would bring while it is off: vLLM counts no lookups then, SGLang no cached tokens. Where the
+owner says what share of the prompts repeats, and the step model speaks of the instance, it is a lever that is forecast:
+so much less of each prompt is computed, and held by each request. Else it stands by itself, without a number.
 """
 
 from inferplan.api.reasons import Reason
@@ -19,11 +21,25 @@ from inferplan.api.values import (
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
 from inferplan.dialects.effective import effective
 from inferplan.dialects.keys import flag_name, spelling_of
+from inferplan.domain.lever import Option
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.estimate.forecast_steps import StepForecast
+from inferplan.estimate.forecasting import forecast_of
 
 KEY = "enable_prefix_caching"
+
+_TITLE = "Switch prefix caching on again"
+_RISKS = (
+    "If it was switched off so that one client cannot tell by its latency what others asked, that is lost.",
+    "Where prompts share nothing, hashing them is work for nothing.",
+)
+_FIRST = ("Nobody switched it off for a reason that still holds.",)
+_BETWEEN = (
+    "What the cache finds of it is between nothing and all: it drops what running requests need room for, and each"
+    " replica has its own."
+)
 
 _UNSTEADY = frozenset({Cause.IDLE, Cause.COLD_START})
 _COSTS = {
@@ -32,8 +48,14 @@ _COSTS = {
 }
 
 
-def prefix_caching_on(observation: Observation, diagnosis: Diagnosis) -> Optimization | Missing | None:
-    """Prefix caching switched on again; None where it is on, where nobody switched it off, or where nothing runs."""
+def prefix_caching_on(observation: Observation, diagnosis: Diagnosis) -> Option | Optimization | Missing | None:
+    """Prefix caching switched on again.
+
+    Returns:
+        An option to forecast where the share of prompts that repeat is declared and the step model can price it, else a
+        change that stands by itself; why neither; None where it is on, where nobody switched it off, or where nothing
+        runs.
+    """
     config = observation.config
     setting = config.settings.get(KEY)
     switched = setting is not None and setting.value is False and setting.origin is not Origin.VERSION_DEFAULT
@@ -46,7 +68,17 @@ def prefix_caching_on(observation: Observation, diagnosis: Diagnosis) -> Optimiz
     if not _is_default(observation):
         why = f"prefix caching is off, and it is not known that {config.engine} {config.version} has it on by default"
         return Missing(Reason.SETTING_UNKNOWN, f"{why} here")
+    if share is not None and _is_priced(observation, diagnosis):
+        return _option(observation, share)
     return _optimization(observation, share)
+
+
+def _is_priced(observation: Observation, diagnosis: Diagnosis) -> bool:
+    """Whether the forecast knows the share, and what computing a prompt takes."""
+    if diagnosis.cause is Cause.UNKNOWN:
+        return False
+    forecast = forecast_of(observation, queued=diagnosis.queued)
+    return isinstance(forecast, StepForecast) and forecast.seen.share_declared
 
 
 def _is_default(observation: Observation) -> bool:
@@ -61,16 +93,24 @@ def _is_default(observation: Observation) -> bool:
     return found.flag(KEY) is True
 
 
+def _option(observation: Observation, share: float) -> Option:
+    return Option(
+        changes=(_change(observation, share),),
+        title=_TITLE,
+        description=f"{_described(observation, share)} {_BETWEEN}",
+        risks=_RISKS,
+        prerequisites=_FIRST,
+        raises_confidence=("A look with prefix caching on: then it is measured what the cache finds.",),
+        confidence_most=Confidence.MEDIUM,
+    )
+
+
 def _optimization(observation: Observation, share: float | None) -> Optimization:
-    config, known = observation.config, share is not None
-    declared = f" The owner declares that {share:.0%} of the prompts' tokens repeat an earlier start." if known else ""
+    known = share is not None
     return Optimization(
         type=OptimizationType.KV_CACHE,
-        title="Switch prefix caching on again",
-        description=(
-            f"An argument switches off what {config.engine} does by default: keeping the keys and values of prompts, so"
-            f" that a prompt that starts like an earlier one is not computed again. {_COSTS[config.engine]}{declared}"
-        ),
+        title=_TITLE,
+        description=_described(observation, share),
         config_changes=(_change(observation, share),),
         expected_impact=ImpactLevel.MEDIUM,
         estimated_improvement=(
@@ -81,12 +121,20 @@ def _optimization(observation: Observation, share: float | None) -> Optimization
         confidence=Confidence.MEDIUM if known else Confidence.LOW,
         source=Source.RULE_OF_THUMB,
         implementation_effort=Effort.LOW,
-        risks=(
-            "If it was switched off so that one client cannot tell by its latency what others asked, that is lost.",
-            "Where prompts share nothing, hashing them is work for nothing.",
-        ),
-        prerequisites=("Nobody switched it off for a reason that still holds.",),
+        risks=_RISKS,
+        prerequisites=_FIRST,
         raises_confidence=() if known else ("spec.workload.prefixShare: what share of the prompts' tokens repeat.",),
+    )
+
+
+def _described(observation: Observation, share: float | None) -> str:
+    engine = observation.config.engine
+    declared = (
+        "" if share is None else f" The owner declares that {share:.0%} of the prompts' tokens repeat an earlier start."
+    )
+    return (
+        f"An argument switches off what {engine} does by default: keeping the keys and values of prompts, so that a"
+        f" prompt that starts like an earlier one is not computed again. {_COSTS[engine]}{declared}"
     )
 
 

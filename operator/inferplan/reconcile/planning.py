@@ -163,8 +163,9 @@ class Planner:
 
 
 def _before(instance: Instance, gathered: Gathered, stored: tuple[StoredPlan, ...]) -> Before:
-    """What earlier looks know: windows at other loads, and the plan that stands."""
-    return Before(kept_points(instance, gathered), standing(stored, gathered.args_digest))
+    """What earlier looks know: windows at other loads, the plan that stands, and whether there were numbers at all."""
+    measured = bool(instance.status.get("measuredAt"))
+    return Before(kept_points(instance, gathered), standing(stored, gathered.args_digest), measured)
 
 
 def plan_body(instance: Instance, spec: PlanSpec) -> Document:

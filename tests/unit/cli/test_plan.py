@@ -125,6 +125,25 @@ def test_a_capped_scheduler_is_explained_with_numbers(write: Write, capsys: pyte
         assert told in out
 
 
+def test_a_declared_load_is_planned_for_as_an_estimate(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    traffic = {"concurrency": 96, "inputTokens": 1000, "outputTokens": 300}
+    objects = write(spec_with(INSTANCE, workload=traffic), DEPLOYMENT, CONFIG_MAP)
+    code, out, err = run(capsys, "-f", objects)
+    assert (code, err) == (0, "")
+    for told in (
+        "Cannot be told: no metrics were given",
+        "max_batch_size: 32 → 64  (--max-num-seqs)",
+        "Estimated for the declared load, not measured: 32 requests run under a cap of 32 and 64 wait",
+        "spec.workload = 96 requests in flight, 1,000 tokens in, 300 out, declared in spec.workload",
+        "confidence  low (ruleOfThumb)",
+    ):
+        assert told in out
+    without = write(spec_with(INSTANCE, workload={"concurrency": 96}), DEPLOYMENT, CONFIG_MAP)
+    told = " ".join(run(capsys, "-f", without)[1].split())
+    assert "Nothing to change" in told
+    assert "nor can it be estimated for the declared load: spec.workload lacks inputTokens, outputTokens" in told
+
+
 def test_a_full_cache_is_never_answered_with_a_larger_batch(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     objects, scrape = write(INSTANCE, DEPLOYMENT, CONFIG_MAP), write(FULL_CACHE, name="scrape.txt")
     code, out, _ = run(capsys, "-f", objects, "--metrics", scrape)

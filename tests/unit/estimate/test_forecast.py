@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.support.build import LLAMA, a, an
 
+from inferplan.api.instance import WorkloadSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Source
 from inferplan.domain.hardware import from_catalogue
@@ -396,3 +397,60 @@ def test_a_place_whose_speed_is_not_known_has_no_forecast() -> None:
     for found in (forecast.outlook(other, {}), forecast.ratios(today, other), forecast.ratios(other, today)):
         assert isinstance(found, Missing)
         assert found.code is Reason.SETTING_UNKNOWN
+
+
+def shared(share: float, **settings: SettingValue) -> StepForecast:
+    """Measured with prefix caching off; the owner says what prompts share."""
+    told = WorkloadSpec(prefix_share=share) if share else None
+    load: dict[str, float | None] = {
+        **SEEN,
+        "prompt_tokens_mean": 3000.0,
+        "num_requests_running": 30.0,
+        "num_requests_waiting": 34.0,
+    }
+    return made(an.observation(load=load, settings={"enable_prefix_caching": False} | settings, declared=told))
+
+
+def test_prefixes_that_are_declared_are_worth_between_nothing_and_all() -> None:
+    forecast = shared(0.7)
+    off, on = place(forecast), place(forecast, enable_prefix_caching=True)
+    found = ratios(forecast, off, on)
+    expected = found.throughput.expected
+    assert expected is not None
+    assert expected > 1.15
+    assert 0.9 < found.throughput.low < 1.0 < expected < found.throughput.high
+    itl, ttft = found.itl, found.ttft
+    assert itl is not None
+    assert ttft is not None
+    assert itl.low < 0.9
+    assert itl.high > 1.0
+    assert ttft.high > 1.0
+
+
+def test_more_that_is_shared_is_worth_more() -> None:
+    gains = []
+    for share in (0.2, 0.5, 0.9):
+        forecast = shared(share)
+        found = ratios(forecast, place(forecast), place(forecast, enable_prefix_caching=True))
+        gains.append(found.throughput.expected or 0.0)
+    assert gains == sorted(gains)
+
+
+def test_a_measured_share_is_held_constant() -> None:
+    """The hits were measured, so no interval is wider for them, and other limits find as many."""
+    load = SEEN | {"prefix_cache_hit_share": 0.5, "num_requests_waiting": 32.0}
+    seen = an.observation(load=load, settings={"enable_prefix_caching": True})
+    forecast = made(seen)
+    assert (forecast.seen.load.prefix_share, forecast.seen.share_declared) == (0.5, False)
+    owner = made(replace(seen, declared=WorkloadSpec(prefix_share=0.9)))
+    up = [ratios(one, place(one), place(one, max_batch_size=64)) for one in (forecast, owner)]
+    assert up[0] == up[1]
+    none = made(an.observation(load=load | {"prefix_cache_hit_share": 0.0}, settings={"enable_prefix_caching": True}))
+    assert ratios(none, place(none), place(none, max_batch_size=64)) != up[0]
+
+
+def test_percentiles_know_the_declared_share_too() -> None:
+    forecast = shared(0.7)
+    found = forecast.ratios(place(forecast), place(forecast, enable_prefix_caching=True), (50, 95))
+    assert isinstance(found, Ratios)
+    assert all(found.tails[each].low <= 1.0 <= found.tails[each].high for each in (50, 95))

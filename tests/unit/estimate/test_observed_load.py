@@ -11,7 +11,7 @@ from inferplan.api.values import Source
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.estimate.load import Load
-from inferplan.estimate.observed_load import Seen, load_seen
+from inferplan.estimate.observed_load import Seen, declared_load, load_seen
 
 LENGTHS = {"prompt_tokens_mean": 1000.0, "generation_tokens_mean": 500.0}
 DECLARED = WorkloadSpec(input_tokens=700, output_tokens=90, requests_per_second=6.0, prefix_share=0.25)
@@ -133,21 +133,52 @@ def test_a_load_that_cannot_be_is_a_contradiction() -> None:
     assert found.reason.startswith("the measured load cannot be: requests_per_second")
 
 
+def test_what_prompts_share_was_held_by_each_where_prefixes_are_not_cached() -> None:
+    load = LENGTHS | {"kv_cache_usage_mean": 0.10, "num_requests_running": 32.0, "kv_cache_tokens": 400_000.0}
+    shared = DECLARED.model_copy(update={"prefix_share": 0.8})
+    off = an.observation(load=load, declared=shared, settings={"enable_prefix_caching": False})
+    found = seen(off, queued=True)
+    assert (found.load.held_factor, found.load.output_variation, found.load.prefix_share) == (1.0, 0.0, 0.8)
+    on = an.observation(load=load, declared=shared, settings={"enable_prefix_caching": True})
+    assert seen(on, queued=True).load.output_variation > 1.0  # 450 tokens of prompt and answer are too few for 1,250
+
+
+def test_a_declared_share_is_told_and_unsure() -> None:
+    found = seen(an.serving({"prefix_cache_hit_share": None}, declared=DECLARED))
+    assert found.share_declared
+    assert found.basis.endswith("200 out, 25% of the prompts repeated as spec.workload declares")
+    assert not seen(an.serving(declared=DECLARED)).share_declared
+
+
 def test_declared_traffic_stands_in_for_all_replicas_together() -> None:
     found = seen(an.observation(declared=DECLARED, replicas=3))
     assert found == Seen(
         Load(None, 2.0, 700.0, 90.0, 0.25),
         Source.RULE_OF_THUMB,
-        "the traffic that spec.workload declares; nothing was measured",
+        "2 requests per second, 700 tokens in, 90 out, 25% of the prompts repeated, declared in spec.workload",
+        share_declared=True,
     )
 
 
 def test_declared_requests_in_flight_come_before_a_rate() -> None:
     both = WorkloadSpec(input_tokens=700, output_tokens=90, requests_per_second=6.0, concurrency=8)
-    assert seen(an.observation(declared=both)).load == Load(8.0, None, 700.0, 90.0)
+    found = seen(an.observation(declared=both))
+    assert found.load == Load(8.0, None, 700.0, 90.0)
+    assert found.basis == "8 requests in flight, 700 tokens in, 90 out, declared in spec.workload"
+    assert not found.share_declared
 
 
 @pytest.mark.parametrize("lacking", ["input_tokens", "output_tokens", "requests_per_second"])
 def test_half_a_declaration_is_none(lacking: str) -> None:
-    found = refused(an.observation(declared=DECLARED.model_copy(update={lacking: None})))
-    assert found.code is Reason.METRICS_MISSING
+    half = an.observation(declared=DECLARED.model_copy(update={lacking: None}))
+    assert refused(half).code is Reason.METRICS_MISSING
+    names = {"input_tokens": "inputTokens", "output_tokens": "outputTokens"}
+    told = f"spec.workload lacks {names.get(lacking, 'concurrency or requestsPerSecond')}"
+    assert declared_load(half) == Missing(Reason.LOAD_UNKNOWN, told)
+
+
+def test_a_rate_too_small_to_be_shared_is_none() -> None:
+    tiny = DECLARED.model_copy(update={"requests_per_second": 5e-324})
+    found = declared_load(an.observation(declared=tiny, replicas=2))
+    assert isinstance(found, Missing)
+    assert found.reason.startswith("spec.workload: requests_per_second must be")

@@ -6,18 +6,23 @@ import pytest
 from tests.support.build import H100, a, an, metrics
 from tests.support.models import config as model_config
 
-from inferplan.api.instance import WorkloadSpec
+from inferplan.api.instance import Objective, WorkloadSpec
 from inferplan.api.plan import Alternative
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Confidence, Engine, Optimization
 from inferplan.diagnose.bottlenecks import diagnose
 from inferplan.dialects.editing import edit
 from inferplan.dialects.effective import effective
+from inferplan.domain.hardware import from_catalogue
+from inferplan.domain.lever import Option
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.model_config import read_model_config
 from inferplan.domain.observation import Observation
+from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
+from inferplan.engine.planner import plan
+from inferplan.optimizers.kv_cache import KVCache
 from inferplan.optimizers.kv_cache_advice import HITS_MIN, kv_cache_advice
 from inferplan.optimizers.kv_cache_prefix import prefix_caching_on
 from inferplan.optimizers.kv_cache_pressure import Pressure
@@ -29,7 +34,7 @@ QUIET = dict.fromkeys(
 FULL_CACHE = Pressure(True, "The KV cache is full", ())
 
 
-def answer(observation: Observation) -> Optimization | Missing | None:
+def answer(observation: Observation) -> Option | Optimization | Missing | None:
     return prefix_caching_on(observation, diagnose(observation))
 
 
@@ -76,6 +81,41 @@ def test_a_declared_share_bounds_what_it_brings() -> None:
     assert (made.confidence, made.raises_confidence) == (Confidence.MEDIUM, ())
     assert "80%" in made.description
     assert made.config_changes[0].evidence[-1].value == 0.8
+
+
+def test_a_declared_share_is_a_lever_where_the_step_model_speaks() -> None:
+    known: dict[str, Any] = {"accelerator": from_catalogue("NVIDIA-H100-80GB-HBM3", 1), "settings": OFF}
+    made = answer(an.serving(**known, declared=WorkloadSpec(prefix_share=0.8)))
+    assert isinstance(made, Option), made
+    (change,) = made.changes
+    assert (change.flag, change.recommended_value) == ("--enable-prefix-caching", True)
+    assert change.evidence[-1].value == 0.8
+    assert (
+        "80% of the prompts' tokens repeat an earlier start. What the cache finds of it is between nothing and all"
+        in (made.description)
+    )
+    assert made.confidence_most is Confidence.MEDIUM
+    assert isinstance(answer(an.serving(**known)), Optimization)
+    lengths = {"prompt_tokens_mean": None, "generation_tokens_mean": None}
+    assert isinstance(answer(an.serving(lengths, **known, declared=WorkloadSpec(prefix_share=0.8))), Optimization)
+
+
+def test_it_is_weighed_with_the_other_changes() -> None:
+    seen = an.serving(
+        {"prompt_tokens_mean": 3000.0, "kv_cache_usage_mean": None},
+        accelerator=from_catalogue("NVIDIA-H100-80GB-HBM3", 1),
+        settings=OFF,
+        declared=WorkloadSpec(prefix_share=0.8),
+    )
+    found = KVCache().answer(seen, diagnose(seen), Policy())
+    (lever,) = found.levers
+    assert [change.parameter for change in lever.options[0].changes] == ["enable_prefix_caching"]
+    assert found.proposals == ()
+    assert [entry.code for entry in found.abstentions] == [Reason.GAIN_TOO_SMALL, Reason.NOT_KV_BOUND]
+    policy = Policy(objective=Objective.LATENCY, forbid=("quantization",))
+    (made,) = plan(seen, policy).decision.optimizations
+    assert (made.title, made.confidence) == ("Switch prefix caching on again", Confidence.MEDIUM)
+    assert {effect.metric for effect in made.effects} >= {"itl_mean", "ttft_mean"}
 
 
 def test_a_declared_share_is_enough_where_nothing_is_measured() -> None:

@@ -132,6 +132,37 @@ async def test_a_plan_that_no_longer_follows_is_superseded_without_a_successor()
     assert "plan" not in world.status
 
 
+DECLARED = {"concurrency": 96, "inputTokens": 1000, "outputTokens": 300}
+
+
+async def test_a_declared_load_gives_a_plan_before_anything_is_measured() -> None:
+    world = World(instance(workload=DECLARED))
+    world.prometheus.series = {}
+    await world.look()
+    spec = PlanSpec.from_kube(world.cluster.one(PLANS, NAMESPACE, only_plan(world))["spec"])
+    found = {change.parameter: change for entry in spec.optimizations for change in entry.config_changes}
+    assert found["max_batch_size"].recommended_value == 64
+    assert found["max_batch_size"].reason.startswith("Estimated for the declared load, not measured: ")
+    assert world.condition("LowConfidence")[:2] == ("True", "ConfidenceLow")
+    assert world.condition("MetricsAvailable")[:2] == ("False", "MetricsMissing")
+    assert {found["type"] for found in world.status["bottlenecks"]} == {"MetricsMissing"}
+
+
+async def test_measurements_take_the_place_of_a_declared_load_and_keep_it() -> None:
+    world = World(instance(workload=DECLARED))
+    series, world.prometheus.series = world.prometheus.series, {}
+    await world.look()
+    world.prometheus.series = series
+    await world.look()
+    measured = only_plan(world)
+    assert sorted(world.plans().values()) == ["Proposed", "Superseded"]
+    assert world.condition("LowConfidence")[0] == "False"
+    world.prometheus.series = {}
+    await world.look()
+    assert only_plan(world) == measured
+    assert world.condition("PlanCurrent")[:2] == ("False", "PlanKept")
+
+
 @pytest.mark.parametrize("trouble", ["prometheus", "stale", "idle", "target", "configmap", "waiting", "lengths"])
 async def test_the_last_good_plan_stays_through_a_look_that_tells_nothing(trouble: str) -> None:
     world = World()

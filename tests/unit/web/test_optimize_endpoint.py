@@ -51,6 +51,18 @@ async def test_the_whole_answer_is_as_expected(name: str, body: Any, update_gold
     compare(name, answer.json, update_goldens)
 
 
+async def test_a_declared_load_is_planned_for_as_an_estimate() -> None:
+    stated = {name: value for name, value in MEASURED.items() if name != "metrics"}
+    traffic = {"concurrency": 96, "input_tokens": 1000, "output_tokens": 300}
+    plan = (await post({**stated, "workload": traffic})).json
+    (entry,) = plan["optimizations"]
+    (change,) = entry["config_changes"]
+    assert (change["parameter"], change["recommended_value"]) == ("max_batch_size", 64)
+    assert change["reason"].startswith("Estimated for the declared load, not measured: ")
+    assert change["evidence"][0]["formula"] == "spec.workload"
+    assert (entry["confidence"], entry["source"]) == ("low", "ruleOfThumb")
+
+
 async def test_with_nothing_known_the_contract_s_rules_of_thumb_come_out() -> None:
     plan = (await post(SEED)).json
     assert plan["priority_order"] == ["quantization_0", "batching_1"]
