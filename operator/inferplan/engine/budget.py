@@ -16,7 +16,6 @@ from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValu
 from inferplan.estimate.memory_estimate import MemoryEstimate
 from inferplan.estimate.memory_observed import Sizes, sizes
 from inferplan.estimate.memory_terms import KV_CACHE
-from inferplan.estimate.running import FIXING_KEYS
 
 _GROWING = frozenset(
     {"max_batch_size", "max_num_batched_tokens", "max_model_len", "max_cudagraph_capture_size", "block_size"}
@@ -91,8 +90,13 @@ def may_take_memory(before: Mapping[str, Setting], after: Mapping[str, Setting])
 
 
 def _takes(key: str, before: SettingValue | None, after: SettingValue | None) -> bool:
-    """A flag that fixes the cache and is taken out leaves it what memory there is: no less than it fixed."""
-    if key in FIXING_KEYS and isinstance(before, int) and after is None:
+    """A number of blocks that is taken out leaves the cache what memory there is: vLLM has the flag to hold it small.
+
+    kv_cache_memory_bytes is no such thing: it wins over gpu_memory_utilization (determine_available_memory,
+    vllm/v1/worker/gpu_worker.py, 0.10.2 to 0.33.0) and may be more than that share leaves. vLLM's own log advises such a
+    value, "to fully utilize gpu memory".
+    """
+    if key == "num_gpu_blocks_override" and isinstance(before, int) and after is None:
         return False
     if not isinstance(before, int | float) or not isinstance(after, int | float):
         return True

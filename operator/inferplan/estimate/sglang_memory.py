@@ -33,6 +33,9 @@ _ONE_CONTEXT: Span = (0.3 * GIB, 0.5 * GIB, 0.8 * GIB)
 _MANY_CONTEXT: Span = (0.5 * GIB, 1.0 * GIB, 1.8 * GIB)
 _LOADING: Span = (0.02 * GIB, 0.10 * GIB, 0.30 * GIB)
 _SEQUENCES = 256
+_LARGEST_GRAPH = ("cuda_graph_max_bs_decode", "cuda_graph_max_bs")
+"""Keys of the largest captured batch: as every release's --cuda-graph-max-bs(-decode) is read, and SGLang's own name up
+to 0.5.12, which an owner may state."""
 _LARGE_CHUNK, _MIDDLE_CHUNK, _SMALL_CHUNK = 16_384, 8192, 2048
 
 
@@ -117,7 +120,7 @@ def _fraction_input(
     algorithm = config.text("speculative_algorithm")
     drafts = not isinstance(speculation, Missing) and (speculation.has_draft or speculation.predicts)
     groups = config.integer("data_parallel_size") if config.flag("enable_dp_attention") is True else None
-    stated = config.integer("cuda_graph_max_bs")
+    stated = next((found for found in map(config.integer, _LARGEST_GRAPH) if found is not None), None)
     return FractionInput(
         release=release,
         memory_mib=max(1.0, memory_mib),

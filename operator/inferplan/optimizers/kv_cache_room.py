@@ -42,7 +42,8 @@ def room_options(observation: Observation, pressure: Pressure) -> tuple[Option, 
         return Missing(Reason.MEMORY_UNPROVEN, why)
     found = sizes(observation, without(observation.config, fixed))
     if isinstance(found, Missing):
-        return _released(observation, fixed, pressure, found.reason) if pressure.full else found
+        small = pressure.full and fixed == BLOCKS  # stated bytes may be more than the engine's share would leave
+        return _released(observation, pressure, found.reason) if small else found
     return (
         _raised_bytes(observation, pressure, found) if fixed == BYTES else _freed_blocks(observation, pressure, found)
     )
@@ -85,25 +86,25 @@ def _freed_blocks(observation: Observation, pressure: Pressure, found: Sizes) ->
         return _no_more(why)
     basis = Evidence(formula="low end of the KV cache without the flag", value=int(then.low), unit="tokens")
     option = Option(
-        changes=(_taken_out(observation, BLOCKS, pressure, (basis,)),),
+        changes=(_taken_out(observation, pressure, (basis,)),),
         title=f"Take out {BLOCKS}",
-        description=f"{pressure.seen}. {_held(observation, BLOCKS)}; without it the engine takes what it has.",
+        description=f"{pressure.seen}. {_held(observation)}; without it the engine takes what it has.",
         risks=(_RUNS_OUT,),
         prerequisites=(_ALONE,),
     )
     return (option,)
 
 
-def _released(observation: Observation, key: str, pressure: Pressure, why: str) -> Optimization:
+def _released(observation: Observation, pressure: Pressure, why: str) -> Optimization:
     """The flag taken out where nothing can be sized: the engine measures what is left by itself."""
     return Optimization(
         type=OptimizationType.KV_CACHE,
-        title=f"Take out {key}",
+        title=f"Take out {BLOCKS}",
         description=(
-            f"{pressure.seen}. {_held(observation, key)}; without it the engine measures what its share of the memory"
+            f"{pressure.seen}. {_held(observation)}; without it the engine measures what its share of the memory"
             " leaves."
         ),
-        config_changes=(_taken_out(observation, key, pressure, ()),),
+        config_changes=(_taken_out(observation, pressure, ()),),
         expected_impact=ImpactLevel.HIGH,
         estimated_improvement=(
             f"The KV cache becomes as large as the engine's memory allows; how large that is cannot be told: {why}."
@@ -117,20 +118,20 @@ def _released(observation: Observation, key: str, pressure: Pressure, why: str) 
     )
 
 
-def _taken_out(observation: Observation, key: str, pressure: Pressure, basis: tuple[Evidence, ...]) -> ConfigChange:
+def _taken_out(observation: Observation, pressure: Pressure, basis: tuple[Evidence, ...]) -> ConfigChange:
     return ConfigChange(
-        parameter=key,
-        flag=flag_name(observation.config.engine, key),
-        current_value=observation.config.value(key),
+        parameter=BLOCKS,
+        flag=flag_name(observation.config.engine, BLOCKS),
+        current_value=observation.config.value(BLOCKS),
         removes_flag=True,
-        reason=f"{pressure.seen}; {_held(observation, key)}.",
+        reason=f"{pressure.seen}; {_held(observation)}.",
         evidence=(*pressure.evidence, *basis),
     )
 
 
-def _held(observation: Observation, key: str) -> str:
-    held = f"{key} {observation.config.value(key)} holds the KV cache at that size, whatever memory is free"
-    return f"{held} (vLLM has the flag to test preemption)" if key == BLOCKS else held
+def _held(observation: Observation) -> str:
+    held = f"{BLOCKS} {observation.config.value(BLOCKS)} holds the KV cache at that size, whatever memory is free"
+    return f"{held} (vLLM has the flag to test preemption)"
 
 
 def _no_more(why: str) -> Missing:

@@ -278,6 +278,13 @@ def test_sglang_shares_what_was_free_before_loading() -> None:
     assert default.assumptions[0] == "mem_fraction_static is not set; SGLang's own arithmetic gives 0.835"
 
 
+@pytest.mark.parametrize("key", ["cuda_graph_max_bs_decode", "cuda_graph_max_bs"])
+def test_sglang_keeps_memory_free_for_the_graphs_that_are_asked_for(key: str) -> None:
+    found = sized(version="0.5.8", engine=Engine.SGLANG, max_model_len=16_000, **{key: 1000})
+    # (81,559 - 512 - 8192 x 1.5 - 1000 x 2 - 128) / 81,559
+    assert found.assumptions[0] == "mem_fraction_static is not set; SGLang's own arithmetic gives 0.817"
+
+
 @pytest.mark.parametrize("key", ["max_model_len", "max_num_batched_tokens"])
 def test_of_lengths_that_no_engine_serves_nothing_is_computed(key: str) -> None:
     found = memory_model(configured(**{key: 2**40}), H100, LLAMA)

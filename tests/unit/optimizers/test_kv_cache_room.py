@@ -180,14 +180,22 @@ def test_a_flag_on_a_shared_gpu_may_be_meant_for_the_others() -> None:
     assert why.code is Reason.MEMORY_UNPROVEN
 
 
-@pytest.mark.parametrize("key", ["num_gpu_blocks_override", "kv_cache_memory_bytes"])
-def test_where_nothing_can_be_sized_the_engine_measures_for_itself(key: str) -> None:
-    made = found(settings={key: 64}, accelerator=UNKNOWN_ACCELERATOR)
+def test_where_nothing_can_be_sized_the_engine_measures_for_itself() -> None:
+    made = found(settings={"num_gpu_blocks_override": 64}, accelerator=UNKNOWN_ACCELERATOR)
     assert isinstance(made, Optimization)
     (change,) = made.config_changes
-    assert (change.parameter, change.removes_flag, change.recommended_value) == (key, True, None)
+    assert (change.parameter, change.removes_flag, change.recommended_value) == (
+        "num_gpu_blocks_override",
+        True,
+        None,
+    )
     assert (made.expected_impact, made.confidence, made.effects) == (ImpactLevel.HIGH, Confidence.MEDIUM, ())
     assert "the memory of the GPU is not known" in made.estimated_improvement
+
+
+def test_stated_bytes_may_be_more_than_the_share_leaves_and_so_stay() -> None:
+    why = refused(settings={"kv_cache_memory_bytes": 64}, accelerator=UNKNOWN_ACCELERATOR)
+    assert why.code is Reason.ACCELERATOR_UNKNOWN
 
 
 def test_without_a_full_cache_that_is_no_reason() -> None:
