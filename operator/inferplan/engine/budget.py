@@ -93,8 +93,8 @@ def _takes(key: str, before: SettingValue | None, after: SettingValue | None) ->
     """A number of blocks that is taken out leaves the cache what memory there is: vLLM has the flag to hold it small.
 
     kv_cache_memory_bytes is no such thing: it wins over gpu_memory_utilization (determine_available_memory,
-    vllm/v1/worker/gpu_worker.py, 0.10.2 to 0.33.0) and may be more than that share leaves. vLLM's own log advises such a
-    value, "to fully utilize gpu memory".
+    vllm/v1/worker/gpu_worker.py, 0.10.2 to 0.33.0) and may be more than that share leaves. vLLM's own log advises such
+    a value, "to fully utilize gpu memory".
     """
     if key == "num_gpu_blocks_override" and isinstance(before, int) and after is None:
         return False

@@ -27,7 +27,7 @@ class FractionInput:
         tensor: tp_size.
         pipeline: pp_size.
         chunk: chunked_prefill_size, tokens.
-        largest_graph: cuda_graph_max_bs_decode (cuda_graph_max_bs up to 0.5.12), None where it is not set; 0 without graphs.
+        largest_graph: cuda_graph_max_bs_decode (cuda_graph_max_bs up to 0.5.12), None where not set; 0 without graphs.
         attention_groups: dp_size with enable_dp_attention, 1 without.
         speculates: Whether a draft model runs.
         latent: Whether the model has latent attention.

@@ -1,12 +1,9 @@
 """The KV cache's number format: half the bytes a value, where the GPU's kernels and the model bear it. Pure."""
 
-from dataclasses import dataclass
-
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Confidence, ConfigChange, Engine, Evidence
-from inferplan.dialects.attention import HEAD_DIM_READ, is_shipped, kv_cache_backends
+from inferplan.dialects.attention import HEAD_DIMS_READ
 from inferplan.dialects.keys import flag_name
-from inferplan.dialects.version_order import version_number
 from inferplan.domain.architecture import Attention, LatentAttention, Mixer
 from inferplan.domain.lever import Option
 from inferplan.domain.measurement import Missing
@@ -14,6 +11,7 @@ from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
 from inferplan.estimate.running import running_bits
+from inferplan.optimizers.kv_cache_kernels import ENGINE_NAMES, CacheFormat, reading, usable_format
 from inferplan.optimizers.kv_cache_pressure import Pressure
 
 DOUBT_SAME_KERNEL = 0.10
@@ -29,38 +27,9 @@ DOUBT_OTHER_KERNEL = 0.20
 public pair shows one: twice the other. A choice."""
 
 _HALF_BITS = 16
-_HALVES = frozenset({"auto", "bfloat16", "float16"})
+_HALVES = frozenset({"auto", "bfloat16", "float16", "bf16"})
 _LATENT_WIDTH = (512, 64)
 """kv_lora_rank and qk_rope_head_dim of the one width of latent attention that the selector was asked for: 576."""
-
-
-@dataclass(frozen=True)
-class _Format:
-    """A number format that may be offered.
-
-    Attributes:
-        value: As --kv-cache-dtype takes it.
-        called: What people call it.
-        loss: What becomes of keys and values.
-        instead: Why it is offered instead of fp8, a sentence; empty for fp8 itself.
-    """
-
-    value: str
-    called: str
-    loss: str
-    instead: str = ""
-
-
-_FORMATS = (
-    _Format("fp8", "fp8", "fp8 e4m3; scale 1.0 unless the checkpoint has one"),
-    _Format(
-        "int8_per_token_head",
-        "int8",
-        "int8, with a scale for each token and head",
-        " The GPU has no fp8 kernel for it that vLLM ships, and reads int8 by Triton's.",
-    ),
-)
-"""In the order in which they are tried: fp8 has kernels that multiply it as it is, int8 is widened by Triton's."""
 
 
 def format_option(observation: Observation, pressure: Pressure) -> Option | Missing:
@@ -71,7 +40,7 @@ def format_option(observation: Observation, pressure: Pressure) -> Option | Miss
     kind = _latent(present)
     if isinstance(kind, Missing):
         return kind
-    found = _usable(observation, latent=kind)
+    found = usable_format(observation, latent=kind)
     return found if isinstance(found, Missing) else _option(observation, found, pressure, latent=kind)
 
 
@@ -91,12 +60,23 @@ def _present(observation: Observation) -> ModelCard | Missing:
     return model
 
 
+_FIXES_TOKENS = {Engine.VLLM: "num_gpu_blocks_override", Engine.SGLANG: "max_total_tokens"}
+"""Settings that fix how many tokens there are, whatever bytes they take."""
+
+_CHOOSES_KERNELS = ("attention_config", "prefill_attention_backend", "decode_attention_backend")
+"""Settings that choose kernels in a way that was not read."""
+
+
 def _setting_unfit(config: ServingConfig) -> Missing | None:
-    if config.engine is not Engine.VLLM:
+    fixes = _FIXES_TOKENS.get(config.engine)
+    if fixes is None:
         return _unsupported(f"which GPUs run an fp8 KV cache was not read for {config.engine}")
-    if config.value("num_gpu_blocks_override") is not None:
-        why = "num_gpu_blocks_override fixes the number of blocks: smaller values would not make it more tokens"
+    if config.value(fixes) is not None:
+        why = f"{fixes} fixes the cache's tokens: smaller values would not make it more of them"
         return Missing(Reason.ALREADY_SET, why)
+    chooses = next((key for key in _CHOOSES_KERNELS if config.value(key) is not None), None)
+    if chooses is not None:
+        return _unsupported(f"{chooses} chooses the attention kernels, and what it chooses was not read")
     found = config.text("kv_cache_dtype")
     if found is None:
         return Missing(Reason.SETTING_UNKNOWN, "the KV cache's number format is not known")
@@ -123,14 +103,14 @@ def _latent(model: ModelCard) -> bool | Missing:
     if mixers and all(map(_is_read_full, mixers)):
         return False
     found = f"of {model.head_dim}" if len(mixers) == 1 and model.head_dim is not None else "of other kinds"
-    heads = f"full attention with heads of {HEAD_DIM_READ} and latent attention of 576"
+    heads = f"full attention with heads of {', '.join(map(str, HEAD_DIMS_READ))} and latent attention of 576"
     return _unsupported(f"kernels for a smaller KV format were read for {heads}; the model's heads are {found}")
 
 
 def _is_read_full(mixer: Mixer) -> bool:
     if not isinstance(mixer, Attention) or (mixer.window, mixer.chunk, mixer.indexer) != (None, None, None):
         return False
-    return mixer.head_dim == mixer.v_head_dim == HEAD_DIM_READ
+    return mixer.head_dim == mixer.v_head_dim and mixer.head_dim in HEAD_DIMS_READ
 
 
 def _is_read_latent(mixer: Mixer) -> bool:
@@ -139,39 +119,17 @@ def _is_read_latent(mixer: Mixer) -> bool:
     return (mixer.kv_lora_rank, mixer.qk_rope_head_dim) == _LATENT_WIDTH
 
 
-def _usable(observation: Observation, *, latent: bool) -> _Format | Missing:
-    """The first format that a kernel of vLLM's own reads on this GPU."""
-    config, gpu = observation.config, observation.accelerator
-    if version_number(config.version) is None:
-        return Missing(Reason.ENGINE_VERSION_UNKNOWN, "the engine's version is not known")
-    if gpu.compute_capability is None:
-        return Missing(Reason.ACCELERATOR_UNKNOWN, "the GPU's compute capability is not known")
-    for one in _FORMATS:
-        backends = _backends(observation, one.value, latent=latent)
-        if backends is None:
-            why = f"which kernels read a smaller KV cache was not read for vLLM {config.version} on {gpu.product}"
-            return _unsupported(why)
-        if any(map(is_shipped, backends)):
-            return one
-    why = f"{gpu.product} has no kernel for a smaller KV cache of this model that vLLM {config.version} itself ships"
-    return _unsupported(why)
-
-
-def _backends(observation: Observation, kv_dtype: str, *, latent: bool) -> tuple[str, ...] | None:
-    gpu = observation.accelerator
-    return kv_cache_backends(observation.config.version, gpu.compute_capability, kv_dtype, mla=latent)
-
-
-def _option(observation: Observation, found: _Format, pressure: Pressure, *, latent: bool) -> Option:
-    now, then = (_backends(observation, kv_dtype, latent=latent) or () for kv_dtype in ("auto", found.value))
-    same = now[:1] == then[:1]
+def _option(observation: Observation, found: CacheFormat, pressure: Pressure, *, latent: bool) -> Option:
+    now, then = (reading(observation, kv_dtype, latent=latent) for kv_dtype in ("auto", found.value))
+    same, config = now[0] == then[0], observation.config
     kernel = Evidence(
-        formula=f"attention backends of vLLM {observation.config.version} for {found.value} here", value=", ".join(then)
+        formula=f"attention backends of {ENGINE_NAMES[config.engine]} {config.version} for {found.value} here",
+        value=", ".join(then),
     )
     change = ConfigChange(
         parameter="kv_cache_dtype",
-        flag=flag_name(observation.config.engine, "kv_cache_dtype"),
-        current_value=observation.config.text("kv_cache_dtype"),
+        flag=flag_name(config.engine, "kv_cache_dtype"),
+        current_value=config.text("kv_cache_dtype"),
         recommended_value=found.value,
         reason=f"{pressure.seen}; a value takes 2 bytes, and in {found.called} it takes 1.",
         evidence=(*pressure.evidence, kernel),

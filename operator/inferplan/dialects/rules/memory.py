@@ -4,7 +4,7 @@ vllm/config/cache.py, model.py (before 0.10.1 vllm/config.py); each was confirme
 0.7.3 to 0.33.0 such a configuration.
 """
 
-from inferplan.dialects.attention import HEAD_DIM_READ, is_shipped, kv_cache_backends
+from inferplan.dialects.attention import HEAD_DIMS_READ, SELECTOR_SINCE, is_shipped, kv_cache_backends
 from inferplan.dialects.engine_core import EngineCore, engine_core
 from inferplan.dialects.keys import spelling_of
 from inferplan.dialects.rules.case import Case, Rule, Violation, ignored, refused, risky
@@ -77,11 +77,11 @@ def listed_values(key: str) -> Rule:
 
 
 def cache_format_needs_a_kernel(case: Case) -> Violation | None:
-    """The KV cache's number format, the GPU and the attention backend must fit (0.33 was asked)."""
+    """The KV cache's number format, the GPU and the attention backend must fit (0.11.1 and later were asked)."""
     situation, kv_dtype = case.situation, str(case.situation.get("kv_cache_dtype"))
     backends = _backends(case, kv_dtype)
     chosen = _chosen_backend(situation)
-    source = "vllm/v1/attention/backends, selector and Triton guards, 0.33.0"
+    source = "vllm/v1/attention/backends, selector and what Triton compiles, 0.11.1 to 0.33.0"
     gpu = f"compute capability {situation.capability / 10:.1f}"
     if not backends:
         why = f"kv_cache_dtype {kv_dtype}: no attention backend reads it on {gpu}"
@@ -107,9 +107,9 @@ def _backends(case: Case, kv_dtype: str) -> tuple[str, ...]:
         NotKnownError: The release, the GPU, the format or such heads were not asked for.
     """
     situation = case.situation
-    if case.release is None:
+    if case.release is None or situation.release < SELECTOR_SINCE:
         raise NotKnownError("release")
-    if situation.model is not None and situation.model.head_dim != HEAD_DIM_READ:
+    if situation.model is not None and situation.model.head_dim not in HEAD_DIMS_READ:
         raise NotKnownError("head_dim")
     kinds = (False,) if situation.model is not None else (False, True)
     version, capability = case.release.version, situation.capability
