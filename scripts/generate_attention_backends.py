@@ -36,17 +36,20 @@ _FP8_TRITON_SINCE = 89
 
 _AMPERE_AND_LATER = (80, 86, 89, 90, 100, 103, 120)
 _FP8 = ("fp8", "fp8_e4m3")
+_LATENT_ELSEWHERE = {**dict.fromkeys((80, 86, 89, 103, 120), "TRITON_MLA"), 90: "FLASHMLA"}
+"""What runs latent attention of 16 bits, but on 10.0, where it was not read before 0.10.2."""
 
 
-def _older(auto: dict[int, str], fp8: dict[int, str], elsewhere: str, latent: dict[int, str]) -> dict[str, Any]:
+def _older(auto: dict[int, str], fp8: dict[int, str], elsewhere: str, latent_fp8: dict[int, str]) -> dict[str, Any]:
     """A table of a release without the selector.
 
     Args:
         auto: Capability → backends of a 16-bit cache.
         fp8: Capability → backends of an fp8 cache.
         elsewhere: What an fp8 cache gets on other GPUs.
-        latent: Capability → the backend of latent attention, for either format; elsewhere fp8 has none.
+        latent_fp8: Capability → the backend that reads a latent cache in fp8 as in 16 bits; elsewhere none does.
     """
+    latent = {**_LATENT_ELSEWHERE, **latent_fp8}
     return {
         str(gpu): {
             "mha": {
@@ -56,7 +59,7 @@ def _older(auto: dict[int, str], fp8: dict[int, str], elsewhere: str, latent: di
             },
             "mla": {
                 **({"auto": latent[gpu]} if gpu in latent else {}),
-                **dict.fromkeys(_FP8, latent.get(gpu, "")),
+                **dict.fromkeys(_FP8, latent_fp8.get(gpu, "")),
                 "int8_per_token_head": "",
             },
         }

@@ -76,13 +76,10 @@ def _read_format(observation: Observation, where: str, *, latent: bool) -> Cache
     config = observation.config
     read = [(one, _backends(observation, one.value, latent=latent)) for one in _FORMATS if one.engine is config.engine]
     known = [(one, backends) for one, backends in read if backends is not None]
-    if len(known) < len(read):
+    if len(known) < len(read) or not _backends(observation, "auto", latent=latent):
         return _unsupported(f"which kernels read a smaller KV cache was not read for {where}")
     fits = (one for one, backends in known if any(_runs(config, name) for name in backends))
-    found = next(fits, None) or _unsupported(_why_none(config, known[0][1], where))
-    if isinstance(found, Missing) or _backends(observation, "auto", latent=latent):
-        return found
-    return _unsupported(f"which kernels read the KV cache of today was not read for {where}")
+    return next(fits, None) or _unsupported(_why_none(config, known[0][1], where))
 
 
 def reading(observation: Observation, kv_dtype: str, *, latent: bool) -> tuple[str, ...]:
