@@ -27,3 +27,14 @@ class Owner:
     owned: OwnedField
     reconciles: bool
     basis: str
+
+
+def keeps_replicas(owners: tuple[Owner, ...]) -> str:
+    """Where a number of replicas has to be changed, for people, behind a space; empty where nobody else keeps it."""
+    found = next((owner for owner in owners if owner.owned is OwnedField.REPLICAS), None)
+    if found is None:
+        return ""
+    return (
+        f" {found.name} sets the replicas ({found.basis}): raise its maximum, or change what it scales by; what is"
+        " written into spec.replicas is taken back."
+    )

@@ -24,6 +24,7 @@ from inferplan.engine.explain import (
 )
 from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, objection
 from inferplan.engine.ownership import with_owners
+from inferplan.engine.replicas import more_replicas
 from inferplan.engine.search import Found, Known, Standing, search
 from inferplan.engine.wording import alternative_of, optimization_of, with_undo
 from inferplan.estimate.learning import OperatingPoint
@@ -90,13 +91,14 @@ def plan(
     levers = _free(answers.values(), alone)
     first = [one for one in alone if one.optimization.expected_impact is ImpactLevel.CRITICAL]
     settled = Known(known.points, known.standing, _changes(first))
-    found = search(observation, diagnosis, policy, levers, settled) if levers else None
+    found = search(observation, diagnosis, policy, levers, settled) if levers or policy.slo else None
     searched = _searched(found, observation)
     sure = Deed(_changes((*first, *searched)), card=found.card if isinstance(found, Found) else None)
     rest, collided = _accepted(alone[len(first) :], sure, observation, policy)
     kept = _ranked((*first, *searched, *rest), observation)
     notes = tuple(_notes(answers, kept, levers, found))
-    advice = declared_advice(declared, _advice(answers.values()))
+    more = more_replicas(observation, policy, diagnosis, found)
+    advice = (*((more,) if more is not None else ()), *declared_advice(declared, _advice(answers.values())))
     decision = _compose(observation, kept, found, ((*refused, *collided), notes, advice))
     return Outcome(decision, diagnosis, found.score if isinstance(found, Found) else 0.0)
 

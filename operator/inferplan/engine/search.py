@@ -174,7 +174,8 @@ def _best(made: Search, table: Table) -> _Best:
     value = _Values(made, table)
     lossless = _lossless(made).choose(table)
     safe = without_idle(lossless.positions, value)
-    chosen = made.choose(table, safe)
+    risky = any(loses(option) for lever in made.space.levers for option in lever.options)
+    chosen = made.choose(table, safe) if risky else lossless
     stopped = {entry.objection: entry for entry in (*chosen.stopped, *lossless.stopped)}
     return _Best(safe, without_idle(chosen.positions, value, safe), value, tuple(stopped.values()))
 

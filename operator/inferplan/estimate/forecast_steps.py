@@ -94,13 +94,20 @@ class StepForecast:
 
     def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
         """One configuration against another: expected, and what each uncertain direction makes of it."""
-        first, second = self._side(before, tuple(percentiles)), self._side(after, tuple(percentiles))
+        first, second = self.side(before, tuple(percentiles)), self.side(after, tuple(percentiles))
         if isinstance(first, Missing):
             return first
-        if isinstance(second, Missing):
-            return second
-        logs = second - first
-        doubt = hypot(_RATIO_NOISE, after.doubt) * Z80
+        return second if isinstance(second, Missing) else self.compared(second - first, after.doubt, percentiles)
+
+    def compared(self, logs: Floats, own_doubt: float, percentiles: Sequence[int]) -> Ratios:
+        """Ratios with their intervals from the differences of two sides.
+
+        Args:
+            logs: One side less the other (side).
+            own_doubt: Place.doubt of the configuration that is compared.
+            percentiles: Of the time between tokens, in the order of the rows.
+        """
+        doubt = hypot(_RATIO_NOISE, own_doubt) * Z80
         expected, moved = logs[:, 0], logs - logs[:, :1]
         down = np.sqrt(doubt**2 + (np.minimum(moved, 0.0) ** 2).sum(axis=1))
         up = np.sqrt(doubt**2 + (np.maximum(moved, 0.0) ** 2).sum(axis=1))
@@ -113,7 +120,7 @@ class StepForecast:
         ttft = None if np.isnan(expected[2]) else spans[2]
         return Ratios(_ALL_SERVED if all_served else spans[0], spans[1], ttft, tails)
 
-    def _side(self, place: Place, percentiles: tuple[int, ...]) -> Floats | Missing:
+    def side(self, place: Place, percentiles: tuple[int, ...]) -> Floats | Missing:
         """Logarithms of what a configuration gives; a column for each case, the expected first.
 
         Rows: throughput, ITL, TTFT, then the percentiles of the ITL. Kept, as today's is one side of every comparison.

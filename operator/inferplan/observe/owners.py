@@ -1,7 +1,8 @@
 """Owners of a workload, from its labels, annotations and managedFields. Pure.
 
 Labels and annotations are those that the tools' own documents name: Argo CD (resource tracking), Flux (kustomize- and
-helm-controller), Helm (release annotations). An autoscaler shows by its writes to the scale subresource.
+helm-controller), Helm (release annotations). An autoscaler shows by its writes to the scale subresource; a
+VerticalPodAutoscaler writes no workload, only its pods' CPU and memory, and shows nowhere here.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,10 @@ _ARGO_ANNOTATION, _ARGO_LABEL = "argocd.argoproj.io/tracking-id", "argocd.argopr
 _FLUX = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
 _HELM = "meta.helm.sh/release-name"
 _OWN_MANAGER = "inferplan"
-_CLUSTER_MANAGERS = frozenset({"kube-controller-manager", _OWN_MANAGER})
+_CONTROLLERS = "kube-controller-manager"
+_CLUSTER_MANAGERS = frozenset({_CONTROLLERS, _OWN_MANAGER})
+_BY_HAND = "kubectl"
+"""`kubectl scale` writes once, and puts nothing back."""
 
 
 def owners_of(document: Mapping[str, Any], container: str) -> tuple[Owner, ...]:
@@ -53,10 +57,19 @@ def _managers(meta: Mapping[str, Any], container: str) -> Iterator[Owner]:
     for entry in mappings(meta.get("managedFields")):
         manager = str(entry.get("manager") or "")
         spec = mapping(mapping(entry.get("fieldsV1")).get("f:spec"))
-        if entry.get("subresource") == "scale" and "f:replicas" in spec:
-            yield Owner("an autoscaler", OwnedField.REPLICAS, reconciles=True, basis=f"managedFields: scale, {manager}")
+        if entry.get("subresource") == "scale":
+            if "f:replicas" in spec and not manager.startswith(_BY_HAND):
+                basis = f"managedFields: scale, {manager}"
+                yield Owner(_autoscaler(manager), OwnedField.REPLICAS, reconciles=True, basis=basis)
         elif manager not in _CLUSTER_MANAGERS and _writes_arguments(spec, container):
             yield Owner(manager, OwnedField.ARGUMENTS, reconciles=False, basis=f"managedFields: {manager}")
+
+
+def _autoscaler(manager: str) -> str:
+    """KEDA writes the scale itself between none and one replica, and else has a HorizontalPodAutoscaler of its own."""
+    if "keda" in manager:
+        return "KEDA"
+    return "A HorizontalPodAutoscaler (KEDA's, if it made one)" if manager == _CONTROLLERS else manager
 
 
 def _writes_arguments(spec: Mapping[str, Any], container: str) -> bool:

@@ -15,6 +15,7 @@ from inferplan.diagnose.bottlenecks import Cause
 from inferplan.diagnose.flags import setting_name
 from inferplan.domain.gpu import Interconnect
 from inferplan.domain.measurement import Missing
+from inferplan.domain.owner import keeps_replicas
 from inferplan.estimate.memory_observed import sizes
 from inferplan.estimate.memory_terms import WEIGHTS
 from inferplan.optimizers.batching_look import Look
@@ -49,7 +50,7 @@ def _replicas(look: Look) -> Alternative | None:
         return None
     limits = " ".join(found.description for found in look.diagnosis.bottlenecks)
     text = f"More than one limit is reached, and a flag moves only one. {limits} {_how_many(look)}"
-    return Alternative(title="More replicas", description=text.rstrip())
+    return Alternative(title="More replicas", description=f"{text}{keeps_replicas(look.observation.owners)}")
 
 
 def _how_many(look: Look) -> str:

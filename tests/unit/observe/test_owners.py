@@ -41,14 +41,25 @@ def test_one_tool_is_named_once() -> None:
     assert owner.basis == "argocd.argoproj.io/tracking-id: b"
 
 
-def test_an_autoscaler_shows_by_the_scale_subresource() -> None:
+@pytest.mark.parametrize(
+    ("manager", "name"),
+    [
+        ("kube-controller-manager", "A HorizontalPodAutoscaler (KEDA's, if it made one)"),
+        ("keda", "KEDA"),
+        ("own-autoscaler", "own-autoscaler"),
+        ("kubectl", None),  # a person, once
+    ],
+)
+def test_an_autoscaler_shows_by_the_scale_subresource(manager: str, name: str | None) -> None:
     entry = {
-        "manager": "kube-controller-manager",
+        "manager": manager,
         "subresource": "scale",
         "fieldsV1": {"f:spec": {"f:replicas": {}}},
     }
-    (owner,) = owners_of(workload(managedFields=[entry]), "vllm")
-    assert (owner.name, owner.owned) == ("an autoscaler", OwnedField.REPLICAS)
+    owners = owners_of(workload(managedFields=[entry]), "vllm")
+    assert [(owner.name, owner.owned) for owner in owners] == ([(name, OwnedField.REPLICAS)] if name else [])
+    entry["fieldsV1"] = {"f:status": {}}
+    assert owners_of(workload(managedFields=[entry]), "vllm") == ()
 
 
 def test_who_wrote_the_arguments_of_this_container_is_named() -> None:

@@ -14,6 +14,7 @@ from inferplan.dialects.effective import effective
 from inferplan.domain.architecture import Attention, Layer, MixtureOfExperts
 from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
+from inferplan.domain.owner import OwnedField, Owner
 from inferplan.domain.proposal import Policy
 from inferplan.optimizers.advice import ADVICE_MAX, advice
 from inferplan.optimizers.batching_look import Look
@@ -74,6 +75,17 @@ def test_how_many_follows_from_what_comes_and_what_finishes(refused: float, repl
     rates = {"requests_per_second": 2.0, "rejected_requests_per_second": refused}
     seen = look(an.observation(load={**OVERLOAD, **rates}, replicas=replicas))
     assert told in said(seen, REPLICAS)
+
+
+def test_an_autoscaler_is_told_where_the_number_is_its_own() -> None:
+    keda = Owner("KEDA", OwnedField.REPLICAS, reconciles=True, basis="managedFields: scale, keda")
+    helm = Owner("Helm", OwnedField.ALL, reconciles=False, basis="meta.helm.sh/release-name: llama")
+    text = said(look(an.observation(load=OVERLOAD, owners=(helm, keda))), REPLICAS)
+    assert text.endswith(
+        " KEDA sets the replicas (managedFields: scale, keda): raise its maximum, or change what it scales by; what is"
+        " written into spec.replicas is taken back."
+    )
+    assert "spec.replicas" not in said(look(an.observation(load=OVERLOAD, owners=(helm,))), REPLICAS)
 
 
 @pytest.mark.parametrize(
