@@ -9,7 +9,7 @@ from inferplan.estimate.forecast_bounds import BoundedForecast, measured_today
 from inferplan.estimate.forecast_steps import StepForecast
 from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, with_past
 from inferplan.estimate.memory_observed import Ground, ground_of
-from inferplan.estimate.observed_load import load_seen
+from inferplan.estimate.observed_load import hit_share, load_seen
 from inferplan.estimate.port import EstimateInput
 
 _REASON_MAX = 1024
@@ -44,7 +44,7 @@ def _step_forecast(
     if isinstance(seen, Missing):
         return seen
     situation = EstimateInput(observation.config, observation.accelerator, ground.model)
-    learned = learn(situation, _points(observation, points))
+    learned = learn(situation, _points(observation, points), prefix_share=hit_share(observation) or 0.0)
     calibration = None if isinstance(learned, Missing) else learned
     return StepForecast(observation, ground, seen, calibration).anchored()
 

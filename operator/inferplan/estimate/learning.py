@@ -165,9 +165,17 @@ def with_past(points: Sequence[OperatingPoint], past: Sequence[OperatingPoint]) 
 
 
 def learn(
-    situation: EstimateInput, points: Sequence[OperatingPoint], fit: SpeedFit | None = None
+    situation: EstimateInput, points: Sequence[OperatingPoint], fit: SpeedFit | None = None, prefix_share: float = 0.0
 ) -> Calibration | Missing:
-    """What the points teach about the model of this deployment; why not where they or the model tell nothing."""
+    """What the points teach about the model of this deployment; why not where they or the model tell nothing.
+
+    Args:
+        situation: The deployment.
+        points: Its windows.
+        fit: The model's constants; the shipped ones by default.
+        prefix_share: Share of the prompts' tokens that its prefix cache finds, of all windows alike: what was not
+            computed must not be taken for a faster engine.
+    """
     asked = question(situation)
     if isinstance(asked, Missing):
         return asked
@@ -175,7 +183,9 @@ def learn(
         return Missing(Reason.METRICS_MISSING, "nothing was measured yet")
     # A running deployment has no first wave, and its own clock starts behind the client's part.
     constants = replace((fit or shipped()).constants, burst_share=0.0, tester_seconds=0.0, client_seconds=0.0)
-    loads = Loads([Load(point.running, None, point.input_tokens, point.output_tokens) for point in points])
+    loads = Loads(
+        [Load(point.running, None, point.input_tokens, point.output_tokens, prefix_share) for point in points]
+    )
     none = np.full(len(points), np.inf)
     limits = Limits(none, np.full(len(points), asked.batched_tokens), none)
     parts = Service(StepColumns([asked.shape]), constants).under(loads, limits).parts

@@ -27,7 +27,7 @@ class Seen:
 
     Attributes:
         load: The load.
-        source: measuredHere, or ruleOfThumb where the owner's word is all there is.
+        source: measuredHere; roofline where lengths are the owner's word, ruleOfThumb where all of it is.
         basis: In a sentence, for people.
         share_declared: The share of prompts that repeat is the owner's word: what a cache finds of it is between
             nothing and all.
@@ -53,8 +53,8 @@ def load_seen(observation: Observation, *, queued: bool) -> Seen | Missing:
     lengths = _lengths(metrics)
     if isinstance(lengths, Missing):
         found = declared_load(observation)
-        return lengths if isinstance(found, Missing) else found
-    share = value_of(metrics.prefix_cache_hit_share) if observation.config.flag("enable_prefix_caching") else None
+        return lengths if isinstance(found, Missing) else _of_declared_lengths(metrics, found, queued=queued)
+    share = hit_share(observation)
     stated = declared.prefix_share if share is None and declared is not None else None
     taken = share or stated or 0.0
     made = _closed(metrics, lengths, taken) if queued else _open(metrics, lengths, taken)
@@ -91,12 +91,30 @@ def _open(metrics: Metrics, lengths: tuple[float, float], share: float) -> Seen 
     return _seen(None, rate, (lengths, share), f"{rate:.3g} requests per second, as they were seen to come")
 
 
+def hit_share(observation: Observation) -> float | None:
+    """Share of the prompts' tokens that the prefix cache finds, 0 to 1; None where it is off, or was not measured."""
+    found = value_of(observation.metrics.prefix_cache_hit_share)
+    cached = observation.config.flag("enable_prefix_caching") is True
+    return min(1.0, max(0.0, found)) if cached and found is not None else None
+
+
+def _of_declared_lengths(metrics: Metrics, stated: Seen, *, queued: bool) -> Seen:
+    """As many requests as were measured, as long as the owner says; all of it the owner's word where none were."""
+    load = stated.load
+    lengths = load.input_tokens, load.output_tokens
+    counted = (_closed if queued else _open)(metrics, lengths, load.prefix_share)
+    if isinstance(counted, Missing):
+        return stated
+    told = f"{counted.basis}, lengths declared in spec.workload"
+    return Seen(counted.load, Source.ROOFLINE, told, share_declared=stated.share_declared)
+
+
 def _seen(
     concurrency: float | None, rate: float | None, lengths: tuple[tuple[float, float], float], basis: str
 ) -> Seen | Missing:
     (prompt, answer), share = lengths
     try:
-        load = Load(concurrency, rate, prompt, answer, min(1.0, max(0.0, share)))
+        load = Load(concurrency, rate, prompt, answer, share)
     except ValueError as error:
         return Missing(Reason.METRICS_CONTRADICTORY, f"the measured load cannot be: {error}")
     return Seen(load, Source.MEASURED_HERE, f"{basis}, {prompt:.0f} tokens in, {answer:.0f} out")

@@ -20,6 +20,7 @@ from inferplan.engine.identity import deployment_digest
 from inferplan.engine.windows import stored_points
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, remembered, with_past
+from inferplan.estimate.observed_load import hit_share
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.speed_constants import Spread, shipped
 from inferplan.observe.gather import Gathered
@@ -41,7 +42,7 @@ def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
     if not points or isinstance(observation.model, Missing):
         return None
     situation = EstimateInput(observation.config, observation.accelerator, observation.model)
-    found = learn(situation, points)
+    found = learn(situation, points, prefix_share=hit_share(observation) or 0.0)
     if isinstance(found, Missing):
         return None
     return _status(_digest(look.gathered), points, found, observation.config.engine)

@@ -348,7 +348,7 @@ def test_a_cap_that_does_not_serve_what_comes_is_saturated() -> None:
 
 def test_in_an_open_loop_a_case_that_may_not_serve_is_told() -> None:
     """The fewest places that are expected to serve 2 requests per second may be too few."""
-    forecast = serving(itl_mean_milliseconds=23.0)
+    forecast = serving(itl_mean_milliseconds=24.0)
     caps = range(8, 20)
     found = outlook(forecast, SEQUENCES=tuple(caps))
     least = min(cap for cap, saturated in zip(caps, found.saturated, strict=True) if not saturated)

@@ -1,6 +1,7 @@
 """Which forecast speaks: the step model with what windows taught, else bounds, else none and why."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.support.build import an
@@ -10,7 +11,8 @@ from inferplan.api.reasons import Reason
 from inferplan.api.values import Source
 from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.measurement import Missing
-from inferplan.domain.observation import NO_MODEL_CONFIG, History, HourlyWindow, Observation
+from inferplan.domain.observation import NO_MODEL_CONFIG, NOT_MEASURED, History, HourlyWindow, Metrics, Observation
+from inferplan.estimate.forecast import Outlook, Place
 from inferplan.estimate.forecast_bounds import BoundedForecast
 from inferplan.estimate.forecast_steps import StepForecast
 from inferplan.estimate.forecasting import forecast_of
@@ -22,6 +24,7 @@ SEEN: dict[str, float | None] = {
     "itl_mean_milliseconds": 14.0,
 }
 H100 = from_catalogue("NVIDIA-H100-80GB-HBM3", 1)
+NO_LATENCY: dict[str, Any] = dict.fromkeys(("itl_mean_milliseconds", "ttft_mean_milliseconds"), NOT_MEASURED)
 COUNTS = ("num_requests_running", "num_requests_waiting", "kv_cache_usage", "kv_cache_tokens")
 
 
@@ -86,8 +89,9 @@ def test_without_a_queue_requests_come_at_their_rate() -> None:
 
 def test_declared_traffic_is_forecast_too() -> None:
     declared = WorkloadSpec(input_tokens=700, output_tokens=90, concurrency=8)
-    seen = replace(observation(prompt_tokens_mean=None), declared=declared)
-    assert modelled(seen).source is Source.RULE_OF_THUMB
+    counted = replace(observation(prompt_tokens_mean=None), declared=declared)
+    assert modelled(counted).source is Source.ROOFLINE
+    assert modelled(replace(counted, metrics=Metrics())).source is Source.RULE_OF_THUMB
 
 
 def test_an_unknown_gpu_leaves_bounds() -> None:
@@ -126,3 +130,30 @@ def test_an_instance_whose_memory_is_not_sized_has_no_forecast() -> None:
     found = forecast_of(seen, queued=True)
     assert isinstance(found, Missing)
     assert found.code is Reason.SETTING_UNKNOWN
+
+
+def test_what_the_prefix_cache_finds_is_not_taken_for_a_faster_engine() -> None:
+    """A window that is exactly what the model says teaches that the model is right, whatever share was found."""
+    for share in (0.0, 0.8):
+        load: dict[str, float | None] = {
+            "prompt_tokens_mean": 3000.0,
+            "prefix_cache_hit_share": share,
+            "num_requests_running": 12.0,
+            "num_requests_waiting": 0.0,
+            "requests_per_second": 2.0,
+            "kv_cache_usage_mean": None,
+        }
+        bare = replace(observation(), metrics=an.serving(SEEN | load).metrics)
+        plain = modelled(replace(bare, metrics=replace(bare.metrics, **NO_LATENCY)), queued=False)
+        today = plain.outlook(Place(plain.ground.before, plain.ground.model), {})
+        assert isinstance(today, Outlook)
+        exact = {
+            "itl_mean_milliseconds": float(today.itl[0] * 1e3),
+            "ttft_mean_milliseconds": float(today.ttft[0] * 1e3),
+        }
+        running = 2.0 * float(today.ttft[0] + 300 * today.itl[0])
+        seen = an.serving(SEEN | load | exact | {"num_requests_running": running})
+        found = modelled(replace(seen, accelerator=H100), queued=False).calibration
+        assert found is not None
+        times = found.multipliers
+        assert [times.fixed, times.growing, times.prompts] == pytest.approx([1.0, 1.0, 1.0], abs=0.03)

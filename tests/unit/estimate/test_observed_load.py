@@ -150,6 +150,16 @@ def test_a_declared_share_is_told_and_unsure() -> None:
     assert not seen(an.serving(declared=DECLARED)).share_declared
 
 
+@pytest.mark.parametrize("queued", [True, False])
+def test_what_was_counted_wins_where_only_lengths_are_declared(queued: bool) -> None:
+    found = seen(an.observation(load={"requests_per_second": 1.5}, declared=DECLARED), queued=queued)
+    counted = (44.0, None) if queued else (None, 1.5)
+    assert (found.load.concurrency, found.load.requests_per_second) == counted
+    assert (found.load.input_tokens, found.load.output_tokens, found.load.prefix_share) == (700.0, 90.0, 0.25)
+    assert found.source is Source.ROOFLINE
+    assert found.basis.endswith("700 tokens in, 90 out, lengths declared in spec.workload")
+
+
 def test_declared_traffic_stands_in_for_all_replicas_together() -> None:
     found = seen(an.observation(declared=DECLARED, replicas=3))
     assert found == Seen(
