@@ -15,6 +15,7 @@ from inferplan.diagnose.bottlenecks import Cause, Diagnosis, diagnose
 from inferplan.domain.lever import Answer, Lever, Option
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import NOT_MEASURED, Metrics, Observation
+from inferplan.domain.owner import keeps_replicas
 from inferplan.domain.proposal import Abstention, Policy, Proposal
 from inferplan.domain.units import significant
 from inferplan.estimate.expected_load import ExpectedLoad, expected_load
@@ -111,7 +112,7 @@ def declared_advice(
     text = (
         f"{ESTIMATED}: {rate:.3g} requests per second are declared for a replica, and with its present arguments it is"
         f" taken to serve {served:.3g}. {replicas} x {rate:.3g} / {served:.3g} makes {ceil(replicas * rate / served)}"
-        " replicas; fewer where the plan's changes let each serve more."
+        f" replicas; fewer where the plan's changes let each serve more.{keeps_replicas(declared.observation.owners)}"
     )
     others = (entry for entry in advice if entry.title != _REPLICAS)
     return (Alternative(title=_REPLICAS, description=text), *others)

@@ -26,6 +26,7 @@ from inferplan.domain.hardware import from_catalogue
 from inferplan.domain.lever import Answer
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
+from inferplan.domain.owner import OwnedField, Owner
 from inferplan.domain.proposal import Policy, Proposal
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.declared import ESTIMATED, DeclaredLook, ask, declared_advice, declared_look
@@ -186,6 +187,13 @@ def test_a_rate_above_what_is_served_asks_for_replicas() -> None:
     (advice,) = [entry for entry in made.alternatives if entry.title == "More replicas"]
     assert advice.description.startswith(f"{ESTIMATED}: 15 requests per second are declared for a replica")
     assert "makes 4 replicas" in advice.description  # 2 x 15 / 9.36
+
+
+def test_who_keeps_the_replicas_is_told() -> None:
+    scaler = Owner("A HorizontalPodAutoscaler", OwnedField.REPLICAS, reconciles=True, basis="managedFields")
+    made = decided(observation(FLOOD, owners=(scaler,)))
+    (advice,) = [entry for entry in made.alternatives if entry.title == "More replicas"]
+    assert "A HorizontalPodAutoscaler sets the replicas" in advice.description
 
 
 def test_a_saturated_replica_has_no_time_to_its_first_token() -> None:
