@@ -15,7 +15,7 @@ from inferplan.domain.measurement import Measured, Measurement
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import ServingConfig
-from inferplan.engine.budget import after_changes
+from inferplan.engine.budget import looked_at
 from inferplan.engine.guardrails import STEP_MOST
 from inferplan.engine.identity import observation_digest, plan_hash
 from inferplan.engine.planner import plan
@@ -84,7 +84,7 @@ def test_a_limit_is_moved_no_further_than_a_forecast_is_good_for(observation: Ob
 @given(anything, policies)
 def test_no_more_requests_run_than_a_step_has_tokens(observation: Observation, policy: Policy) -> None:
     """vLLM does not start so; where it is said to run so today, nothing follows from that."""
-    after = after_changes(observation.config, changes(plan(observation, policy).decision))
+    after = looked_at(observation, changes(plan(observation, policy).decision))
     if after.engine is Engine.VLLM and cap_fits(observation.config):
         assert cap_fits(after)
 

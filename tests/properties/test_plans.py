@@ -20,7 +20,7 @@ from inferplan.domain.measurement import Measured
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
-from inferplan.engine.budget import SIZING_KEYS, after_changes, holds_one_request
+from inferplan.engine.budget import SIZING_KEYS, holds_one_request, looked_at
 from inferplan.engine.declared import ESTIMATED
 from inferplan.engine.planner import Before, plan
 
@@ -42,7 +42,7 @@ def settings_of(decision: Decision) -> dict[str, object]:
 @given(looks, policies)
 def test_no_plan_exceeds_memory(observation: Observation, policy: Policy) -> None:
     made = changes(plan(observation, policy).decision)
-    after = after_changes(observation.config, made)
+    after = looked_at(observation, made)
     resized = SIZING_KEYS & {change.parameter for change in made}  # an engine that does not start today may be left so
     assert not resized or holds_one_request(observation, after, unsized_passes=policy.rules_of_thumb) is None
 
@@ -56,7 +56,7 @@ def test_no_plan_is_refused_by_the_engine(observation: Observation, policy: Poli
         {entry.keys for entry in found if entry.severity is Severity.REFUSED}
         for found in (
             violations(config, observation.accelerator, observation.model)
-            for config in (observation.config, after_changes(observation.config, changes(decision)))
+            for config in (observation.config, looked_at(observation, changes(decision)))
         )
     ]
     assert refused[1] <= refused[0]

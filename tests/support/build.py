@@ -15,11 +15,11 @@ from inferplan.dialects.container import Container
 from inferplan.dialects.effective import effective
 from inferplan.domain.architecture import Attention, DenseMLP, Layer
 from inferplan.domain.hardware import Accelerator
-from inferplan.domain.measurement import Measured, Measurement
+from inferplan.domain.measurement import Measured, Measurement, Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import NOT_MEASURED, Metrics, Observation
 from inferplan.domain.quantization_scheme import NumberFormat, Quantization, Scheme
-from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue
+from inferplan.domain.serving import Origin, ServingConfig, Setting, SettingValue, Surroundings
 
 LLAMA_CONFIG: Mapping[str, Any] = MappingProxyType(
     {
@@ -168,15 +168,18 @@ class _An:
             drop: Settings that are not known.
             changes: Fields of the observation: accelerator, model, metrics, replicas.
         """
-        accelerator = changes.pop("accelerator", H100)
-        base = config or effective(a.config(max_batch_size=32, max_model_len=8192), accelerator)
+        accelerator, model = changes.pop("accelerator", H100), changes.pop("model", LLAMA)
+        card = None if isinstance(model, Missing) else model
+        stated = a.config(max_batch_size=32, max_model_len=8192)
+        base = config or effective(stated, accelerator, frozenset(drop), model=card)
         extra = {key: Setting(value, Origin.ARGUMENT) for key, value in (settings or {}).items()}
         kept = {key: value for key, value in base.with_settings(extra).settings.items() if key not in drop}
+        around = None if base.surroundings is None else Surroundings(frozenset(drop))
         seen = changes.pop("metrics", None) or metrics(**{**QUIET, **(load or {})})
         return Observation(
-            config=replace(base, settings=MappingProxyType(kept)),
+            config=replace(base, settings=MappingProxyType(kept), surroundings=around),
             accelerator=accelerator,
-            model=changes.pop("model", LLAMA),
+            model=model,
             metrics=seen,
             **changes,
         )

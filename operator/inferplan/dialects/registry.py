@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -170,6 +170,7 @@ def release(engine: Engine, version: str) -> Release:
     return Release(engine, version, flags, parser_rules(engine, known_version(version)))
 
 
+@lru_cache(maxsize=256)
 def basis(engine: Engine, version: str | None) -> Basis | None:
     """Which known releases speak for a version; None where it is no version or older than all.
 

@@ -18,6 +18,8 @@ class Origin(StrEnum):
     CONFIG_FILE = "configFile"
     VERSION_DEFAULT = "versionDefault"
     SPEC = "spec"
+    ASSUMED = "assumed"
+    """Stands in for what is not known, where it falls out of what is asked."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Surroundings:
+    """What a version's defaults depend on beside settings, GPUs and model.
+
+    Attributes:
+        unknown: Keys that are set to something that could not be read.
+        environment: Variables of the engine's process; None where a value is not known.
+    """
+
+    unknown: frozenset[str] = frozenset()
+    environment: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+
+@dataclass(frozen=True)
 class ServingConfig:
     """An engine, its version and its settings. A key that is absent is not known, which is not the default.
 
@@ -48,6 +63,7 @@ class ServingConfig:
         settings: Engine-neutral key → setting.
         complete: Whether the engine's own command line was read, all of it: nothing is set that is not here. What an
             owner states in spec.currentConfig may leave out anything.
+        surroundings: What else the version's defaults were derived from; None where none were filled in.
     """
 
     engine: Engine
@@ -55,6 +71,7 @@ class ServingConfig:
     model: str | None = None
     settings: Mapping[str, Setting] = field(default_factory=lambda: MappingProxyType({}))
     complete: bool = False
+    surroundings: Surroundings | None = field(default=None, compare=False)
 
     def integer(self, key: str) -> int | None:
         """The setting as a whole number, None when it is unknown or no number."""

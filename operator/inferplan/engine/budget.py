@@ -5,10 +5,11 @@ The measured KV capacity is the anchor: what arithmetic and measurement differ b
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from types import MappingProxyType
 
 from inferplan.api.plan import MemoryBudget, MemoryState, MemoryTerm
 from inferplan.api.values import ConfigChange, Source
+from inferplan.dialects.effective import changed
+from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
@@ -28,20 +29,55 @@ _LAYOUT = frozenset(
         *("enforce_eager", "enable_lora", "max_loras", "max_lora_rank", "enable_expert_parallel"),
     }
 )
+_ROUNDING = "block_size"
+"""With another format of the cache the release may choose other blocks, which round a request's last one up."""
+
 SIZING_KEYS = _GROWING | _SHRINKING | _FORMATS | _LAYOUT
 """Settings that say how much GPU memory anything takes."""
 
 
-def after_changes(config: ServingConfig, changes: Iterable[ConfigChange]) -> ServingConfig:
-    """The configuration with the recommended values; what a flag that is taken out leaves behind is not known."""
-    kept, model = dict(config.settings), config.model
+def after_changes(
+    config: ServingConfig, changes: Iterable[ConfigChange], accelerator: Accelerator, card: ModelCard | None = None
+) -> ServingConfig:
+    """The configuration with the recommended values, and the defaults that hold with them.
+
+    Args:
+        config: What runs.
+        changes: What changes.
+        accelerator: GPUs of one replica: defaults depend on them.
+        card: The model that would run, on which defaults depend too.
+    """
+    settings, model = dict[str, Setting | None](), config.model
     for change in changes:
         if change.removes_flag:
-            kept.pop(change.parameter, None)
+            settings[change.parameter] = None
         elif change.recommended_value is not None:
-            kept[change.parameter] = Setting(change.recommended_value, Origin.ARGUMENT)
+            settings[change.parameter] = Setting(change.recommended_value, Origin.ARGUMENT)
             model = str(change.recommended_value) if change.parameter == "model" else model
-    return replace(config, settings=MappingProxyType(kept), model=model)
+    return changed(replace(config, model=model), settings, accelerator, card)
+
+
+def looked_at(
+    observation: Observation, changes: Iterable[ConfigChange], card: ModelCard | None = None
+) -> ServingConfig:
+    """What would run after changes to what was looked at.
+
+    Args:
+        observation: What runs.
+        changes: What changes.
+        card: The model that would run; by default the one that does.
+    """
+    own = None if isinstance(observation.model, Missing) else observation.model
+    return after_changes(observation.config, changes, observation.accelerator, card or own)
+
+
+def moves(
+    before: ServingConfig, after: ServingConfig
+) -> tuple[tuple[str, SettingValue | None, SettingValue | None], ...]:
+    """Settings that differ, by key, with both values; None for one that is not known."""
+    keys = sorted(before.settings.keys() | after.settings.keys())
+    pairs = ((key, before.value(key), after.value(key)) for key in keys)
+    return tuple((key, old, new) for key, old, new in pairs if old != new)
 
 
 def memory_budget(observation: Observation, after: ServingConfig, card: ModelCard | None = None) -> MemoryBudget | None:
@@ -97,6 +133,8 @@ def _takes(key: str, before: SettingValue | None, after: SettingValue | None) ->
     a value, "to fully utilize gpu memory".
     """
     if key == "num_gpu_blocks_override" and isinstance(before, int) and after is None:
+        return False
+    if key == _ROUNDING and None in {before, after}:
         return False
     if not isinstance(before, int | float) or not isinstance(after, int | float):
         return True

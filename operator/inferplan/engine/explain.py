@@ -23,7 +23,7 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.serving import ServingConfig
 from inferplan.engine.effects import STILL, Expected, effects_of, in_percent, sentence
 from inferplan.engine.search import Found
-from inferplan.estimate.forecast import Ratios, Span
+from inferplan.estimate.forecast import Place, Ratios, Span
 
 _THROUGHPUT_FIRST = 10
 """Throughput that moves at all is what a plan is told by: a latency moves by more when a queue ends. A choice."""
@@ -42,11 +42,18 @@ class ResultingConfig:
     card: ModelCard | None
 
 
-def whole_effects(found: Found | None, observation: Observation) -> tuple[Effect, ...]:
-    """What all searched changes do together; composed by the forecast, never summed from the parts."""
+def whole_effects(found: Found | None, observation: Observation, after: ServingConfig) -> tuple[Effect, ...]:
+    """What all searched changes do together; composed by the forecast, never summed from the parts.
+
+    Args:
+        found: What the search brought.
+        observation: What runs.
+        after: What would run with all of the plan's changes, whose KV cache is told.
+    """
     if found is None or found.ratios is None:
         return ()
-    return effects_of(Expected(found.ratios, found.place), observation, found.forecast, found.wish.targets)
+    place = Place(after, found.card)
+    return effects_of(Expected(found.ratios, place), observation, found.forecast, found.wish.targets)
 
 
 def total_improvement(optimizations: Sequence[Optimization], found: Found | None, effects: tuple[Effect, ...]) -> str:

@@ -19,8 +19,8 @@ from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Policy
-from inferplan.domain.serving import Origin, ServingConfig
-from inferplan.engine.budget import SIZING_KEYS, after_changes, holds_one_request
+from inferplan.domain.serving import Origin, ServingConfig, SettingValue
+from inferplan.engine.budget import SIZING_KEYS, holds_one_request, looked_at, moves
 from inferplan.estimate.memory_observed import sizes
 
 
@@ -122,7 +122,7 @@ def engine_accepts(deed: Deed, observation: Observation, policy: Policy) -> Obje
     del policy
     written = [change for change in deed.changes if change.flag is not None]
     before = {violation.keys for violation in _refusals(observation, observation.config)}
-    after = after_changes(observation.config, written)
+    after = looked_at(observation, written, deed.card)
     new = next((entry for entry in _refusals(observation, after) if entry.keys not in before), None)
     return None if new is None else Objection(Reason.ENGINE_REFUSES, new.reason)
 
@@ -138,9 +138,10 @@ def memory_holds(deed: Deed, observation: Observation, policy: Policy) -> Object
 
     Where no model is known, rules of thumb are all that is asked for, and no live workload is changed.
     """
-    if not SIZING_KEYS & {change.parameter for change in deed.changes}:
+    after = looked_at(observation, deed.changes, deed.card)
+    moved = {key for key, _, _ in moves(observation.config, after)}
+    if not SIZING_KEYS & (moved | {change.parameter for change in deed.changes}):
         return None
-    after = after_changes(observation.config, deed.changes)
     problem = holds_one_request(observation, after, deed.card, unsized_passes=policy.rules_of_thumb)
     return None if problem is None else Objection(Reason.MEMORY_UNPROVEN, problem)
 
@@ -156,10 +157,11 @@ def has_room(deed: Deed, observation: Observation, policy: Policy) -> Objection 
     A forecast counts on means; what a moment's peak takes beside them, the full cache has shown.
     """
     del policy
-    more = max((_growth(change) for change in deed.changes if change.parameter == "max_batch_size"), default=1.0)
+    after = looked_at(observation, deed.changes, deed.card)
+    more = _growth(observation.config.value("max_batch_size"), after.value("max_batch_size"))
     if more <= 1 or not ever_full(Signals(observation)):
         return None
-    larger = _cache_growth(observation, deed)
+    larger = _cache_growth(observation, after, deed.card)
     if isinstance(larger, Missing):
         return Objection(Reason.KV_BOUND, f"the KV cache was full, and its size cannot be told: {larger.reason}")
     if larger >= ROOM_LEAST * more:
@@ -168,21 +170,20 @@ def has_room(deed: Deed, observation: Observation, policy: Policy) -> Objection 
     return Objection(Reason.KV_BOUND, why)
 
 
-def _growth(change: ConfigChange) -> float:
+def _growth(before: SettingValue | None, after: SettingValue | None) -> float:
     """How many times today's value; 1 where that is not known."""
-    before, after = change.current_value, change.recommended_value
     return after / before if isinstance(before, int) and isinstance(after, int) and before > 0 else 1.0
 
 
-def _cache_growth(observation: Observation, deed: Deed) -> float | Missing:
+def _cache_growth(observation: Observation, after: ServingConfig, card: ModelCard | None) -> float | Missing:
     """The KV cache's tokens against today's."""
-    sized = sizes(observation, after_changes(observation.config, deed.changes), deed.card)
+    sized = sizes(observation, after, card)
     if isinstance(sized, Missing):
         return sized
-    before, after = sized.before.kv_cache_tokens, sized.after.kv_cache_tokens
-    if isinstance(before, Missing):
-        return before
-    return after if isinstance(after, Missing) else after.expected / max(before.expected, 1.0)
+    held, holds = sized.before.kv_cache_tokens, sized.after.kv_cache_tokens
+    if isinstance(held, Missing):
+        return held
+    return holds if isinstance(holds, Missing) else holds.expected / max(held.expected, 1.0)
 
 
 def one_value_each(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:

@@ -10,9 +10,10 @@ from inferplan.api.values import ConfigChange, ImpactLevel, Optimization
 from inferplan.diagnose.bottlenecks import Diagnosis, diagnose
 from inferplan.domain.lever import Answer, Lever
 from inferplan.domain.measurement import Missing
+from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
 from inferplan.domain.proposal import Abstention, Policy
-from inferplan.engine.budget import after_changes, memory_budget
+from inferplan.engine.budget import looked_at, memory_budget
 from inferplan.engine.declared import DeclaredLook, ask, declared_advice, declared_look
 from inferplan.engine.explain import (
     ResultingConfig,
@@ -26,7 +27,7 @@ from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, objection
 from inferplan.engine.ownership import with_owners
 from inferplan.engine.replicas import more_replicas
 from inferplan.engine.search import Found, Known, Standing, search
-from inferplan.engine.wording import alternative_of, optimization_of, with_undo
+from inferplan.engine.wording import alternative_of, optimization_of, with_defaults, with_undo
 from inferplan.estimate.learning import OperatingPoint
 from inferplan.optimizers import OPTIMIZERS
 from inferplan.optimizers.base import Optimizer
@@ -95,7 +96,7 @@ def plan(
     searched = _searched(found, observation)
     sure = Deed(_changes((*first, *searched)), card=found.card if isinstance(found, Found) else None)
     rest, collided = _accepted(alone[len(first) :], sure, observation, policy)
-    kept = _ranked((*first, *searched, *rest), observation)
+    kept = _ranked((*first, *searched, *rest), observation, sure.card)
     notes = tuple(_notes(answers, kept, levers, found))
     more = more_replicas(observation, policy, diagnosis, found)
     advice = (*((more,) if more is not None else ()), *declared_advice(declared, _advice(answers.values())))
@@ -167,14 +168,21 @@ def _free(answers: Iterable[Answer], alone: Sequence[_Kept]) -> tuple[Lever, ...
     )
 
 
-def _ranked(ordered: Sequence[_Kept], observation: Observation) -> tuple[_Kept, ...]:
-    """As many as a plan holds, each with what its owners ask for, how it is undone, and an id of type and rank."""
+def _ranked(ordered: Sequence[_Kept], observation: Observation, card: ModelCard | None) -> tuple[_Kept, ...]:
+    """As many as a plan holds, each with all that is said of it beside its gain, and an id of type and rank."""
     first = ordered[:_OPTIMIZATIONS_MAX]
-    owned = with_owners((with_undo(one.optimization, observation.config) for one in first), observation.owners)
+    owned = with_owners((_told(one.optimization, observation, card) for one in first), observation.owners)
     return tuple(
         replace(one, optimization=made.model_copy(update={"id": f"{made.type}_{rank}"}))
         for rank, (one, made) in enumerate(zip(first, owned, strict=True))
     )
+
+
+def _told(made: Optimization, observation: Observation, card: ModelCard | None) -> Optimization:
+    """With the defaults that move, and how it is undone."""
+    other = card if any(change.parameter == "model" for change in made.config_changes) else None
+    after = looked_at(observation, made.config_changes, other)
+    return with_undo(with_defaults(made, observation.config, after), observation.config)
 
 
 def _notes(
@@ -215,10 +223,10 @@ def _compose(
 ) -> Decision:
     optimizations, (refused, notes, advice) = tuple(one.optimization for one in kept), beside
     changes = _changes(kept)
-    after = after_changes(observation.config, changes)
     searched = found if isinstance(found, Found) else None
     card = searched.card if searched is not None else None
-    effects = whole_effects(searched, observation)
+    after = looked_at(observation, changes, card)
+    effects = whole_effects(searched, observation, after)
     kv_cache, quantization, batching = resulting_configs(
         ResultingConfig(after, card), changes, observation.accelerator.compute_capability
     )

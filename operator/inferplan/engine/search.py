@@ -131,14 +131,14 @@ def search(
     forecast = forecast_of(observation, known.points, queued=diagnosis.queued)
     if isinstance(forecast, Missing):
         return forecast
-    today = Place(forecast.ground.before, forecast.ground.model)
-    space = Space(observation, forecast, today, levers)
+    running = Place(forecast.ground.before, forecast.ground.model)
+    space = Space(observation, forecast, running, levers, known.beside)
     table = space.table()
     if isinstance(table, Missing):
         return table
     wish = wish_of(observation, policy)
     kept = standing_in(space, known.standing) if known.standing else None
-    made = Search(observation, policy, forecast, space, wish, today, kept, beside=known.beside)
+    made = Search(observation, policy, forecast, space, wish, space.today, kept, beside=known.beside)
     return _found(made, table)
 
 
@@ -230,7 +230,7 @@ def _drafts(made: Search, positions: Positions, value: _Values) -> Iterator[Draf
     """Each group by itself; the search took none that something stops."""
     for group in groups(positions, value):
         alone = only(positions, group.levers)
-        moves, place = made.space.chosen(alone), made.space.place(alone)
+        moves, place = made.space.chosen(alone), made.space.place(alone, alone=True)
         yield Draft(moves, value.ratios[alone], place, value(alone), group.share)
 
 

@@ -8,6 +8,7 @@ from inferplan.api.values import Confidence, ConfigChange, Effort, Optimization
 from inferplan.domain.lever import Option
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.engine.budget import moves
 from inferplan.engine.effects import Expected, confidence, effects_of, impact, sentence
 from inferplan.engine.search import Draft, Found, Other
 
@@ -63,6 +64,26 @@ def with_undo(optimization: Optimization, config: ServingConfig) -> Optimization
     back = ", ".join(_back(change, config) for change in optimization.config_changes)
     restart = "; the pods restart once more" if optimization.restart_required else ""
     return optimization.model_copy(update={"undo": f"{back[:1].upper()}{back[1:]}{restart}."[-TEXT_MAX:]})
+
+
+def with_defaults(optimization: Optimization, before: ServingConfig, after: ServingConfig) -> Optimization:
+    """The optimization with what the release does otherwise because of it, though nobody set it.
+
+    Args:
+        optimization: The optimization.
+        before: What runs.
+        after: What would run with it.
+    """
+    named = {change.parameter for change in optimization.config_changes}
+    moved = [
+        f"{key} from {old} to {new}"
+        for key, old, new in moves(before, after)
+        if key not in named and old is not None and new is not None
+    ]
+    if not moved:
+        return optimization
+    told = f"{optimization.description} With it the release's own default moves: {', '.join(moved)}."
+    return optimization.model_copy(update={"description": told[-TEXT_MAX:]})
 
 
 def _back(change: ConfigChange, config: ServingConfig) -> str:

@@ -16,7 +16,7 @@ from inferplan.estimate.running import fixing_key, is_single_engine
 
 _SHARE = "gpu_memory_utilization"
 _STAND_IN_MIB = 2**20  # 1 TiB holds every model
-_STAND_INS = {_SHARE: Setting(1.0, Origin.VERSION_DEFAULT), "quantization": Setting("none", Origin.VERSION_DEFAULT)}
+_STAND_INS = {_SHARE: Setting(1.0, Origin.ASSUMED), "quantization": Setting("none", Origin.ASSUMED)}
 
 
 @dataclass(frozen=True)

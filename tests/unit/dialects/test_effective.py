@@ -10,10 +10,10 @@ import pytest
 from tests.support.build import H100, a
 
 from inferplan.api.values import Engine
-from inferplan.dialects.effective import defaults, effective
+from inferplan.dialects.effective import changed, defaults, effective
 from inferplan.dialects.registry import releases
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator
-from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.domain.serving import Origin, ServingConfig, Setting
 
 A100 = Accelerator("NVIDIA-A100-SXM4-80GB", 1, 81_920, 80)
 B200 = Accelerator("NVIDIA-B200", 1, 183_359, 100)
@@ -281,3 +281,52 @@ def test_what_is_set_stays_as_it_is(version: str) -> None:
     config = a.config(version=version, max_batch_size=7, dtype="float32", enable_prefix_caching=False)
     found = effective(config, H100, model=a.model())
     assert {key: found.settings[key] for key in config.settings} == dict(config.settings)
+
+
+A100 = Accelerator("NVIDIA-A100-SXM4-40GB", 1, 40_960, 80, "nodeLabels")
+GIVEN = Setting(value=True, origin=Origin.ARGUMENT)
+
+
+@pytest.mark.parametrize(
+    ("stated", "settings", "moved"),
+    [
+        ({"enable_chunked_prefill": False}, {"enable_chunked_prefill": None},
+         {"enable_chunked_prefill": True, "max_num_batched_tokens": 2048}),
+        ({"enable_chunked_prefill": False}, {"max_model_len": Setting(8192, Origin.ARGUMENT)},
+         {"max_model_len": 8192, "max_num_batched_tokens": 8192}),
+        ({"max_model_len": 1024}, {"max_batch_size": Setting(1, Origin.ARGUMENT)},
+         {"max_batch_size": 1, "max_num_batched_tokens": 1024}),
+        ({}, {"kv_cache_dtype": Setting("fp8", Origin.ARGUMENT)}, {"kv_cache_dtype": "fp8", "block_size": None}),
+        ({"max_batch_size": 8}, {"max_batch_size": None}, {"max_batch_size": 256}),
+        ({}, {"enforce_eager": GIVEN}, {"enforce_eager": True}),
+    ],
+)  # fmt: skip
+def test_defaults_that_hang_on_a_change_move_with_it(
+    stated: dict[str, Any], settings: dict[str, Setting | None], moved: dict[str, Any]
+) -> None:
+    before = effective(a.config(**stated), A100, model=a.model())
+    after = changed(before, settings, A100, a.model())
+    keys = before.settings.keys() | after.settings.keys()
+    assert {key: after.value(key) for key in keys if after.value(key) != before.value(key)} == moved
+    assert after == effective(
+        a.config(**{**stated, **{key: one.value if one is not None else None for key, one in settings.items()}}),
+        A100,
+        model=a.model(),
+    )
+
+
+def test_what_is_hidden_stays_hidden_after_a_change() -> None:
+    old = {"VLLM_USE_V1": None}
+    before = effective(a.config(version="0.9.2"), H100, frozenset({"dtype"}), model=a.model(), environment=old)
+    after = changed(before, {"enforce_eager": GIVEN}, H100, a.model())
+    assert (before.value("max_batch_size"), after.value("max_batch_size")) == (None, None)  # V0 or V1, nobody knows
+    assert after.value("dtype") is None
+    assert changed(before, {"dtype": Setting("half", Origin.ARGUMENT)}, H100).value("dtype") == "half"
+    assert "secret" not in repr(effective(a.config(), H100, environment={"HF_TOKEN": "secret"}))
+
+
+def test_no_defaults_are_filled_in_where_there_were_none() -> None:
+    stated = a.config(max_batch_size=8, dtype="half")
+    assert changed(stated, {"max_batch_size": None, "enforce_eager": GIVEN}, H100) == a.config(
+        dtype="half", enforce_eager=True
+    )

@@ -9,9 +9,10 @@ from tests.support.levers import without_a_sized_cache
 
 from inferplan.api.plan import MemoryBudget, MemoryState
 from inferplan.api.values import ConfigChange, Source
+from inferplan.dialects.effective import effective
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.serving import SettingValue
-from inferplan.engine.budget import after_changes, holds_one_request, memory_budget
+from inferplan.engine.budget import holds_one_request, looked_at, may_take_memory, memory_budget, moves
 
 WEIGHTS = 16_094_076_928  # 8,030,261,248 x 2, and the rotary table: 131,072 x 128 x 2
 BLOCK = 16 * 131_072
@@ -19,11 +20,11 @@ UNMEASURED: dict[str, Any] = {"load": {"kv_cache_tokens": None}}
 
 
 def budget(observation: Observation, **changes: SettingValue) -> MemoryBudget | None:
-    return memory_budget(observation, after_changes(observation.config, of(changes)))
+    return memory_budget(observation, looked_at(observation, of(changes)))
 
 
 def gate(observation: Observation, *, unsized_passes: bool = False, **changes: SettingValue) -> str | None:
-    after = after_changes(observation.config, of(changes))
+    after = looked_at(observation, of(changes))
     return holds_one_request(observation, after, unsized_passes=unsized_passes)
 
 
@@ -175,7 +176,7 @@ def test_a_flag_that_fixes_the_cache_may_rise_and_a_number_of_blocks_may_go(
 ) -> None:
     unknown = an.observation(model=NO_MODEL_CONFIG, settings={key: 1000})
     change = ConfigChange(parameter=key, recommended_value=value, removes_flag=value is None, reason="test")
-    refusal = holds_one_request(unknown, after_changes(unknown.config, (change,)))
+    refusal = holds_one_request(unknown, looked_at(unknown, (change,)))
     assert (refusal is None) is passes
 
 
@@ -225,18 +226,18 @@ def test_a_measured_cache_makes_up_for_an_unknown_gpu() -> None:
 
 
 def test_a_change_without_a_value_changes_nothing() -> None:
-    config = an.observation().config
-    assert after_changes(config, (ConfigChange(parameter="dtype", reason="test"),)) == config
+    seen = an.observation()
+    assert looked_at(seen, (ConfigChange(parameter="dtype", reason="test"),)) == seen.config
 
 
 def test_a_flag_that_is_taken_out_leaves_nothing_known_behind() -> None:
-    config = an.observation(settings={"swap_space": 4}).config
+    seen = an.observation(settings={"swap_space": 4})
     gone = (
         ConfigChange(parameter="swap_space", current_value=4, removes_flag=True, reason="test"),
         ConfigChange(parameter="never_given", removes_flag=True, reason="test"),
     )
-    after = after_changes(config, gone)
-    assert config.settings.keys() - after.settings.keys() == {"swap_space"}
+    after = looked_at(seen, gone)
+    assert seen.config.settings.keys() - after.settings.keys() == {"swap_space"}
 
 
 def test_the_cache_of_several_ranks_is_not_taken_for_one() -> None:
@@ -266,3 +267,22 @@ def test_a_cache_that_cannot_be_sized_gives_no_budget_and_bars_what_may_take_mem
 
 def test_a_sizing_setting_that_is_no_number_may_take_memory() -> None:
     assert gate(without_a_sized_cache(load=NO_CACHE), speculative_config='{"method": "ngram"}') is not None
+
+
+def test_what_follows_from_a_change_is_in_the_memory_that_it_takes() -> None:
+    """Without chunked prefill vLLM takes max_model_len tokens a step, and activations grow with them."""
+    whole = an.observation(config=effective(a.config(max_model_len=65_536, enable_chunked_prefill=False), H100))
+    after = looked_at(whole, (ConfigChange(parameter="enable_chunked_prefill", removes_flag=True, reason="test"),))
+    moved = {key: (old, new) for key, old, new in moves(whole.config, after)}
+    assert moved["max_num_batched_tokens"] == (65_536, 8192)
+    result = memory_budget(whole, after)
+    assert result is not None
+    assert sizes(result.after)["activations"] < sizes(result.before)["activations"]
+    assert may_take_memory(after.settings, whole.config.settings)
+
+
+def test_the_blocks_of_another_format_take_no_memory() -> None:
+    seen = an.observation()
+    after = looked_at(seen, of({"kv_cache_dtype": "fp8"}))
+    assert (seen.config.value("block_size"), after.value("block_size")) == (16, None)
+    assert not may_take_memory(seen.config.settings, after.settings)

@@ -68,23 +68,26 @@ class TestTotal:
 
     def test_nothing_is_nothing(self) -> None:
         assert total_improvement((), None, ()) == "Nothing to change."
-        assert whole_effects(None, SEEN) == ()
-        assert whole_effects(found(None), SEEN) == ()
+        assert whole_effects(None, SEEN, SEEN.config) == ()
+        assert whole_effects(found(None), SEEN, SEEN.config) == ()
 
     def test_it_is_that_of_the_whole_forecast(self) -> None:
         told = total_improvement(
-            (optimization(), optimization()), found(drafts=2), whole_effects(found(drafts=2), SEEN)
+            (optimization(), optimization()), found(drafts=2), whole_effects(found(drafts=2), SEEN, SEEN.config)
         )
         assert told.startswith("Output 2,900 → 3,770 tokens/s per replica (3,480 to 4,060); mean time between tokens")
 
     def test_what_no_forecast_prices_is_told(self) -> None:
-        told = total_improvement((optimization(),) * 3, found(), whole_effects(found(), SEEN))
+        told = total_improvement((optimization(),) * 3, found(), whole_effects(found(), SEEN, SEEN.config))
         assert told.endswith(". Not counted: what no forecast prices (2 of 3).")
 
     def test_of_one_change_alone_it_is_its_own(self) -> None:
         assert total_improvement((optimization(),), None, ()) == "Better."
         still = Ratios(STILL, STILL, STILL)
-        assert total_improvement((optimization(),), found(still), whole_effects(found(still), SEEN)) == "Better."
+        assert (
+            total_improvement((optimization(),), found(still), whole_effects(found(still), SEEN, SEEN.config))
+            == "Better."
+        )
 
     @pytest.mark.parametrize(
         ("sources", "told"),

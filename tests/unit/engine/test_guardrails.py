@@ -4,16 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.build import a, an
+from tests.support.build import H100, a, an
 from tests.support.levers import without_a_sized_cache
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import ConfigChange, OptimizationType
+from inferplan.dialects.effective import effective
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
 from inferplan.domain.proposal import Policy
 from inferplan.domain.serving import SettingValue
+from inferplan.engine.budget import SIZING_KEYS
 from inferplan.engine.guardrails import (
     ALONE,
     TOGETHER,
@@ -187,9 +189,16 @@ def test_a_full_cache_may_have_fewer_requests(value: int) -> None:
     assert against(deed(change(value=value, current=32)), an.observation(load=FULL)) is None
 
 
-@pytest.mark.parametrize("current", [None, 0, "many"])
-def test_how_many_more_an_unknown_cap_gives_is_not_known(current: SettingValue | None) -> None:
-    assert objection((has_room,), deed(change(current=current)), an.observation(load=FULL), Policy()) is None
+@pytest.mark.parametrize(
+    "seen",
+    [
+        an.observation(load=FULL, drop=("max_batch_size",)),
+        an.observation(load=FULL, settings={"max_batch_size": 0}),
+        an.observation(load=FULL, settings={"max_batch_size": "many"}),
+    ],
+)
+def test_how_many_more_an_unknown_cap_gives_is_not_known(seen: Observation) -> None:
+    assert objection((has_room,), deed(change()), seen, Policy()) is None
 
 
 @pytest.mark.parametrize(
@@ -298,3 +307,26 @@ def test_the_owners_word_comes_before_all_that_is_unsafe() -> None:
 def unknown_today(one: ConfigChange) -> ConfigChange:
     """The same where nobody knows what is set today."""
     return one.model_copy(update={"current_value": None})
+
+
+def test_memory_holds_with_what_follows_from_a_change() -> None:
+    """Whole prompts of 131,072 tokens take as many in a step, which leaves a small GPU no memory for the cache."""
+    small = replace(H100, product="NVIDIA-L4", memory_mib=23_034, compute_capability=89)
+    seen = an.observation(
+        config=effective(a.config(max_model_len=131_072, kv_cache_dtype="fp8"), small, model=a.model()),
+        accelerator=small,
+        load={"kv_cache_tokens": None},
+    )
+    whole = change("enable_chunked_prefill", value=False, flag="--enable-chunked-prefill")
+    assert "enable_chunked_prefill" not in SIZING_KEYS
+    found = against(deed(whole), seen)
+    assert found is not None
+    assert found.code is Reason.MEMORY_UNPROVEN
+
+
+def test_a_full_cache_is_asked_for_room_by_whatever_lets_more_requests_run() -> None:
+    seen = an.observation(load=FULL, config=effective(a.config(max_batch_size=32, max_model_len=8192), H100))
+    no_cap = change(value=None, current=32)
+    found = objection((has_room,), deed(no_cap), seen, Policy())
+    assert found is not None
+    assert found.reason.endswith("are too few for 32.00 times the requests")  # 1,024 of 32

@@ -3,7 +3,7 @@
 from math import log
 
 import pytest
-from tests.support.build import a, an
+from tests.support.build import H100, a, an
 from tests.support.levers import capped, caps, lever, option, risky
 
 from inferplan.api.instance import Objective, OptimizerName
@@ -19,6 +19,7 @@ from inferplan.api.values import (
     Source,
 )
 from inferplan.diagnose.bottlenecks import Cause, Diagnosis
+from inferplan.dialects.effective import effective
 from inferplan.domain.drift import Drift, DriftFinding, Mend, Severity, VersionSource
 from inferplan.domain.lever import Answer, Lever
 from inferplan.domain.observation import NO_MODEL_CONFIG, Metrics, Observation
@@ -268,10 +269,12 @@ class TestTogether:
             (Reason.ENGINE_REFUSES, "Change max_num_batched_tokens"),
         ]
 
-    def test_what_keeps_the_engine_from_starting_stays_and_the_search_goes_round_it(self) -> None:
+    def test_what_keeps_the_engine_from_starting_stays_and_the_search_starts_from_it(self) -> None:
+        """In steps of 40 tokens no more requests than today get on, whatever may run."""
         found = self.made(optimization(self.TOKENS, ImpactLevel.CRITICAL), levers=(caps(38, 64),))
-        assert found[:2] == [("", "max_num_batched_tokens"), ("", "max_batch_size")]
-        assert [code for code, _ in found[2:]] == [Reason.ENGINE_REFUSES]
+        assert found == [("", "max_num_batched_tokens")]
+        grave = optimization(self.TOKENS.model_copy(update={"recommended_value": 4096}), ImpactLevel.CRITICAL)
+        assert self.made(grave, levers=(caps(38, 64),)) == [("", "max_num_batched_tokens"), ("", "max_batch_size")]
 
 
 class TestNotes:
@@ -380,3 +383,25 @@ def test_minimum_gain_is_kept(gain: int) -> None:
     made = (offers(caps(64)),)
     asked = Policy(objective=Objective.THROUGHPUT, minimum_gain_percent=gain)
     assert bool(plan(an.observation(), asked, None, made).decision.optimizations) is (gain == 18)
+
+
+def test_what_stands_alone_tells_the_defaults_that_move_and_is_what_the_search_starts_from() -> None:
+    config = effective(a.config(max_batch_size=32, max_model_len=65_536, enable_chunked_prefill=False), H100)
+    cut = ConfigChange(
+        parameter="enable_chunked_prefill",
+        flag="--enable-chunked-prefill",
+        current_value=False,
+        removes_flag=True,
+        reason="test",
+    )
+    alone = Says(Answer(proposals=(Proposal(OptimizerName.VERSION, optimization(cut)),)), OptimizerName.VERSION)
+    decision = plan(capped(config=config), THROUGHPUT, None, (offers(caps(64)), alone)).decision
+    first, second = decision.optimizations
+    assert [one.config_changes[0].parameter for one in (first, second)] == ["max_batch_size", "enable_chunked_prefill"]
+    assert second.description == (
+        "Description With it the release's own default moves: max_num_batched_tokens from 65536 to 8192."
+    )
+    cache = {effect.metric: effect for effect in decision.effects}["kv_cache_tokens"]
+    assert decision.memory_budget is not None
+    assert cache.expected == decision.memory_budget.after.kv_cache_tokens
+    assert "kv_cache_tokens" not in {effect.metric for effect in first.effects}  # a larger batch alone takes a little

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.support.build import H100, a
 from tests.support.levers import capped, caps, lever, option
 
 from inferplan.api.instance import OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
+from inferplan.dialects.effective import effective
 from inferplan.domain.lever import Lever, LimitKey
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
@@ -201,3 +203,44 @@ def test_forecasts_are_those_of_the_protocol() -> None:
     checked: Forecast = forecast
     found = table(space(caps(64), forecast=checked))
     assert found.outlook.throughput[1] > found.outlook.throughput[0]
+
+
+def test_limits_that_follow_from_others_move_with_them() -> None:
+    """vLLM takes no more tokens a step than all sequences have together: 4 of 1,024 are 4,096."""
+    told = Told()
+    stated = a.config(max_batch_size=32, max_model_len=1024)
+    seen = capped(config=effective(stated, H100, model=a.model()))
+    few = lever(OptimizerName.BATCHING, "max_batch_size", 32, 4)
+    share = lever(OptimizerName.KV_CACHE, "gpu_memory_utilization", 0.92, 0.95)
+    found = table(space(few, share, observation=seen, forecast=told))
+    ((_, moves),) = told.asked
+    assert found.positions.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert {key: values.tolist() for key, values in moves.items()} == {
+        LimitKey.SEQUENCES: [32, 32, 4, 4],
+        LimitKey.TOKENS: [8192, 8192, 4096, 4096],
+        LimitKey.UTILIZATION: [0.92, 0.95, 0.92, 0.95],
+    }
+
+
+def test_a_limit_that_moves_something_else_is_no_array() -> None:
+    """V0 cuts prompts by itself where contexts are long."""
+    told = Told()
+    stated = a.config(version="0.6.6", max_batch_size=32, max_model_len=65_536)
+    seen = capped(config=effective(stated, H100, model=a.model()))
+    assert seen.config.flag("enable_chunked_prefill") is True
+    table(space(lever(OptimizerName.KV_CACHE, "max_model_len", 65_536, 8192), observation=seen, forecast=told))
+    assert [(place.config.flag("enable_chunked_prefill"), dict(moves)) for place, moves in told.asked] == [
+        (True, {}),
+        (False, {}),
+    ]
+
+
+def test_what_is_settled_is_in_every_combination_but_one_by_itself() -> None:
+    seen = capped()
+    assert not isinstance(seen.model, Missing)
+    forecast: Any = Told()
+    settled = option("gpu_memory_utilization", 0.92, 0.5).changes
+    made = Space(seen, forecast, Place(seen.config, seen.model), (caps(64),), settled)
+    assert made.place(made.stay()).config.value("gpu_memory_utilization") == 0.5
+    assert made.place((1,)).config.value("gpu_memory_utilization") == 0.5
+    assert made.place((1,), alone=True).config.value("gpu_memory_utilization") == 0.92

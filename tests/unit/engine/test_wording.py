@@ -5,15 +5,18 @@ from math import log
 from typing import Any
 
 import pytest
+from tests.support.build import H100, a
 from tests.support.levers import STILL, Priced, capped, caps, lever, option
 
 from inferplan.api.instance import Objective, OptimizerName
 from inferplan.api.values import Confidence, Effort, ImpactLevel, Optimization, OptimizationType, Source
+from inferplan.dialects.effective import effective
 from inferplan.domain.lever import Lever, Option
 from inferplan.domain.measurement import Missing
+from inferplan.engine.budget import after_changes
 from inferplan.engine.search import Draft, Found, Other
 from inferplan.engine.wish import Wish
-from inferplan.engine.wording import alternative_of, optimization_of, with_undo
+from inferplan.engine.wording import alternative_of, optimization_of, with_defaults, with_undo
 from inferplan.estimate.forecast import Place, Ratios, Span
 
 SEEN = capped()
@@ -149,3 +152,13 @@ def test_one_of_several_is_told_as_what_it_brings_alone() -> None:
     draft = Draft((CAP,), GAIN, place(), 0.2, 0.5)
     two = replace(found(), drafts=(draft, draft))
     assert optimization_of(draft, two, SEEN).estimated_improvement.startswith("Alone: Output 2,900 → 3,770")
+
+
+def test_a_default_that_moves_with_a_change_is_told() -> None:
+    before = effective(a.config(max_model_len=1024), H100, model=a.model())
+    after = after_changes(before, option("max_batch_size", 1024, 4).changes, H100, a.model())
+    made = with_defaults(worded(CAP), before, after)
+    assert made.description.endswith(
+        " With it the release's own default moves: max_num_batched_tokens from 8192 to 4096."
+    )
+    assert with_defaults(worded(CAP), before, before) == worded(CAP)
