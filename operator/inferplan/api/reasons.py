@@ -102,6 +102,10 @@ class Reason(StrEnum):
     FORBIDDEN = "Forbidden", "spec.constraints forbids the change."
     GAIN_TOO_SMALL = "GainTooSmall", "The change stays below spec.constraints.minimumGainPercent."
     GAIN_UNCERTAIN = "GainUncertain", "The change could do more harm than its expected gain is worth."
+    RISK_NOT_WORTH = (
+        "RiskNotWorth",
+        "The change could make answers worse, or takes something from clients, and brings too little for that.",
+    )
     STEP_TOO_LARGE = "StepTooLarge", "The change goes further in one step than a forecast is good for."
     MEMORY_UNPROVEN = "MemoryUnproven", "It could not be shown that the change fits into GPU memory."
     SETTING_TAKEN = "SettingTaken", "Another change of the same plan moves the setting."

@@ -27,7 +27,7 @@ from inferplan.engine.guardrails import ALONE, TOGETHER, Deed, objection
 from inferplan.engine.ownership import with_owners
 from inferplan.engine.replicas import more_replicas
 from inferplan.engine.search import Found, Known, Standing, search
-from inferplan.engine.wording import alternative_of, optimization_of, with_defaults, with_undo
+from inferplan.engine.wording import alternative_of, optimization_of, with_defaults, with_outage, with_undo
 from inferplan.estimate.learning import OperatingPoint
 from inferplan.optimizers import OPTIMIZERS
 from inferplan.optimizers.base import Optimizer
@@ -171,7 +171,8 @@ def _free(answers: Iterable[Answer], alone: Sequence[_Kept]) -> tuple[Lever, ...
 def _ranked(ordered: Sequence[_Kept], observation: Observation, card: ModelCard | None) -> tuple[_Kept, ...]:
     """As many as a plan holds, each with all that is said of it beside its gain, and an id of type and rank."""
     first = ordered[:_OPTIMIZATIONS_MAX]
-    owned = with_owners((_told(one.optimization, observation, card) for one in first), observation.owners)
+    told = (_told(one.optimization, observation, card) for one in first)
+    owned = with_owners(with_outage(told, observation.replicas), observation.owners)
     return tuple(
         replace(one, optimization=made.model_copy(update={"id": f"{made.type}_{rank}"}))
         for rank, (one, made) in enumerate(zip(first, owned, strict=True))

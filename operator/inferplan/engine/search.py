@@ -176,8 +176,11 @@ def _best(made: Search, table: Table) -> _Best:
     safe = without_idle(lossless.positions, value)
     risky = any(loses(option) for lever in made.space.levers for option in lever.options)
     chosen = made.choose(table, safe) if risky else lossless
-    stopped = {entry.objection: entry for entry in (*chosen.stopped, *lossless.stopped)}
-    return _Best(safe, without_idle(chosen.positions, value, safe), value, tuple(stopped.values()))
+    positions = without_idle(chosen.positions, value, safe)
+    dear = made.not_worth(table, value(positions)) if risky else None
+    entries = (*chosen.stopped, *lossless.stopped, *((dear,) if dear is not None else ()))
+    stopped = {entry.objection: entry for entry in entries}
+    return _Best(safe, positions, value, tuple(stopped.values()))
 
 
 def _found(made: Search, table: Table) -> Found:

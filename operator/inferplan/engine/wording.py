@@ -1,6 +1,6 @@
 """Drafts as a plan's optimizations, in words and numbers. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from inferplan.api.base import SHORT_TEXT_MAX, TEXT_MAX
 from inferplan.api.plan import Alternative
@@ -17,6 +17,10 @@ _CONFIDENCE, _EFFORT = tuple(Confidence), tuple(Effort)
 _WHOLE = 0.995
 """A share from here on is the whole gain, and is not mentioned."""
 _SHARE_LEAST = 0.01
+_OUTAGE = (
+    "There is one replica: nobody is served while it starts again, unless the rollout starts the new pod first, which"
+    " takes free GPUs."
+)
 
 
 def optimization_of(draft: Draft, found: Found, observation: Observation) -> Optimization:
@@ -84,6 +88,22 @@ def with_defaults(optimization: Optimization, before: ServingConfig, after: Serv
         return optimization
     told = f"{optimization.description} With it the release's own default moves: {', '.join(moved)}."
     return optimization.model_copy(update={"description": told[-TEXT_MAX:]})
+
+
+def with_outage(optimizations: Iterable[Optimization], replicas: int | None) -> Iterator[Optimization]:
+    """The optimizations, the first that restarts pods with what that means where there is but one.
+
+    Args:
+        optimizations: The plan's.
+        replicas: Ready replicas; None without a workload.
+    """
+    told = replicas != 1
+    for entry in optimizations:
+        if told or not entry.restart_required:
+            yield entry
+            continue
+        told = True
+        yield entry.model_copy(update={"risks": (_OUTAGE, *entry.risks)[:_LIST_MAX]})
 
 
 def _back(change: ConfigChange, config: ServingConfig) -> str:

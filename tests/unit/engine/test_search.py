@@ -64,6 +64,9 @@ def test_nothing_is_moved_where_nothing_gains_what_the_owner_asks_for() -> None:
     made = found(replace(THROUGHPUT, minimum_gain_percent=90))
     assert made.drafts == ()
     assert made.ratios is None
+    (small,) = made.rejected
+    assert (small.option, small.code) == ("max_batch_size from 32 to 64", Reason.GAIN_TOO_SMALL)
+    assert small.reason.endswith("minimumGainPercent asks for 90%, as every pod restarts for it")
 
 
 def test_one_change_that_does_it_is_taken_rather_than_two_that_do_no_better() -> None:
@@ -133,7 +136,22 @@ def test_a_bet_that_may_lose_more_than_half_its_gain_is_not_taken() -> None:
 def test_a_risk_has_its_price() -> None:
     eager = replace(THROUGHPUT, minimum_gain_percent=1)
     assert changed(found(eager, caps(34))) == {"max_batch_size": 34}
-    assert found(eager, risky(caps(34), accuracy_risk="Answers may differ.")).drafts == ()
+    made = found(eager, risky(caps(34), accuracy_risk="Answers may differ."))
+    assert made.drafts == ()
+    (dear,) = made.rejected
+    assert (dear.option, dear.code) == ("max_batch_size from 32 to 34", Reason.RISK_NOT_WORTH)
+    assert dear.reason.endswith("must bring 10% beyond the rest")
+    assert dear.cost is not None
+    assert found(replace(eager, forbid=("--max-num-seqs",)), risky(caps(34), accuracy_risk="Worse.")).drafts == ()
+
+
+def test_a_risk_that_is_stopped_anyway_is_told_by_what_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices: dict[Moved, float | None] = {("kv_cache_dtype", "fp8"): 1.05}
+    forecast = Priced(prices, low=0.5)
+    forecast.ground = SimpleNamespace(before=capped().config, model=capped().model)  # type: ignore[attr-defined]
+    monkeypatch.setattr("inferplan.engine.search.forecast_of", lambda *_, **__: forecast)
+    one = risky(lever(OptimizerName.KV_CACHE, "kv_cache_dtype", "auto", "fp8"), accuracy_risk="Worse.")
+    assert found(replace(THROUGHPUT, minimum_gain_percent=1), one).rejected == ()
 
 
 def test_other_objectives_are_alternatives() -> None:

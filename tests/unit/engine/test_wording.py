@@ -16,7 +16,7 @@ from inferplan.domain.measurement import Missing
 from inferplan.engine.budget import after_changes
 from inferplan.engine.search import Draft, Found, Other
 from inferplan.engine.wish import Wish
-from inferplan.engine.wording import alternative_of, optimization_of, with_defaults, with_undo
+from inferplan.engine.wording import alternative_of, optimization_of, with_defaults, with_outage, with_undo
 from inferplan.estimate.forecast import Place, Ratios, Span
 
 SEEN = capped()
@@ -162,3 +162,12 @@ def test_a_default_that_moves_with_a_change_is_told() -> None:
         " With it the release's own default moves: max_num_batched_tokens from 8192 to 4096."
     )
     assert with_defaults(worded(CAP), before, before) == worded(CAP)
+
+
+def test_one_replica_alone_is_out_while_it_restarts_and_that_is_told_once() -> None:
+    idle = worded(CAP).model_copy(update={"restart_required": False})
+    made = tuple(with_outage((idle, worded(CAP), worded(CAP)), 1))
+    assert [len(entry.risks) for entry in made] == [0, 1, 0]
+    assert made[1].risks[0].startswith("There is one replica: nobody is served")
+    for replicas in (None, 2):
+        assert [entry.risks for entry in with_outage((worded(CAP),), replicas)] == [()]
