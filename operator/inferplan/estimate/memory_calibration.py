@@ -15,10 +15,12 @@ class MeasuredOverhead:
     Attributes:
         size_bytes: Per GPU.
         kv_bytes: The cache that was seen, bytes per GPU.
+        peak_bytes: The model's peak of activations under the settings that were seen, bytes per GPU.
     """
 
     size_bytes: float
     kv_bytes: float
+    peak_bytes: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def measured_overhead(model: MemoryModel, limits: Limits, seen: Seen) -> Measure
     if kv_bytes <= 0 or difference < -_MOST_GIVEN * model.usable.size_bytes:
         why = f"the cache holds {in_gib(kv_bytes)}, the arithmetic leaves it {in_gib(expected)}: they contradict"
         return Missing(Reason.MEMORY_UNPROVEN, why)
-    return MeasuredOverhead(difference, kv_bytes)
+    return MeasuredOverhead(difference, kv_bytes, float(model.peak_bytes(limits)))
 
 
 def _seen_bytes(model: MemoryModel, limits: Limits, seen: Seen) -> float | Missing:

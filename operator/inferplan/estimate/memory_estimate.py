@@ -109,7 +109,10 @@ def memory_model(
     absurd = _absurd(sized.limits)
     if absurd is not None or overhead is None:
         return absurd or sized
-    return replace(sized, model=replace(sized.model, learned_bytes=overhead.size_bytes, learned=True))
+    known = replace(
+        sized.model, learned_bytes=overhead.size_bytes, learned_peak_bytes=overhead.peak_bytes, learned=True
+    )
+    return replace(sized, model=known)
 
 
 def _absurd(limits: Limits) -> Missing | None:
@@ -172,7 +175,7 @@ def _estimate(sized: Sized, *, takes_what_fits: bool) -> MemoryEstimate:
     ends = (max(0.0, expected - below), max(0.0, expected), max(0.0, expected + above))
     plans = [_plan(model, limits, end) for end in ends]
     why_not = _why_not(model, limits, expected, plans[1], takes_what_fits=takes_what_fits)
-    terms = _with_difference(model.terms(limits), model)
+    terms = _with_difference(model.terms(limits), model, limits)
     source = Source.CALIBRATED_HERE if model.learned else weakest(each.source for each in terms)
     cache = term(KV_CACHE, ends, source, _cache_basis(model, limits))
     return MemoryEstimate(
@@ -239,9 +242,9 @@ def _why_not(
     )
 
 
-def _with_difference(terms: tuple[Term, ...], model: MemoryModel) -> tuple[Term, ...]:
+def _with_difference(terms: tuple[Term, ...], model: MemoryModel, limits: Limits) -> tuple[Term, ...]:
     """The terms with what was learned: as a term of its own, or taken off where the engine needs less."""
-    extra = round(model.learned_bytes)
+    extra = round(float(model.difference_bytes(limits)))
     if not model.learned or model.fixed_bytes is not None or not extra:
         return terms
     if extra > 0:

@@ -91,6 +91,7 @@ class MemoryModel:
         cache: The cache's layout, or why it is not known.
         fixed_bytes: kv_cache_memory_bytes: the cache's size whatever is left.
         learned_bytes: What the model took for the cache and the engine did not give it: see memory_calibration.
+        learned_peak_bytes: The model's peak of activations where that was learned; 0 where it was not.
         learned: Whether `learned_bytes` comes from this very instance.
     """
 
@@ -106,6 +107,7 @@ class MemoryModel:
     cache: CacheStructure | PoolCache | Missing
     fixed_bytes: int | None = None
     learned_bytes: float = 0.0
+    learned_peak_bytes: float = 0.0
     learned: bool = False
 
     def requested_bytes(self, limits: Limits) -> Bytes:
@@ -121,7 +123,23 @@ class MemoryModel:
         if self.fixed_bytes is not None:
             return np.asarray(self.fixed_bytes + 0.0 * limits.utilization)
         left = [self._left(stage, limits) for stage in self.stages]
-        return np.asarray(np.min(np.stack(np.broadcast_arrays(*left)), axis=0) - self.learned_bytes)
+        return np.asarray(np.min(np.stack(np.broadcast_arrays(*left)), axis=0) - self.difference_bytes(limits))
+
+    def peak_bytes(self, limits: Limits) -> Bytes:
+        """The highest peak of activations of any stage; 0 where the engine measures none."""
+        peaks = np.broadcast_arrays(*(np.asarray(self._peak(stage, limits)) for stage in self.stages))
+        return np.asarray(np.max(np.stack(peaks), axis=0))
+
+    def difference_bytes(self, limits: Limits) -> Bytes:
+        """What was learned, under these limits.
+
+        Where the engine needed more than the arithmetic has, that much stays. Where it needed less, it is the
+        activations that took less, and with smaller ones less of it is left: -2 GiB at a peak of 4 GiB are -0.5 GiB at
+        a peak of 1 GiB. A cache is never promised what only larger activations could have given.
+        """
+        if self.learned_bytes >= 0 or not self.learned_peak_bytes:
+            return np.asarray(self.learned_bytes)
+        return np.asarray(self.learned_bytes * np.minimum(1.0, self.peak_bytes(limits) / self.learned_peak_bytes))
 
     def plans(self, limits: Limits) -> CachePlans | Missing:
         """What the engine's planner makes of it: blocks, tokens, concurrency, whether one request fits."""

@@ -242,6 +242,26 @@ def test_an_engine_that_needs_less_gives_from_its_least_certain_terms() -> None:
     assert sum(term.bytes for term in found.terms) == found.total_bytes
 
 
+def test_what_larger_activations_gave_is_not_promised_to_smaller_ones() -> None:
+    """An engine that needed 2 GiB less than 4.8 GiB of activations does not need 2 GiB less than 0.4 GiB of them."""
+    wide = configured(gpu_memory_utilization=0.5, **A_SHORT)
+    narrow = configured(gpu_memory_utilization=0.5, **{**A_SHORT, "max_num_batched_tokens": 512, "max_batch_size": 8})
+    plain, plain_narrow = estimate_memory(wide, H100, LLAMA), estimate_memory(narrow, H100, LLAMA)
+    assert not isinstance(plain, Missing)
+    assert not isinstance(plain_narrow, Missing)
+    overhead = calibrate_memory(wide, H100, LLAMA, Seen(kv_bytes=plain.kv_cache_bytes.expected + 2 * GIB))
+    assert not isinstance(overhead, Missing)
+    found = estimate_memory(narrow, H100, LLAMA, overhead)
+    assert not isinstance(found, Missing)
+    assert gib(found)["weights"] == gib(plain_narrow)["weights"]
+    assert found.kv_cache_bytes.expected - plain_narrow.kv_cache_bytes.expected < 0.5 * GIB
+    more = calibrate_memory(narrow, H100, LLAMA, Seen(kv_bytes=plain_narrow.kv_cache_bytes.expected - 1 * GIB))
+    assert not isinstance(more, Missing)
+    again = estimate_memory(wide, H100, LLAMA, more)
+    assert not isinstance(again, Missing)
+    assert plain.kv_cache_bytes.expected - again.kv_cache_bytes.expected == pytest.approx(1 * GIB)
+
+
 @pytest.mark.parametrize(
     ("seen", "code"),
     [
