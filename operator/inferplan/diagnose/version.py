@@ -21,7 +21,7 @@ def version_with_known_fix(case: Case) -> Iterator[Bottleneck]:
         severity=Severity.LOW,
         description=f"{running} has defects that this configuration meets: {told}."[:TEXT_MAX],
         evidence=tuple(_evidence(running, each) for each in found.present[:EVIDENCE_MAX]),
-        recommendation=_upgrade(case.config.engine, found),
+        recommendation=upgrade_advice(case.config.engine, found),
     )
 
 
@@ -30,7 +30,8 @@ def _evidence(running: str, defect: KnownDefect) -> Evidence:
     return Evidence(formula=f"{running} is {defect.releases}, and runs with {met}", value="affected")
 
 
-def _upgrade(engine: str, found: FoundDefects) -> str:
+def upgrade_advice(engine: str, found: FoundDefects) -> str:
+    """Which release mends what is there, and what lies in between."""
     ahead = f"; and does not bring what releases in between do: {_names(found.ahead)}" if found.ahead else ""
     return f"Try an upgrade to {engine} {found.upgrade} or later, which fixes {_names(found.present)}{ahead}."[
         :TEXT_MAX

@@ -39,6 +39,10 @@ HARM_MOST = 0.03
 """Throughput may be worse by this at the low end of its interval, which is a window's noise, and beyond that by half of
 what is to be gained: a loss that is likelier is no bet to take with somebody's server. A choice."""
 
+GIVEN_UP_MOST = 0.2
+"""Share of the throughput that may be given up for targets that are missed and would still be missed. What reaches one
+may cost more, and the plan's first number says what. A choice."""
+
 _WORSE = 1.02
 """A target that is missed, or not measured, may not get worse by more than a window's noise."""
 
@@ -250,12 +254,23 @@ class Search:
         risk = next((text for text in risks if text is not None), None)
         if risk is not None:
             return Objection(Reason.SLO_AT_RISK, risk)
+        if self._too_dear(ratios):
+            why = f"throughput would fall to {ratios.throughput.expected:.0%} of today's, and no target be reached"
+            return Objection(Reason.THROUGHPUT_GIVEN_UP, why)
         span = ratios.throughput
         meant = min(0.0, log(span.expected)) if span.expected is not None else 0.0  # given up for a latency
         if meant - log(span.low) > HARM_MOST + max(score, 0.0) / 2:
             why = f"throughput could fall to {ratios.throughput.low:.0%} of today's (low end of the interval)"
             return Objection(Reason.GAIN_UNCERTAIN, why)
         return None
+
+    def _too_dear(self, ratios: Ratios) -> bool:
+        """Whether much is given up for targets of which none would be reached."""
+        missed = [target for target in self.wish.targets if target.missed]
+        served = ratios.throughput.expected
+        if not missed or served is None or served >= 1 - GIVEN_UP_MOST:
+            return False
+        return not any(target.reached(ratios) for target in missed)
 
     def _at_risk(self, target: Target, span: Span | None) -> str | None:
         """Why a target could break, or get worse; None where it holds or gets better."""

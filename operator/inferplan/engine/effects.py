@@ -100,9 +100,18 @@ def confidence(ratios: Ratios, forecast: Forecast, most: Confidence) -> Confiden
     """
     own = forecast.source in {Source.MEASURED_HERE, Source.CALIBRATED_HERE}
     several = forecast.windows >= 3  # noqa: PLR2004  slope, intercept and a check
-    clear = ratios.throughput.low > 1 and ratios.throughput.expected is not None
-    found = Confidence.HIGH if own and several and clear else Confidence.MEDIUM if own else Confidence.LOW
+    found = Confidence.HIGH if own and several and _clear(ratios) else Confidence.MEDIUM if own else Confidence.LOW
     return min(found, most, key=tuple(Confidence).index)
+
+
+def _clear(ratios: Ratios) -> bool:
+    """Whether the interval keeps clear of no effect: of throughput, or of a latency at the same throughput."""
+    served = ratios.throughput
+    if served.expected is None:
+        return False
+    latencies = (span for span in (ratios.itl, ratios.ttft) if span is not None)
+    same = served.low > 1 - STILL and served.high < 1 + STILL  # all that comes is served, before and after
+    return served.low > 1 or (same and any(span.high < 1 for span in latencies))
 
 
 def _effect(name: str, measured: tuple[Measurement, str], span: Span | None, forecast: Forecast) -> Effect | None:

@@ -65,6 +65,16 @@ class Target:
             return ratios.ttft
         return _whole(ratios)
 
+    def reached(self, ratios: Ratios) -> bool:
+        """Whether it is expected to hold then; no where nothing is said of it."""
+        span = self.span(ratios)
+        expected = None if span is None else span.expected
+        return (
+            expected is not None
+            and self.measured is not None
+            and (self.measured * expected <= self.slo.target_milliseconds)
+        )
+
 
 @dataclass(frozen=True)
 class Wish:

@@ -7,7 +7,7 @@ from inferplan.domain.observation import Observation
 from inferplan.estimate.forecast import Forecast
 from inferplan.estimate.forecast_bounds import BoundedForecast, measured_today
 from inferplan.estimate.forecast_steps import StepForecast
-from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, with_past
+from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, windows_known
 from inferplan.estimate.memory_observed import Ground, ground_of
 from inferplan.estimate.observed_load import hit_share, load_seen
 from inferplan.estimate.port import EstimateInput
@@ -51,7 +51,6 @@ def _step_forecast(
 
 def _points(observation: Observation, kept: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
     """This window, those of earlier looks, and past hours at loads that none of them is at."""
-    new = operating_point(observation.metrics, _NOW)
     history = observation.history
-    own = tuple(kept) if isinstance(new, Missing) else (*(one for one in kept if not one.is_same_load(new)), new)
-    return own if isinstance(history, Missing) else with_past(own, past_points(history.windows))
+    past = () if isinstance(history, Missing) else past_points(history.windows)
+    return windows_known(kept, operating_point(observation.metrics, _NOW), past)

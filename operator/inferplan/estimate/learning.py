@@ -164,6 +164,19 @@ def with_past(points: Sequence[OperatingPoint], past: Sequence[OperatingPoint]) 
     return tuple(sorted(found, key=lambda point: point.observed_at) if added else found)
 
 
+def windows_known(
+    kept: Sequence[OperatingPoint], new: OperatingPoint | Missing, past: Sequence[OperatingPoint]
+) -> tuple[OperatingPoint, ...]:
+    """All windows that a calibration rests on: for the forecast and for the status alike.
+
+    Args:
+        kept: Those of earlier looks.
+        new: This look's; why it tells nothing where it does not.
+        past: Those of past hours.
+    """
+    return with_past(tuple(kept) if isinstance(new, Missing) else remembered(kept, new), past)
+
+
 def learn(
     situation: EstimateInput, points: Sequence[OperatingPoint], fit: SpeedFit | None = None, prefix_share: float = 0.0
 ) -> Calibration | Missing:

@@ -3,7 +3,8 @@
 Table: overload → replicas, and a limit on the queue. Weights fill the GPU and the cache is full, or a target between
 tokens is missed by a small batch → more GPUs per replica. Experts cut over data-parallel ranks → expert parallelism.
 Long prompts among short ones and a target between tokens missed → a threshold for long prompts. Something switched off
-that the release does by itself → what that is. After these comes what `scheduling_advice` knows.
+that the release does by itself → what that is. A defect that a later release mends → that release. After these comes
+what `scheduling_advice` knows.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from inferplan.api.plan import Alternative
 from inferplan.api.values import Engine
 from inferplan.diagnose.bottlenecks import Cause
 from inferplan.diagnose.flags import setting_name
+from inferplan.diagnose.version import upgrade_advice
+from inferplan.dialects.known_defects import known_defects
 from inferplan.domain.gpu import Interconnect
 from inferplan.domain.measurement import Missing
 from inferplan.domain.owner import keeps_replicas
@@ -86,8 +89,10 @@ def _tensor_parallel(look: Look) -> Alternative | None:
     ranks = look.config.integer("tensor_parallel_size")
     why = "" if ranks is None else _crowded(look) or _reads_weights(look)
     heads = look.card.heads if look.card is not None else None
-    if ranks is None or not why or heads is None or heads % (2 * ranks):
+    if ranks is None or not why or heads is None:
         return None
+    if heads % (2 * ranks):
+        return _pipeline_parallel(look, heads, 2 * ranks)
     gpu = look.observation.accelerator.gpu
     slow = gpu is not None and gpu.interconnect is Interconnect.PCIE
     link = " Without NVLink between them, part of that goes into what they tell each other." if slow else ""
@@ -95,6 +100,21 @@ def _tensor_parallel(look: Look) -> Alternative | None:
     return Alternative(
         title=f"Twice the GPUs per replica ({flag} {2 * ranks})",
         description=f"{why} Needs a node with {2 * ranks} free GPUs of this kind.{link}",
+    )
+
+
+def _pipeline_parallel(look: Look, heads: int, ranks: int) -> Alternative | None:
+    """Stages of layers where heads cannot be split: they make room, and no step shorter."""
+    why, stages = _crowded(look), 2 * (look.config.integer("pipeline_parallel_size") or 1)
+    flag = setting_name(look.config, "pipeline_parallel_size")
+    if not why or not flag.startswith("-"):
+        return None
+    return Alternative(
+        title=f"Twice the GPUs per replica ({flag} {stages})",
+        description=(
+            f"{why} Its {heads} heads cannot be split over {ranks} GPUs, but its layers can be put on several in turn:"
+            " a token passes one stage after the other, so that steps get no shorter."
+        ),
     )
 
 
@@ -183,6 +203,17 @@ def _off(look: Look) -> Iterator[str]:
         yield f"Prompts are not cut into chunks ({flag}): a long one holds up every answer for one long step."
 
 
+def _newer_release(look: Look) -> Alternative | None:
+    """Where the running release has a defect that this configuration meets."""
+    found = known_defects(look.config, look.observation.accelerator, look.card)
+    if not found.present:
+        return None
+    return Alternative(
+        title=f"A newer release ({look.config.engine} {found.upgrade} or later)",
+        description=f"{upgrade_advice(look.config.engine, found)} It is a change of its own: plan again after it.",
+    )
+
+
 _RULES: tuple[Callable[[Look], Alternative | None], ...] = (
     _replicas,
     _queue_limit,
@@ -190,4 +221,5 @@ _RULES: tuple[Callable[[Look], Alternative | None], ...] = (
     _expert_parallel,
     _long_prompts,
     _switched_off,
+    _newer_release,
 )

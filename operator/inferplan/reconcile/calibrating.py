@@ -19,7 +19,7 @@ from inferplan.domain.units import significant
 from inferplan.engine.identity import deployment_digest
 from inferplan.engine.windows import stored_points
 from inferplan.estimate.calibration import Calibration
-from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, remembered, with_past
+from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, windows_known
 from inferplan.estimate.observed_load import hit_share
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.speed_constants import Spread, shipped
@@ -37,8 +37,7 @@ def calibration_status(look: Look, now: str) -> CalibrationStatus | None:
     observation = look.gathered.assembled.observation
     kept = kept_points(look.instance, look.gathered)
     new = operating_point(observation.metrics, now)
-    seen = kept if isinstance(new, Missing) else remembered(kept, _rounded(new))
-    points = with_past(seen, _past(observation))
+    points = windows_known(kept, new if isinstance(new, Missing) else _rounded(new), _past(observation))
     if not points or isinstance(observation.model, Missing):
         return None
     situation = EstimateInput(observation.config, observation.accelerator, observation.model)

@@ -16,6 +16,7 @@ from inferplan.domain.lever import Lever
 from inferplan.domain.measurement import Missing
 from inferplan.domain.proposal import Policy
 from inferplan.engine.choose import Choice, Search, loses, standing_in
+from inferplan.engine.guardrails import Objection
 from inferplan.engine.space import Positions, Space, Table
 from inferplan.engine.wish import Target, Wish
 from inferplan.estimate.forecast import Place, Ratios, Span
@@ -231,6 +232,30 @@ class TestStopped:
         assert [entry.objection.reason for entry in made.stopped] == ([] if why is None else [why])
         assert all(entry.objection.code is Reason.SLO_AT_RISK for entry in made.stopped)
         assert (made.ratios is not None) is (why is None)
+
+    @pytest.mark.parametrize(
+        ("throughput", "itl", "milliseconds", "stopped"),
+        [
+            (0.7, 0.9, 120.0, True),  # 108 ms, and 100 are wanted
+            (0.7, 0.8, 120.0, False),  # 96 ms
+            (0.85, 0.9, 120.0, False),  # a little may be given up for a step nearer
+            (0.7, 0.9, 90.0, False),  # nothing is missed: the objective alone decides
+        ],
+    )
+    def test_much_throughput_is_only_given_up_for_a_target_that_is_reached(
+        self, throughput: float, itl: float, milliseconds: float, stopped: bool
+    ) -> None:
+        target, span = Target(ITL, milliseconds), Span(itl, itl, itl)
+        made = search({("max_batch_size", 64): throughput}, caps(64), targets=(target,), itl=span)
+        found = made._checked((1,), 1.0)
+        code = found.code if isinstance(found, Objection) else None
+        assert code == (Reason.THROUGHPUT_GIVEN_UP if stopped else None)
+
+    def test_what_nothing_is_said_of_is_not_reached(self) -> None:
+        target = Target(an.slo(SLOMetric.TTFT, 95, 100), 120.0)
+        assert not target.reached(Ratios(Span(1.0, 1.0, 1.0), Span(0.5, 0.5, 0.5), None))
+        assert not replace(target, measured=None).reached(Ratios(*[Span(0.5, 0.5, 0.5)] * 3))
+        assert target.reached(Ratios(*[Span(0.5, 0.5, 0.5)] * 3))
 
     @pytest.mark.parametrize(("most", "positions"), [(3, (0, 0)), (4, (2, 0))])
     def test_only_so_many_are_looked_at(self, most: int, positions: Positions, monkeypatch: pytest.MonkeyPatch) -> None:

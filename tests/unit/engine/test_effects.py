@@ -227,6 +227,25 @@ def test_how_sure_it_is(source: Source, windows: int, throughput: Span, most: Co
     assert confidence(replace(MORE, throughput=throughput), told_by(source, windows), most) is sure
 
 
+SAME = Span(1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("itl", "ttft", "sure"),
+    [
+        (Span(0.7, 0.8, 0.9), SAME, Confidence.HIGH),
+        (SAME, Span(0.7, 0.8, 0.9), Confidence.HIGH),
+        (Span(0.7, 0.8, 1.0), None, Confidence.MEDIUM),
+    ],
+)
+def test_a_latency_that_surely_falls_at_the_same_rate_is_sure_too(
+    itl: Span, ttft: Span | None, sure: Confidence
+) -> None:
+    told = told_by(Source.CALIBRATED_HERE, 3)
+    assert confidence(Ratios(SAME, itl, ttft), told, Confidence.HIGH) is sure
+    assert confidence(Ratios(Span(0.9, 1.0, 1.0), itl, ttft), told, Confidence.HIGH) is Confidence.MEDIUM
+
+
 def test_an_unknown_model_has_no_cache() -> None:
     seen = capped()
     at = place(seen, kv_cache_dtype="fp8")

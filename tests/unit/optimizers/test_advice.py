@@ -123,7 +123,6 @@ def test_weights_that_leave_the_cache_too_little_want_more_gpus() -> None:
             "accelerator": an.serving().accelerator,
             "drop": ("gpu_memory_utilization",),
         },
-        {"model": a.model(num_layers=120, heads=33)},
         {"model": NO_MODEL_CONFIG},
         {"model": a.model(num_layers=120), "drop": ("tensor_parallel_size",)},
     ],
@@ -131,6 +130,21 @@ def test_weights_that_leave_the_cache_too_little_want_more_gpus() -> None:
 def test_but_not_where_that_is_not_known_or_not_so(changes: dict[str, Any]) -> None:
     crowded = {"kv_cache_usage": 1.0, "num_requests_running": 9.0, "kv_cache_tokens": None}
     assert found(look(an.observation(load=crowded, **{"accelerator": H100, **changes})), GPUS) is None
+
+
+def test_heads_that_cannot_be_split_leave_stages_of_layers() -> None:
+    crowded = {"kv_cache_usage": 1.0, "num_requests_running": 9.0, "kv_cache_tokens": None}
+    odd = a.model(num_layers=120, heads=33)
+    text = said(look(an.observation(load=crowded, model=odd, accelerator=H100)), f"{GPUS} (--pipeline-parallel-size 2)")
+    assert "Its 33 heads cannot be split over 2 GPUs" in text
+    assert found(slow({"num_requests_running": 4.0}, model=a.model(heads=33)), GPUS) is None  # no step gets shorter
+
+
+def test_a_defect_that_a_later_release_mends_wants_that_release() -> None:
+    config = effective(a.config(version="0.20.0", max_batch_size=32), H100, model=LLAMA)
+    text = said(look(an.serving(config=config)), "A newer release (vllm 0.26.0 or later)")
+    assert text.startswith("Try an upgrade to vllm 0.26.0 or later, which fixes a leak of host memory")
+    assert text.endswith("plan again after it.")
 
 
 def test_a_small_batch_that_misses_a_target_between_tokens_wants_more_gpus() -> None:
