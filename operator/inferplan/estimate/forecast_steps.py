@@ -12,6 +12,7 @@ from inferplan.domain.observation import Observation
 from inferplan.estimate.calibration import PRIOR_AXES, Calibration
 from inferplan.estimate.candidates import Candidates, Evaluated, Learned, Whole, evaluate_sized
 from inferplan.estimate.forecast import Moves, Outlook, Place, Ratios, Span, candidates_of
+from inferplan.estimate.forecast_today import TINY, Anchor, prompts_together, queue_left, tail
 from inferplan.estimate.load import Load
 from inferplan.estimate.memory_estimate import memory_model
 from inferplan.estimate.memory_observed import Ground
@@ -20,7 +21,7 @@ from inferplan.estimate.observed_load import Seen
 from inferplan.estimate.port import EstimateInput
 from inferplan.estimate.question import attention_ranks
 from inferplan.estimate.result import Z80
-from inferplan.estimate.service import ALMOST_FULL, Flow, queue_seconds
+from inferplan.estimate.service import Flow
 from inferplan.estimate.speed_constants import MultiplierCases, Multipliers, SpeedFit, shipped
 from inferplan.estimate.step_shape import Floats
 from inferplan.estimate.vllm_memory import Sized
@@ -30,9 +31,6 @@ _RATIO_NOISE = 0.06
 measured, a load whose shape is never quite the same, and what the step model has wrong of one deployment at two batch
 sizes. A choice: with it 80 % intervals hold 79 % of the ratios of public measurements in which one deployment runs more
 or fewer requests, after one window (benchmarks/results/ratio_intervals.md)."""
-
-_TINY = 1e-12
-"""Below what any latency or rate is; keeps logarithms finite."""
 
 _LOSS_MAX = 0.5
 """Of the time, what recomputing preempted requests is taken to cost at most: beyond, the metrics tell of a storm that
@@ -54,6 +52,7 @@ class StepForecast:
         calibration: What the instance's own windows taught; None where they taught nothing.
         fit: The step model's constants.
         anchor: Today's queue as it was measured; None without one.
+        together: Prompts that steps with a chunk carry together, as today's percentile of the time between tokens says.
     """
 
     observation: Observation
@@ -61,7 +60,8 @@ class StepForecast:
     seen: Seen
     calibration: Calibration | None = None
     fit: SpeedFit | None = None
-    anchor: "Anchor | None" = None
+    anchor: Anchor | None = None
+    together: float = 1.0
     _sides: "dict[tuple[int, tuple[int, ...]], tuple[Place, Floats]]" = field(
         init=False, default_factory=dict, compare=False, repr=False
     )
@@ -148,7 +148,7 @@ class StepForecast:
         endless = found.saturated[:1] if self.seen.source is Source.RULE_OF_THUMB else np.zeros(1, dtype=bool)
         ttft = np.where(endless, np.nan, found.ttft)
         means = [np.append(each, each[[0, 0]]) for each in (found.throughput, found.itl, ttft)]
-        logs: Floats = np.log(np.maximum(np.stack([*means, *(_tail(found, each) for each in percentiles)]), _TINY))
+        logs: Floats = np.log(np.maximum(np.stack([*means, *(tail(found, each) for each in percentiles)]), TINY))
         return logs
 
     def _without_prefixes(self) -> "StepForecast":
@@ -193,11 +193,14 @@ class StepForecast:
         if isinstance(today, Missing):
             return today
         queue, own = float(today.queue[0]), float(today.ttft[0] - today.queue[0])
-        if self.seen.load.concurrency is None or queue <= 0:
-            return self
+        known = replace(self, together=prompts_together(today, self.observation.metrics))
+        if queue <= 0:
+            return known
         seconds = max(0.0, measured.value / 1e3 - own) if isinstance(measured, Measured) else queue
+        if self.seen.load.concurrency is None and seconds >= queue:  # what is more may be anything, and no queue
+            return known
         served = today.throughput / self.seen.load.output_tokens  # a queue means that no more requests are served
-        return replace(self, anchor=Anchor(seconds, seconds / queue, served[:1], served))
+        return replace(known, anchor=Anchor(seconds, seconds / queue, served[:1], served))
 
     def _sized(self, place: Place) -> "_SizedPlace | Missing":
         sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)
@@ -217,7 +220,11 @@ class StepForecast:
             return found
         caps = candidates.sequences * attention_ranks(of.place.config)
         queue = self._queue(of, candidates, known, found)
-        return _told(found, self.seen.load, (caps, losses, queue))
+        room = (
+            candidates.batched_tokens / self.seen.load.input_tokens
+        )  # a step of 8,192 tokens takes three prompts of 2,500
+        together = np.clip(self.together, 1.0, np.maximum(room, 1.0))
+        return _told(found, self.seen.load, (caps, losses, queue, together))
 
     def _queue(self, of: "_SizedPlace", candidates: Candidates, known: Learned, found: Evaluated) -> Floats:
         """What of the TTFT is waiting for a place, seconds.
@@ -229,6 +236,8 @@ class StepForecast:
         if anchor is None:
             return found.flow.queue_seconds
         modelled: Floats = found.flow.queue_seconds * anchor.scale
+        if self.seen.load.concurrency is None:
+            return modelled
         here = self._served_at_most(of, candidates, known)
         served = anchor.served if known.cases is None else anchor.served_in_cases
         left = 0.0 if here is None else queue_left(served / here.requests_per_second, here.running)
@@ -244,23 +253,6 @@ class StepForecast:
 
 
 @dataclass(frozen=True)
-class Anchor:
-    """Today's queue as it was measured.
-
-    Attributes:
-        queue_seconds: What of the mean TTFT is waiting for a place.
-        scale: That against what the model makes of it.
-        served: Requests per second that are served, as the model expects.
-        served_in_cases: The same in each of the uncertain cases.
-    """
-
-    queue_seconds: float
-    scale: float
-    served: Floats
-    served_in_cases: Floats
-
-
-@dataclass(frozen=True)
 class _SizedPlace:
     """A configuration whose memory was sized."""
 
@@ -272,33 +264,12 @@ _FLOOD = 1e5
 """Requests in flight that fill every engine."""
 
 
-def queue_left(busy: Floats, places: Floats) -> Floats:
-    """What is left of a full engine's queue at a lower load.
-
-    64 places, 95 % busy: 0.95^10.4 / 0.05 over 0.98^10.4 / 0.02 = 0.29. 98 % and more: all of it.
-    """
-    one, full = np.ones(1), np.full(1, ALMOST_FULL)
-    left: Floats = queue_seconds(np.minimum(busy, ALMOST_FULL), places, one) / queue_seconds(full, places, one)
-    return left
-
-
-_OFTEN = (0.5, 2.0)
-"""How much rarer, or more often, than expected steps may have a chunk: prompts come in bursts, or several at once. A
-percentile jumps where they become as many as lie above it, so the interval has both sides of the jump. A choice."""
-
-
-def _tail(found: Outlook, percentile: int) -> Floats:
-    """A percentile in every case, and as expected where chunks are rarer or more often."""
-    rare, often = (found.itl_tail(percentile, share)[:1] for share in _OFTEN)
-    return np.concatenate([found.itl_tail(percentile), rare, often])
-
-
-def _told(found: Evaluated, load: Load, beside: tuple[Whole, Floats, Floats]) -> Outlook:
+def _told(found: Evaluated, load: Load, beside: tuple[Whole, Floats, Floats, Floats]) -> Outlook:
     """The flow less what preempted requests take, where the cache holds fewer than may run.
 
     It takes time; and throughput where all of the time is used.
     """
-    flow, (caps, losses, queue) = found.flow, beside
+    flow, (caps, losses, queue, together) = found.flow, beside
     wanted = np.minimum(caps, load.concurrency if load.concurrency is not None else np.inf)
     preempted = (found.held_at_once < wanted) & found.starts
     kept = np.where(preempted, 1.0 - losses, 1.0)
@@ -311,8 +282,8 @@ def _told(found: Evaluated, load: Load, beside: tuple[Whole, Floats, Floats]) ->
         flow.itl_seconds / kept,
         flow.running,
         flow.saturated,
-        flow.chunk_seconds / kept,
-        flow.chunk_share,
+        flow.chunk_seconds / kept * together,
+        flow.chunk_share / together,
         queue / kept,
     )
     return Outlook(*values)

@@ -20,7 +20,8 @@ from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, Setting, SettingValue
 from inferplan.estimate.calibration import Calibration
 from inferplan.estimate.forecast import Outlook, Place, Ratios, Span
-from inferplan.estimate.forecast_steps import StepForecast, queue_left
+from inferplan.estimate.forecast_steps import StepForecast
+from inferplan.estimate.forecast_today import TOGETHER_MOST, prompts_together, queue_left
 from inferplan.estimate.forecasting import forecast_of
 from inferplan.estimate.learning import OperatingPoint
 from inferplan.estimate.speed_constants import Multipliers
@@ -454,3 +455,32 @@ def test_percentiles_know_the_declared_share_too() -> None:
     found = forecast.ratios(place(forecast), place(forecast, enable_prefix_caching=True), (50, 95))
     assert isinstance(found, Ratios)
     assert all(found.tails[each].low <= 1.0 <= found.tails[each].high for each in (50, 95))
+
+
+def steps(chunk: float, share: float, itl: float) -> Outlook:
+    """Steps of which a share takes a chunk longer; seconds."""
+    one, none, yes = np.ones(1), np.zeros(1), np.ones(1, dtype=bool)
+    return Outlook(yes, one, one, one, one * itl, one, ~yes, one * chunk, one * share, none)
+
+
+@pytest.mark.parametrize(
+    ("measured", "together"),
+    [
+        ({"itl_p95_milliseconds": 110.0}, 1.0),  # as modelled: steps of 10 ms, one in fifteen 100 ms longer
+        ({"itl_p95_milliseconds": 10.0}, 3.0),  # one in 45 is longer: the 95th percentile lies below
+        ({"itl_p95_milliseconds": None, "itl_p99_milliseconds": 310.0}, 3.0),
+        ({"itl_p95_milliseconds": None, "itl_p99_milliseconds": 9e3}, 6.7),  # as near as it comes: beyond, none is left
+        ({"itl_p95_milliseconds": None, "itl_p99_milliseconds": None}, 1.0),
+        ({"itl_p95_milliseconds": 10.0, "itl_mean_milliseconds": None}, 1.0),
+    ],
+)
+def test_a_percentile_tells_how_many_prompts_share_a_step(measured: dict[str, float | None], together: float) -> None:
+    seen = an.serving({"itl_mean_milliseconds": 1e3 * (0.010 + 0.1 / 15), **measured}).metrics
+    found = prompts_together(steps(0.1, 1 / 15, 0.010 + 0.1 / 15), seen)
+    assert found == pytest.approx(together, rel=0.15)
+    assert 1 <= found <= TOGETHER_MOST
+
+
+def test_without_chunks_nothing_is_together() -> None:
+    seen = an.serving({"itl_mean_milliseconds": 10.0, "itl_p95_milliseconds": 90.0}).metrics
+    assert prompts_together(steps(0.0, 0.0, 0.010), seen) == 1.0
