@@ -1,5 +1,6 @@
 """Which plan is to be there, and what that means for those that are. Pure."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -206,4 +207,15 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
 def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, SettingValue | None]]:
     for optimization in spec.get("optimizations") or ():
         for change in optimization.get("configChanges") or ():
-            yield change.get("parameter") or "", change.get("recommendedValue")
+            yield change.get("parameter") or "", _as_decided(change.get("recommendedValue"))
+
+
+def _as_decided(value: SettingValue | None) -> SettingValue | None:
+    """The value as it was decided: a CRD holds fractions and booleans as text ("0.95", "true")."""
+    if not isinstance(value, str):
+        return value
+    try:
+        read = json.loads(value)
+    except ValueError:
+        return value
+    return read if isinstance(read, bool | float) else value
