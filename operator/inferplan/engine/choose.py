@@ -4,9 +4,10 @@ Combinations are taken best first. What stops one is kept with what it costs, so
 constraint is worth; the first that nothing stops is the plan's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,10 +159,7 @@ class Search:
 
     def _risks(self, table: Table) -> Counts:
         """How many options of each combination can lose something."""
-        total = np.zeros(len(table.positions), dtype=np.int64)
-        for index, lever in enumerate(self.space.levers):
-            total = total + np.array([0, *(loses(option) for option in lever.options)])[table.positions[:, index]]
-        return total
+        return self._summed(table, [[int(loses(option)) for option in lever.options] for lever in self.space.levers])
 
     def passed(self, positions: Positions, score: float) -> Ratios | None:
         """A combination against today; None where something stops it.
@@ -192,22 +190,24 @@ class Search:
 
     def _prices(self, table: Table) -> Floats:
         """What a combination must bring for its number of changes and their risks."""
-        total = np.zeros(len(table.positions))
-        for index, lever in enumerate(self.space.levers):
-            prices = np.array([0.0, *(_price(option) for option in lever.options)])
-            total = total + prices[table.positions[:, index]]
-        return total
+        return self._summed(table, [[_price(option) for option in lever.options] for lever in self.space.levers])
 
     def _bad_options(self, table: Table) -> Counts:
         """How many options of each combination may not be taken at all."""
-        total = np.zeros(len(table.positions), dtype=np.int64)
-        for index, lever in enumerate(self.space.levers):
-            barred = [
-                self._alone(index, number) is not None or (self.lossless and loses(option))
+        barred = [
+            [
+                int(self._alone(index, number) is not None or (self.lossless and loses(option)))
                 for number, option in enumerate(lever.options, start=1)
             ]
-            verdicts = [False, *barred]
-            total = total + np.array(verdicts, dtype=np.int64)[table.positions[:, index]]
+            for index, lever in enumerate(self.space.levers)
+        ]
+        return self._summed(table, barred)
+
+    def _summed(self, table: Table, values: Sequence[Sequence[float]]) -> NDArray[Any]:
+        """Of each combination, the sum of what its options have; a lever that stays where it is has nothing."""
+        total = np.zeros(len(table.positions))
+        for index, of_lever in enumerate(values):
+            total = total + np.array([0, *of_lever])[table.positions[:, index]]
         return total
 
     def _barred(self, table: Table, scores: Floats, bad: Counts) -> Iterator[Stopped]:

@@ -220,9 +220,7 @@ class StepForecast:
             return found
         caps = candidates.sequences * attention_ranks(of.place.config)
         queue = self._queue(of, candidates, known, found)
-        room = (
-            candidates.batched_tokens / self.seen.load.input_tokens
-        )  # a step of 8,192 tokens takes three prompts of 2,500
+        room = candidates.batched_tokens / self.seen.load.input_tokens  # 8,192 over 2,500: three prompts fit a step
         together = np.clip(self.together, 1.0, np.maximum(room, 1.0))
         return _told(found, self.seen.load, (caps, losses, queue, together))
 
