@@ -4,7 +4,7 @@ import numpy as np
 
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
-from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.domain.serving import ServingConfig
 from inferplan.domain.units import MIB
 from inferplan.estimate.cache_room import held_at_once
 from inferplan.estimate.load import Load
@@ -59,7 +59,7 @@ def doubt(memory: MemoryEstimate | Missing) -> tuple[str, ...]:
 def _too_long(config: ServingConfig, load: Load) -> Missing | None:
     """An engine refuses requests longer than the max_model_len that somebody set."""
     longest = config.integer("max_model_len")
-    if longest is None or not _is_stated(config, "max_model_len") or _length(load) <= longest:
+    if longest is None or not config.is_stated("max_model_len") or _length(load) <= longest:
         return None
     why = f"a request of {load.input_tokens:,.0f} + {load.output_tokens:,.0f} tokens is longer than max_model_len"
     return Missing(Reason.DOES_NOT_FIT, f"{why} {longest:,}, so the engine refuses it")
@@ -74,21 +74,12 @@ def _may_start(situation: EstimateInput, memory: MemoryEstimate, load: Load) -> 
     """
     config, tokens, requests = situation.config, memory.kv_cache_tokens, memory.max_concurrency
     whole = (situation.accelerator.usable_mib or 0) * MIB
-    if (
-        not _is_stated(config, "gpu_memory_utilization")
-        and memory.total_bytes < whole
-        and not memory.kv_cache_bytes.high
-    ):
+    if not config.is_stated("gpu_memory_utilization") and memory.total_bytes < whole and not memory.kv_cache_bytes.high:
         return True
-    if _is_stated(config, "max_model_len"):
+    if config.is_stated("max_model_len"):
         return not isinstance(requests, Missing) and requests.high >= 1
     return not isinstance(tokens, Missing) and tokens.high >= _length(load)
 
 
 def _length(load: Load) -> float:
     return load.input_tokens + load.output_tokens
-
-
-def _is_stated(config: ServingConfig, key: str) -> bool:
-    setting = config.settings.get(key)
-    return setting is not None and setting.origin is not Origin.VERSION_DEFAULT

@@ -98,6 +98,11 @@ class ServingConfig:
         setting = self.settings.get(key)
         return None if setting is None else setting.value
 
+    def is_stated(self, key: str) -> bool:
+        """Whether somebody set it, so that it is not the release's own."""
+        setting = self.settings.get(key)
+        return setting is not None and setting.origin is not Origin.VERSION_DEFAULT
+
     def items(self) -> Iterator[tuple[str, Setting]]:
         """Settings sorted by key."""
         return iter(sorted(self.settings.items()))

@@ -7,7 +7,7 @@ from inferplan.api.plan import Alternative
 from inferplan.api.values import Confidence, ConfigChange, Effort, Optimization
 from inferplan.domain.lever import Option
 from inferplan.domain.observation import Observation
-from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.domain.serving import ServingConfig
 from inferplan.engine.budget import moves
 from inferplan.engine.effects import Expected, confidence, effects_of, impact, sentence
 from inferplan.engine.search import Draft, Found, Other
@@ -108,8 +108,8 @@ def with_outage(optimizations: Iterable[Optimization], replicas: int | None) -> 
 
 def _back(change: ConfigChange, config: ServingConfig) -> str:
     """What nobody set is not set afterwards either."""
-    name, setting = change.flag or change.parameter, config.settings.get(change.parameter)
-    if not change.removes_flag and (setting is None or setting.origin is Origin.VERSION_DEFAULT):
+    name = change.flag or change.parameter
+    if not change.removes_flag and not config.is_stated(change.parameter):
         return f"take {name} out again"
     if change.current_value is None or isinstance(change.current_value, bool):
         return f"put {name} back as it was"

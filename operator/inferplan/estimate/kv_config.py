@@ -15,7 +15,7 @@ from inferplan.domain.hardware import Accelerator
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.quantization import NumberFormat
-from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.domain.serving import ServingConfig
 from inferplan.estimate import kv_defaults
 from inferplan.estimate.kv_compressed import COMPRESSED_FORMAT
 from inferplan.estimate.kv_compressed_config import (
@@ -201,8 +201,7 @@ def _state_bits(reading: _Reading) -> int | None:
 def _state_mode(reading: _Reading) -> StateMode:
     """The mode that is set where prefixes are cached, else the release's."""
     config, release, card = reading.config, reading.release, reading.card
-    setting = config.settings.get("enable_prefix_caching")
-    is_set = setting is not None and setting.origin is not Origin.VERSION_DEFAULT
+    is_set = config.is_stated("enable_prefix_caching")
     caches = config.flag("enable_prefix_caching") is True if is_set else kv_defaults.caches_prefixes(release, card)
     usual = kv_defaults.state_mode(release, card, caches=caches)
     asked = config.text("mamba_cache_mode")

@@ -14,7 +14,7 @@ from inferplan.dialects.situation import NotKnownError, Situation
 from inferplan.dialects.version_order import VersionNumber, version_number
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
-from inferplan.domain.serving import Origin, ServingConfig
+from inferplan.domain.serving import ServingConfig
 
 
 @dataclass(frozen=True)
@@ -101,16 +101,11 @@ def _unread(observation: Observation, number: VersionNumber, where: str, *, late
         return _unsupported(f"which kernels read a smaller latent cache was not read for {where}") if latent else None
     if latent and config.value("decode_context_parallel_size") not in {None, 1}:
         return _unsupported("the smaller latent cache was not read with decode_context_parallel_size; vLLM refused it")
-    if _states(config, "block_size") or (number < SELECTOR_SINCE and _chosen(config) is not None):
+    if config.is_stated("block_size") or (number < SELECTOR_SINCE and _chosen(config) is not None):
         return _unsupported(f"the kernels of {where} were read for block sizes and backends of its own choice")
     if number >= V1_ONLY or _runs_on_v1(observation, number):
         return None
     return _unsupported(f"the kernels of {where} were read for its V1 engine, which may not be what runs")
-
-
-def _states(config: ServingConfig, key: str) -> bool:
-    setting = config.settings.get(key)
-    return setting is not None and setting.origin is not Origin.VERSION_DEFAULT
 
 
 def _runs_on_v1(observation: Observation, number: VersionNumber) -> bool:

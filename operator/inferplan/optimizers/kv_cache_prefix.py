@@ -57,8 +57,7 @@ def prefix_caching_on(observation: Observation, diagnosis: Diagnosis) -> Option 
         runs.
     """
     config = observation.config
-    setting = config.settings.get(KEY)
-    switched = setting is not None and setting.value is False and setting.origin is not Origin.VERSION_DEFAULT
+    switched = config.value(KEY) is False and config.is_stated(KEY)
     share = None if observation.declared is None else observation.declared.prefix_share
     blind = diagnosis.cause is Cause.UNKNOWN and not share
     if not switched or config.engine not in _COSTS or diagnosis.cause in _UNSTEADY or blind:

@@ -14,7 +14,6 @@ from inferplan.api.values import Engine
 from inferplan.diagnose.flags import setting_name
 from inferplan.domain.architecture import Attention
 from inferplan.domain.model_card import ModelCard
-from inferplan.domain.serving import Origin, ServingConfig
 from inferplan.optimizers.batching_look import Look
 
 INTERACTIVE_BATCH = 32
@@ -73,7 +72,7 @@ def _mode_for_throughput(look: Look) -> Alternative | None:
     flag = setting_name(look.config, _MODE)
     if look.config.value(_MODE) != "throughput" or not flag.startswith("-") or not _latency_counts(look):
         return None
-    doubled = [setting_name(look.config, key) for key in _DOUBLED if not _is_given(look.config, key)]
+    doubled = [setting_name(look.config, key) for key in _DOUBLED if not look.config.is_stated(key)]
     what = f" It doubles what the release takes for {' and '.join(doubled)}." if doubled else ""
     return Alternative(
         title=f"Without the mode for throughput ({flag} throughput)",
@@ -123,12 +122,6 @@ def _kept_more_densely(look: Look) -> Alternative | None:
     )
 
 
-def _is_given(config: ServingConfig, key: str) -> bool:
-    """Whether somebody set it, so that it is not the release's own."""
-    setting = config.settings.get(key)
-    return setting is not None and setting.origin is not Origin.VERSION_DEFAULT
-
-
 def _keeps_little(card: ModelCard) -> bool:
     """Whether some layers keep a sliding window, or a state, instead of all tokens."""
     windows = (isinstance(layer.mixer, Attention) and layer.mixer.window is not None for layer in card.layer_counts)
@@ -138,7 +131,7 @@ def _keeps_little(card: ModelCard) -> bool:
 def _smaller_blocks(look: Look) -> Alternative | None:
     config, running, tokens = look.config, look.signals.running, look.number("kv_cache_tokens")
     flag, size = setting_name(config, _BLOCK), config.integer(_BLOCK)
-    if size is None or not _is_given(config, _BLOCK) or not look.diagnosis.kv_cache_full or not running or not tokens:
+    if size is None or not config.is_stated(_BLOCK) or not look.diagnosis.kv_cache_full or not running or not tokens:
         return None
     waste = running * size / 2 / tokens  # 64 requests, blocks of 256, 100,000 tokens: 64 x 128 / 100,000 = 8.2 %
     if waste < WASTE_MIN:
