@@ -1,0 +1,71 @@
+"""Maintenance windows: whether one is open, and when the next one opens. Pure.
+
+A window opens by a cron expression of five fields in its own time zone and stays open for its duration, which is a time
+that passes: a window of four hours that opens at 1 a.m. in the night in which clocks go forward closes at 6 a.m. An
+opening that the clocks leave out comes right after (as Debian's cron has it; cronsim follows it).
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from inferplan.api.apply import MaintenanceWindow
+
+
+class WindowError(ValueError):
+    """A window that cannot be read. ``str`` is one line for people."""
+
+
+def check_windows(windows: Iterable[MaintenanceWindow]) -> None:
+    """Whether all of them can be read.
+
+    Raises:
+        WindowError: The first one that cannot, with what is allowed.
+    """
+    for number, window in enumerate(windows):
+        place = f"apply.maintenanceWindows[{number}]"
+        try:
+            zone = _zone(window)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise WindowError(
+                f'{place}.timeZone: "{window.time_zone}" is no IANA time zone, such as "Europe/Berlin"'
+            ) from None
+        try:
+            next(CronSim(window.schedule, datetime(2000, 1, 1, tzinfo=zone)))
+        except (CronSimError, StopIteration):
+            raise WindowError(
+                f'{place}.schedule: "{window.schedule}" is no time that comes: minute, hour, day of month, month, day'
+                ' of week, such as "0 2 * * *"'
+            ) from None
+
+
+def closes_at(windows: Iterable[MaintenanceWindow], now: datetime) -> datetime | None:
+    """When the last of the windows that are open closes, UTC; None where none is open.
+
+    Args:
+        windows: Readable ones (`check_windows`).
+        now: The present time, with its zone.
+    """
+    open_now = (_last_opening(window, now) + timedelta(seconds=window.duration_seconds) for window in windows)
+    return max((closing for closing in open_now if closing > now), default=None)
+
+
+def opens_at(windows: Iterable[MaintenanceWindow], now: datetime) -> datetime | None:
+    """When the next window opens, UTC; None where there are no windows."""
+    return min((_next_opening(window, now) for window in windows), default=None)
+
+
+def _last_opening(window: MaintenanceWindow, now: datetime) -> datetime:
+    """The latest opening until now, now included."""
+    local = now.astimezone(_zone(window)) + timedelta(seconds=1)
+    return next(CronSim(window.schedule, local, reverse=True)).astimezone(UTC)
+
+
+def _next_opening(window: MaintenanceWindow, now: datetime) -> datetime:
+    return next(CronSim(window.schedule, now.astimezone(_zone(window)))).astimezone(UTC)
+
+
+def _zone(window: MaintenanceWindow) -> ZoneInfo:
+    return ZoneInfo(window.time_zone)
