@@ -1,0 +1,53 @@
+"""A window of measurements as before and after are compared. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from inferplan.api.attempt import WindowStatus
+from inferplan.domain.measurement import value_of
+from inferplan.domain.observation import Metrics
+from inferplan.domain.units import significant, timestamp
+
+LENGTHS = ("prompt_tokens_mean", "generation_tokens_mean")
+"""The traffic's shape."""
+
+IN_FLIGHT = ("num_requests_running", "num_requests_waiting")
+THROUGHPUT = "generation_tokens_per_second"
+FAILED = "failed_requests_share"
+_KEPT = (
+    *LENGTHS,
+    *IN_FLIGHT,
+    THROUGHPUT,
+    FAILED,
+    "requests_per_second",
+    "arrivals_per_second",
+    "ttft_mean_milliseconds",
+    "itl_mean_milliseconds",
+    "e2e_mean_milliseconds",
+    "kv_cache_tokens",
+    "preemptions_per_second",
+    "prefix_cache_hit_share",
+)
+_DIGITS = 6
+
+
+def window_of(metrics: Metrics, replicas: int | None, seconds: int, ended: datetime) -> WindowStatus:
+    """The numbers of a window that are there; targets' percentiles under their names ("ttft p95").
+
+    Args:
+        metrics: Means per replica over the window.
+        replicas: Replicas that they are taken over.
+        seconds: Its length.
+        ended: Its end, with its zone.
+    """
+    found: Mapping[str, float | None] = {
+        **{name: value_of(getattr(metrics, name)) for name in _KEPT},
+        **{name: value_of(value) for name, value in metrics.slo_milliseconds},
+    }
+    rate = found["requests_per_second"] or 0.0  # 4 requests/s and replica, 3 replicas, 900 s: 10,800 requests
+    return WindowStatus(
+        ended_at=timestamp(ended),
+        seconds=seconds,
+        requests=significant(rate * (replicas or 1) * seconds, _DIGITS),
+        values={name: significant(value, _DIGITS) for name, value in found.items() if value is not None},
+    )
