@@ -41,6 +41,9 @@ class MaintenanceWindow(WireModel):
 class VerifySpec(WireModel):
     """How an applied plan is judged."""
 
+    warm_up_seconds: Annotated[
+        int, Field(ge=0, le=86_400, description="Seconds after the rollout that are left out: caches and graphs fill.")
+    ] = 120
     window_seconds: Annotated[
         int, Field(ge=60, le=86_400, description="Seconds that are compared, before and after.")
     ] = 900
@@ -123,4 +126,31 @@ class ApplySpec(WireModel):
         int, Field(ge=0, le=2_592_000, description="Seconds of rest after an applied plan.")
     ] = 21_600
     verify: Annotated[VerifySpec, Field(description="How an applied plan is judged.")] = VerifySpec()
+    rollout_timeout_seconds: Annotated[
+        int,
+        Field(
+            ge=60,
+            le=86_400,
+            description="Seconds within which all pods must run a plan's arguments; else it is rolled back.",
+        ),
+    ] = 1_800
+    take_over_from: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
+        Field(
+            max_length=16,
+            description=(
+                "Field managers whose arguments InferPlan may write over, as the workload's metadata.managedFields"
+                ' names them, such as "kubectl-client-side-apply". Nobody else\'s fields are forced. Default: none.'
+            ),
+        ),
+    ] = ()
+    allow_under_git_ops: Annotated[
+        bool,
+        Field(
+            description=(
+                "Patch the workload although Argo CD or Flux keeps it as Git has it: only where they are told to ignore"
+                " its arguments, else they take the change back."
+            )
+        ),
+    ] = False
     git: Annotated[GitSpec | None, Field(description="Where the manifest lives; needed for mode GitOps.")] = None

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from inferplan.api.attempt import AttemptStatus, RollbackStatus, VerificationStatus, WindowStatus
 from inferplan.api.base import Name, Sentence, ShortText, WireModel
 from inferplan.api.conditions import Condition
 from inferplan.api.rules import APPROVAL_NAMES_PLAN, immutable_except, rules
@@ -35,6 +36,7 @@ class Phase(StrEnum):
     ROLLING_OUT = "RollingOut"
     VERIFYING = "Verifying"
     VERIFIED = "Verified"
+    ROLLING_BACK = "RollingBack"
     ROLLED_BACK = "RolledBack"
     REJECTED = "Rejected"
     SUPERSEDED = "Superseded"
@@ -189,24 +191,6 @@ class PlanSpec(Decision):
     approval: Annotated[Approval | None, Field(description="A person's word; the only part that may change.")] = None
 
 
-class Verification(WireModel):
-    """Predicted against realized."""
-
-    predicted: Annotated[ShortText | None, Field(description="What the plan promised.")] = None
-    realized: Annotated[ShortText | None, Field(description="What was measured afterwards.")] = None
-    error: Annotated[ShortText | None, Field(description="How far apart they are.")] = None
-    verdict: Annotated[ShortText | None, Field(description="Keep, RollBack or Inconclusive.")] = None
-
-
-class Rollback(WireModel):
-    """What has to be restored to undo the plan."""
-
-    args: Annotated[
-        tuple[Annotated[str, Field(max_length=32_768)], ...],
-        Field(max_length=1024, description="Container args before."),
-    ] = ()
-
-
 class PlanStatus(WireModel):
     """What became of the plan."""
 
@@ -222,5 +206,14 @@ class PlanStatus(WireModel):
         ),
     ] = ()
     applied_at: Annotated[Timestamp | None, Field(description="When it was applied.")] = None
-    rollback: Annotated[Rollback | None, Field(description="What to restore to undo the plan.")] = None
-    verification: Annotated[Verification | None, Field(description="Predicted against realized.")] = None
+    baseline: Annotated[
+        WindowStatus | None,
+        Field(description="The busiest window before it was applied; what follows is held against it."),
+    ] = None
+    attempt: Annotated[
+        AttemptStatus | None, Field(description="The try that runs, or ran last; written before anything is touched.")
+    ] = None
+    retry_at: Annotated[Timestamp | None, Field(description="When it is tried again, after a failure.")] = None
+    failures: Annotated[int, Field(ge=0, description="Tries in a row that did not reach the workload.")] = 0
+    rollback: Annotated[RollbackStatus | None, Field(description="What to restore to undo the plan.")] = None
+    verification: Annotated[VerificationStatus | None, Field(description="Predicted against realized.")] = None

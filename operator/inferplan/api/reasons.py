@@ -19,6 +19,17 @@ class ConditionType(StrEnum):
     LOW_CONFIDENCE = "LowConfidence"
 
 
+class PlanConditionType(StrEnum):
+    """Conditions of an OptimizationPlan: how far it came on its way to the workload."""
+
+    APPROVED = "Approved"
+    GATES_PASSED = "GatesPassed"
+    APPLIED = "Applied"
+    ROLLED_OUT = "RolledOut"
+    VERIFIED = "Verified"
+    ROLLED_BACK = "RolledBack"
+
+
 class Reason(StrEnum):
     """CamelCase codes; the comment behind each is its meaning."""
 
@@ -123,3 +134,43 @@ class Reason(StrEnum):
     PLAN_SUPERSEDED = "PlanSuperseded", "A newer plan, or none, takes this one's place."
     PLAN_REVIVED = "PlanRevived", "A superseded plan follows again from what was seen."
     APPLY_UNAVAILABLE = "ApplyUnavailable", "This version proposes plans and does not apply them."
+    # Approved
+    APPROVED_BY_PERSON = "ApprovedByPerson", "A person approved exactly this plan."
+    APPROVED_BY_POLICY = "ApprovedByPolicy", "spec.apply.mode lets plans like this one be applied by themselves."
+    AWAITING_APPROVAL = "AwaitingApproval", "A person has to approve the plan."
+    REJECTED_BY_PERSON = "RejectedByPerson", "A person rejected the plan."
+    # GatesPassed
+    ALL_GATES_PASSED = "AllGatesPassed", "Nothing keeps the plan from being applied now."
+    NOT_APPLICABLE = "NotApplicable", "The plan cannot be written into the workload's arguments."
+    TARGET_CHANGED = "TargetChanged", "The workload is not the one that the plan was made for."
+    PAUSED = "Paused", "An owner, or the workload itself, is paused."
+    ROLLOUT_IN_PROGRESS = "RolloutInProgress", "The workload is rolling; it is left alone until it stands."
+    DOES_NOT_ROLL = "DoesNotRoll", "The workload keeps its pods when its template changes."
+    GIT_OPS_MANAGED = "GitOpsManaged", "A GitOps tool would take the change back."
+    FIELDS_OWNED = "FieldsOwned", "Somebody else owns the arguments; the message names who, and the way out."
+    DISRUPTION_BUDGET = "DisruptionBudget", "A PodDisruptionBudget allows no pod to go now."
+    OUTSIDE_WINDOW = "OutsideWindow", "No maintenance window is open."
+    COOLING_DOWN = "CoolingDown", "The instance rests after its last change."
+    GROUP_BUSY = "GroupBusy", "Another workload of the same model is being changed."
+    BASELINE_MISSING = "BaselineMissing", "Nothing was measured that a change could be held against."
+    BACKING_OFF = "BackingOff", "A try failed; the next one waits."
+    # Applied
+    PATCHED = "Patched", "The workload carries the plan's arguments."
+    WRITING = "Writing", "The plan is about to be written into the workload."
+    REVERTED_BY_OTHER = "RevertedByOther", "Somebody else took the arguments back; InferPlan does not fight."
+    CHANGED_BY_OTHER = "ChangedByOther", "Somebody else changed the arguments meanwhile."
+    TARGET_GONE = "TargetGone", "The workload does not exist any more."
+    # RolledOut
+    ROLLOUT_COMPLETE = "RolloutComplete", "All pods run the plan's arguments and are available."
+    PODS_FAIL = "PodsFail", "A pod cannot run with the plan's arguments."
+    ROLLOUT_TIMED_OUT = "RolloutTimedOut", "Not all pods ran the plan's arguments in time."
+    # Verified
+    IMPROVEMENT_KEPT = "ImprovementKept", "What was measured afterwards is no worse than before."
+    REGRESSION = "Regression", "What was measured afterwards is worse than before."
+    INCONCLUSIVE = "Inconclusive", "What was measured afterwards cannot be held against what was before."
+    MEASURING = "Measuring", "The window after the rollout is not over."
+    # RolledBack
+    RESTORING = "Restoring", "The arguments from before are being written."
+    RESTORED = "Restored", "All pods run the arguments from before."
+    ROLLBACK_FAILED = "RollbackFailed", "The arguments from before could not be restored; a person has to."
+    ROLLBACK_ASKED = "RollbackAsked", "A person asked for the plan to be undone."

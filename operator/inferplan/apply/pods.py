@@ -38,6 +38,7 @@ class PodState:
         waiting: Why the container does not run now; "" where it runs.
         ended: How its last run ended ("OOMKilled", "Error, exit code 1"); "" where it never ended.
         unscheduled: Why no node takes the pod; "" where one has.
+        last_words: What its engine wrote last before it ended; "" where that was not read.
     """
 
     name: str
@@ -48,11 +49,18 @@ class PodState:
     waiting: str = ""
     ended: str = ""
     unscheduled: str = ""
+    last_words: str = ""
+
+    @property
+    def coming_up(self) -> bool:
+        """Whether its engine runs, and may become ready."""
+        return not (self.ready or self.waiting or self.unscheduled or self.trouble)
 
     @property
     def trouble(self) -> str:
         """Why it cannot serve with what it is told, in a sentence; "" while it may still come up."""
         ended = f" ({self.ended})" if self.ended else ""
+        ended += f'; it wrote: "{self.last_words}"' if self.last_words else ""
         if self.ended.startswith("OOMKilled"):
             return f"pod {self.name}: its engine ran out of memory{ended}"
         if self.waiting.split(":", 1)[0] in _NEVER_STARTS:

@@ -1,0 +1,197 @@
+"""A plan on its way: written, rolled out, measured. Pure.
+
+Each look at the workload says where the way stands; nothing is remembered but the plan's status. So a killed operator
+goes on where the workload is: it adopts what it wrote itself, writes what it had not, and leaves alone what somebody
+else changed meanwhile.
+"""
+
+from datetime import timedelta
+
+from inferplan.api.attempt import VerificationStatus, WindowStatus
+from inferplan.api.conditions import Status
+from inferplan.api.plan import Phase, PlanStatus
+from inferplan.api.reasons import PlanConditionType, Reason
+from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
+from inferplan.apply.pods import PodState
+from inferplan.apply.restoring import undo
+from inferplan.apply.starting import rejected
+from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge
+from inferplan.domain.units import timestamp
+
+LOOK_SECONDS = 5
+"""While something moves, the workload is looked at this often, watch or not."""
+
+UNDECIDED_SECONDS = 86_400
+"""A day has all loads: what could not be judged in it is not judged any more."""
+
+
+def applying(case: Case) -> Step:
+    """The workload carries the plan already, or still what was before it, or something else."""
+    live = case.live
+    gone = _gone(case)
+    if live is None or gone is not None:
+        return gone if gone is not None else Step(case.status)
+    if live.args_digest == case.attempt.applied_digest:
+        return _patched(case)
+    if case.plan.approval is not None and not case.plan.approval.approved:
+        return Step(rejected(case))
+    if case.plan.target is None or live.args_digest != case.plan.target.args_digest:
+        return Step(_left(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments before the plan was written"))
+    if case.wanted is None:
+        return Step(_left(case, Reason.NOT_APPLICABLE, "the arguments cannot be edited with certainty any more"))
+    write = Write(case.wanted, attempt_id(case, case.attempt.number), live.resource_version)
+    return Step(case.status, write, case.now + timedelta(seconds=LOOK_SECONDS))
+
+
+def rolling_out(case: Case) -> Step:
+    """All pods run the plan, one of them cannot, or it takes too long."""
+    lost = _gone(case) or _taken_back(case)
+    if lost is not None:
+        return lost
+    trouble = _trouble(case)
+    if trouble is not None:
+        return undo(case, *trouble)
+    live = case.live
+    if live is not None and live.rolled_out:
+        attempt = case.attempt.model_copy(update={"rolled_out_at": timestamp(case.now)})
+        said = Said(PlanConditionType.ROLLED_OUT, Status.TRUE, Reason.ROLLOUT_COMPLETE, f"{live.replicas} pods run it")
+        measuring = Said(PlanConditionType.VERIFIED, Status.UNKNOWN, Reason.MEASURING, _measures(case))
+        status = moved(case, Phase.VERIFYING, f"All pods run it. {_measures(case)}", said, measuring, attempt=attempt)
+        return Step(status, again_at=case.now)
+    return Step(case.status, again_at=case.now + timedelta(seconds=LOOK_SECONDS))
+
+
+def verifying(case: Case) -> Step:
+    """The window afterwards is over, or not yet; meanwhile a pod may still fall over."""
+    lost = _gone(case) or _taken_back(case)
+    if lost is not None:
+        return lost
+    failing = next((pod.trouble for pod in _new_pods(case) if pod.trouble), "")
+    if failing:
+        return undo(case, Reason.PODS_FAIL, failing)
+    attempt, verify = case.attempt, case.apply.verify
+    done = timedelta(seconds=verify.warm_up_seconds + verify.window_seconds * (attempt.windows + 1))
+    passed = case.since(attempt.rolled_out_at)
+    if passed < done:
+        return Step(case.status, again_at=case.now + (done - passed))
+    return _judged(case)
+
+
+def _judged(case: Case) -> Step:
+    before, after = case.status.baseline, case.window
+    if before is None or after is None:
+        missing = "before the change" if before is None else "after the change"
+        return _another_window(case, Judgement(Verdict.INCONCLUSIVE, f"nothing was measured {missing}"))
+    wanted = Wanted(case.instance.objective, case.instance.slo, case.apply.verify, case.plan.effects)
+    found = judge(before, after, wanted)
+    if found.verdict is Verdict.INCONCLUSIVE:
+        return _another_window(case, found)
+    verification = _verification(case, found, after)
+    if found.verdict is Verdict.ROLL_BACK:
+        return undo(case, Reason.REGRESSION, found.reason, verification=verification)
+    said = Said(PlanConditionType.VERIFIED, Status.TRUE, Reason.IMPROVEMENT_KEPT, found.reason)
+    return Step(moved(case, Phase.VERIFIED, f"Kept: {found.reason}.", said, verification=verification))
+
+
+def _another_window(case: Case, found: Judgement) -> Step:
+    """The load may come back to what it was; after a day nobody waits for that any more."""
+    verification = _verification(case, found, case.window)
+    said = Said(PlanConditionType.VERIFIED, Status.UNKNOWN, Reason.INCONCLUSIVE, found.reason)
+    if case.since(case.attempt.rolled_out_at) >= timedelta(seconds=UNDECIDED_SECONDS):
+        message = f"Left as it is; no harm was seen, and no gain could be shown: {found.reason}."
+        return Step(moved(case, Phase.VERIFIED, message, said, verification=verification))
+    attempt = case.attempt.model_copy(update={"windows": case.attempt.windows + 1})
+    message = f"Measured again: {found.reason}."
+    status = moved(case, Phase.VERIFYING, message, said, verification=verification, attempt=attempt)
+    return Step(status, again_at=case.now + timedelta(seconds=case.apply.verify.window_seconds))
+
+
+def _verification(case: Case, found: Judgement, after: WindowStatus | None) -> VerificationStatus:
+    first = next((row for row in found.compared if row.predicted is not None), None)
+    realized = f"{first.metric} {first.after / first.before - 1.0:+.0%}" if first is not None and first.before else None
+    error = None
+    if first is not None and first.predicted and first.before:
+        apart = 100.0 * (first.after - first.predicted) / first.before  # 170 promised, 160 came, of 100: -10 points
+        error = f"{apart:+.0f} percentage points"
+    return VerificationStatus(
+        predicted=case.plan.summary.gain,
+        realized=realized,
+        error=error,
+        verdict=found.verdict,
+        reason=found.reason,
+        window=after,
+        compared=found.compared,
+    )
+
+
+def _patched(case: Case) -> Step:
+    attempt = case.attempt.model_copy(update={"patched_at": timestamp(case.now)})
+    applied = Said(PlanConditionType.APPLIED, Status.TRUE, Reason.PATCHED, "the workload carries the plan's arguments")
+    rolling = Said(PlanConditionType.ROLLED_OUT, Status.UNKNOWN, Reason.ROLLOUT_IN_PROGRESS, "pods are replaced")
+    message = "The workload carries the plan; its pods are replaced."
+    status = moved(
+        case,
+        Phase.ROLLING_OUT,
+        message,
+        applied,
+        rolling,
+        attempt=attempt,
+        applied_at=timestamp(case.now),
+        failures=0,
+    )
+    return Step(status, again_at=case.now)
+
+
+def _gone(case: Case) -> Step | None:
+    live = case.live
+    if live is None or live.uid != case.attempt.target_uid:
+        why = "the workload does not exist any more" if live is None else "the workload was deleted and made anew"
+        return Step(_left(case, Reason.TARGET_GONE, why))
+    if live.container is None:
+        return Step(_left(case, Reason.CHANGED_BY_OTHER, "the workload has no such container any more"))
+    return None
+
+
+def _taken_back(case: Case) -> Step | None:
+    """Somebody else wrote the arguments: that is not fought, and nothing is undone that is not ours."""
+    live = case.live
+    if live is None or live.args_digest == case.attempt.applied_digest:
+        return None
+    before = case.plan.target.args_digest if case.plan.target is not None else None
+    if live.args_digest == before:
+        keepers = ", ".join(owner.name for owner in case.owners) or "somebody"
+        why = f"the arguments are again those from before: {keepers} took the change back"
+        return Step(_left(case, Reason.REVERTED_BY_OTHER, why))
+    return Step(_left(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments after the plan was written"))
+
+
+def _left(case: Case, reason: Reason, why: str) -> PlanStatus:
+    said = Said(PlanConditionType.APPLIED, Status.FALSE, reason, why)
+    return moved(case, Phase.FAILED, f"Left alone: {why}.", said)
+
+
+def _new_pods(case: Case) -> tuple[PodState, ...]:
+    return tuple(pod for pod in case.pods if pod.args_digest == case.attempt.applied_digest)
+
+
+def _trouble(case: Case) -> tuple[Reason, str] | None:
+    """Why the rollout will not end well."""
+    new = _new_pods(case)
+    failing = next((pod.trouble for pod in new if pod.trouble), "")
+    if failing:
+        return Reason.PODS_FAIL, failing
+    stuck = case.live.stuck if case.live is not None else ""
+    if stuck and not any(pod.ready or pod.coming_up for pod in new):
+        return Reason.PODS_FAIL, stuck
+    most = case.apply.rollout_timeout_seconds
+    if case.since(case.attempt.patched_at) <= timedelta(seconds=most):
+        return None
+    ready = sum(pod.ready for pod in new)
+    waits = next((f"; pod {pod.name}: {pod.unscheduled}" for pod in new if pod.unscheduled), "")
+    why = f"{ready} pods are ready with it after {most} s (apply.rolloutTimeoutSeconds){waits}"
+    return Reason.ROLLOUT_TIMED_OUT, why
+
+
+def _measures(case: Case) -> str:
+    verify = case.apply.verify
+    return f"It is measured for {verify.window_seconds} s, after {verify.warm_up_seconds} s to warm up."

@@ -1,0 +1,171 @@
+"""What is known when a plan's next step is decided, and what a step is. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from inferplan.api.apply import ApplyMode, ApplySpec
+from inferplan.api.attempt import AttemptStatus, RollbackStatus, WindowStatus
+from inferplan.api.conditions import Condition, Status, set_condition
+from inferplan.api.instance import InstanceSpec
+from inferplan.api.plan import Phase, PlanSpec, PlanStatus
+from inferplan.api.reasons import PlanConditionType, Reason
+from inferplan.apply.live import Live
+from inferplan.apply.pods import PodState
+from inferplan.dialects.container import Container
+from inferplan.domain.owner import Owner
+from inferplan.domain.units import timestamp
+
+_MESSAGE_LENGTH = 4000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One plan at one moment.
+
+    Attributes:
+        name: The plan's name.
+        generation: Its metadata.generation.
+        instance: The instance's spec.
+        plan: What was decided.
+        status: What became of it until now.
+        live: The workload; None where it does not exist.
+        wanted: The engine's container with the plan; None where it cannot be written.
+        pods: The workload's pods.
+        owners: Who else keeps the workload as it is.
+        window: What was measured over the last `apply.verify.windowSeconds`; None where nothing was.
+        paused: Why nothing is to be changed at all; "" where something may.
+        disruption: Why a disruption budget lets no pod go; "" where it does, or there is none.
+        busy: The plan that changes a workload of the same model now; "" where none does.
+        rests_until: When the instance's cool-down ends; None where it rests not.
+        failed_before: Why the same change was rolled back before, on the same image, model and GPU; "" where not.
+        now: The present time.
+    """
+
+    name: str
+    generation: int
+    instance: InstanceSpec
+    plan: PlanSpec
+    status: PlanStatus
+    live: Live | None
+    wanted: Container | None
+    now: datetime
+    pods: tuple[PodState, ...] = ()
+    owners: tuple[Owner, ...] = ()
+    window: WindowStatus | None = None
+    paused: str = ""
+    disruption: str = ""
+    busy: str = ""
+    rests_until: datetime | None = None
+    failed_before: str = ""
+
+    @property
+    def apply(self) -> ApplySpec:
+        """The owner's wishes."""
+        return self.instance.apply
+
+    @property
+    def mode(self) -> ApplyMode:
+        """How plans are applied."""
+        return self.instance.apply.mode
+
+    @property
+    def attempt(self) -> AttemptStatus:
+        """The try that runs.
+
+        Raises:
+            ValueError: None does; the status was written by somebody else.
+        """
+        if self.status.attempt is None:
+            raise ValueError(f'OptimizationPlan "{self.name}": status.phase is {self.status.phase} without an attempt')
+        return self.status.attempt
+
+    @property
+    def rollback(self) -> RollbackStatus:
+        """What to restore.
+
+        Raises:
+            ValueError: Nothing is noted; the status was written by somebody else.
+        """
+        if self.status.rollback is None:
+            raise ValueError(f'OptimizationPlan "{self.name}": status.phase is {self.status.phase} without a rollback')
+        return self.status.rollback
+
+    def since(self, moment: str | None) -> timedelta:
+        """Time that has passed since a moment of the status; none where there is no such moment."""
+        return self.now - datetime.fromisoformat(moment) if moment is not None else timedelta()
+
+
+class Act:
+    """What is done to the workload, or to a lease."""
+
+
+@dataclass(frozen=True)
+class Write(Act):
+    """The container's command and args are to be these.
+
+    Attributes:
+        container: The engine's container as it is to be.
+        attempt: Value of ATTEMPT_ANNOTATION.
+        resource_version: The workload is written only if this is still its version.
+        undo: Whether these are the arguments from before.
+    """
+
+    container: Container
+    attempt: str
+    resource_version: str
+    undo: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """What follows.
+
+    Attributes:
+        status: The plan's status from now on; written before anything is done.
+        act: What is done then; None where there is nothing.
+        again_at: When to look again at the latest; None: with the next change, or resync.
+    """
+
+    status: PlanStatus
+    act: Act | None = None
+    again_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """One condition."""
+
+    kind: PlanConditionType
+    status: Status
+    reason: Reason
+    message: str
+
+
+def moved(case: Case, phase: Phase, message: str, *said: Said, **fields: object) -> PlanStatus:
+    """The status in a phase, with conditions set and fields changed."""
+    conditions = case.status.conditions
+    for entry in said:
+        conditions = set_condition(
+            conditions,
+            Condition(
+                type=entry.kind,
+                status=entry.status,
+                reason=entry.reason,
+                message=entry.message[:_MESSAGE_LENGTH],
+                last_transition_time=timestamp(case.now),
+                observed_generation=case.generation,
+            ),
+        )
+    update = {
+        "observed_generation": case.generation,
+        "phase": phase,
+        "message": message[:_MESSAGE_LENGTH],
+        "conditions": conditions,
+        **fields,
+    }
+    return case.status.model_copy(update=update)
+
+
+def attempt_id(case: Case, number: int) -> str:
+    """Names one try of one plan: the annotation that the workload carries."""
+    return f"{case.name}.{number}"

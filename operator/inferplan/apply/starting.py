@@ -1,0 +1,116 @@
+"""A plan that waits: for a person, for a gate, or for its turn. Pure."""
+
+from dataclasses import replace
+
+from inferplan.api.apply import ApplyMode
+from inferplan.api.attempt import AttemptStatus, RollbackStatus
+from inferplan.api.conditions import Status
+from inferplan.api.plan import Phase, PlanSpec, PlanStatus
+from inferplan.api.reasons import PlanConditionType, Reason
+from inferplan.apply.case import Case, Said, Step, moved
+from inferplan.apply.gates import closed_gate
+from inferplan.apply.live import Live
+from inferplan.dialects.container import Container
+from inferplan.domain.units import timestamp
+from inferplan.engine.identity import args_digest
+
+MOVED_MOST = 0.2
+"""A baseline is noted anew only when a window has more requests by this share: a write for each look would be noise."""
+
+WAITING = frozenset({Phase.PROPOSED, Phase.AWAITING_APPROVAL, Phase.SCHEDULED})
+
+
+def waiting(case: Case) -> Step:
+    """The next step of a plan that was not applied."""
+    if case.plan.approval is not None and not case.plan.approval.approved:
+        return Step(rejected(case))
+    case = replace(case, status=_with_baseline(case))
+    if case.mode is ApplyMode.OFF:
+        return Step(moved(case, Phase.PROPOSED, "Waits for a person; nothing is applied (spec.apply.mode is Off)."))
+    if not _is_approved(case):
+        return Step(_awaiting(case))
+    return _scheduled(case)
+
+
+def _with_baseline(case: Case) -> PlanStatus:
+    """The busiest window that was seen while the plan waits."""
+    window = case.window
+    if window is None or not window.requests:
+        return case.status
+    held = case.status.baseline
+    if held is not None and window.requests <= held.requests * (1.0 + MOVED_MOST):
+        return case.status
+    return case.status.model_copy(update={"baseline": window})
+
+
+def rejected(case: Case) -> PlanStatus:
+    """A person's no to what the workload does not carry."""
+    who = case.plan.approval.by if case.plan.approval is not None else None
+    why = f"{who or 'somebody'} rejected it"
+    said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, why)
+    return moved(case, Phase.REJECTED, f"Rejected: {why}.", said)
+
+
+def _is_approved(case: Case) -> bool:
+    approval = case.plan.approval
+    by_person = approval is not None and approval.approved and approval.plan_hash == case.plan.plan_hash
+    return by_person or (case.mode is ApplyMode.AUTO and not needs_a_person(case.plan))
+
+
+def needs_a_person(plan: PlanSpec) -> str:
+    """What the plan takes from clients, or risks of the answers: never done without a person's word; "" for nothing."""
+    taken = [entry.title for entry in plan.optimizations if entry.capability_loss or entry.accuracy_risk]
+    return f"it may take something from clients, or change answers ({'; '.join(taken)})" if taken else ""
+
+
+def _awaiting(case: Case) -> PlanStatus:
+    why = "spec.apply.mode is Approve" if case.mode is not ApplyMode.AUTO else needs_a_person(case.plan)
+    message = f"A person has to approve it: {why}."
+    said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.AWAITING_APPROVAL, message)
+    return moved(case, Phase.AWAITING_APPROVAL, message, said)
+
+
+def _approved(case: Case) -> Said:
+    approval = case.plan.approval
+    if approval is not None and approval.approved:
+        who = f"{approval.by} approved it"
+        return Said(PlanConditionType.APPROVED, Status.TRUE, Reason.APPROVED_BY_PERSON, who)
+    why = "spec.apply.mode is Auto, and the plan takes nothing from clients"
+    return Said(PlanConditionType.APPROVED, Status.TRUE, Reason.APPROVED_BY_POLICY, why)
+
+
+def _scheduled(case: Case) -> Step:
+    closed = closed_gate(case)
+    if closed is not None:
+        said = Said(PlanConditionType.GATES_PASSED, Status.FALSE, closed.reason, closed.message)
+        message = f"Waits: {closed.message}."
+        return Step(moved(case, Phase.SCHEDULED, message, _approved(case), said), again_at=closed.again_at)
+    live, wanted = case.live, case.wanted
+    if live is None or live.container is None or wanted is None:  # the gates let none through: this is for the types
+        raise AssertionError(f'OptimizationPlan "{case.name}": the gates passed what cannot be written')
+    return Step(_begun(case, live, live.container, wanted), again_at=case.now)
+
+
+def _begun(case: Case, live: Live, old: Container, wanted: Container) -> PlanStatus:
+    """Everything that is needed to go on or back is written before the workload is touched."""
+    number = case.status.attempt.number + 1 if case.status.attempt is not None else 1
+    attempt = AttemptStatus(
+        number=number,
+        started_at=timestamp(case.now),
+        target_uid=live.uid,
+        applied_digest=args_digest(wanted.command, wanted.args),
+    )
+    rollback = RollbackStatus(command=old.command, args=old.args)
+    return moved(
+        case,
+        Phase.APPLYING,
+        "The plan is written into the workload.",
+        _approved(case),
+        Said(
+            PlanConditionType.GATES_PASSED, Status.TRUE, Reason.ALL_GATES_PASSED, "nothing kept it from being applied"
+        ),
+        Said(PlanConditionType.APPLIED, Status.UNKNOWN, Reason.WRITING, "about to be written"),
+        attempt=attempt,
+        rollback=rollback,
+        retry_at=None,
+    )
