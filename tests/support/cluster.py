@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inferplan.api.kinds import KINDS
-from inferplan.kube.errors import ConflictError, ForbiddenError, KubeError, NotFoundError
+from inferplan.kube.errors import ConflictError, ForbiddenError, KubeError, NotFoundError, OwnedError
+from inferplan.kube.port import ApplyOptions
 from inferplan.kube.resources import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     EVENTS,
     INSTANCES,
+    LEASES,
     NODES,
     PLANS,
     PODS,
@@ -27,7 +30,7 @@ Place = tuple[str, str, str]
 _BY_KIND = {
     resource.kind: resource
     for resource in (INSTANCES, PLANS, DEPLOYMENTS, STATEFUL_SETS, PODS, NODES, CONFIG_MAPS, EVENTS)
-}
+} | {resource.kind: resource for resource in (LEASES, DISRUPTION_BUDGETS)}
 
 
 @dataclass
@@ -40,6 +43,8 @@ class FakeCluster:
         calls: Every call, as (verb, resource).
         denied: Calls (verb, resource) that are forbidden.
         broken: Calls (verb, resource) that raise this error.
+        owners: Field managers of a workload's arguments, by its name.
+        logs: What a pod's engine wrote, by the pod's name.
     """
 
     writes: list[tuple[str, str, str]] = field(default_factory=list)
@@ -47,6 +52,8 @@ class FakeCluster:
     calls: list[tuple[str, str]] = field(default_factory=list)
     denied: set[tuple[str, str]] = field(default_factory=set)
     broken: dict[tuple[str, str], KubeError] = field(default_factory=dict)
+    owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
     _objects: dict[Place, Document] = field(default_factory=dict)
     _versions: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -112,14 +119,59 @@ class FakeCluster:
         self.writes.append(("create", resource.plural, name))
         return copy.deepcopy(self.one(resource, namespace, name))
 
-    async def patch_status(self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any]) -> Document:
+    async def patch_status(
+        self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any], version: str | None = None
+    ) -> Document:
         self._called("patch", f"{resource.plural}/status")
         document = self._found(resource, namespace, name)
+        if version is not None and document["metadata"]["resourceVersion"] != version:
+            raise ConflictError(f"409: {resource.plural} {name} was changed meanwhile")
         document["status"] = _merged(document.get("status", {}), status)
         document["metadata"]["resourceVersion"] = str(next(self._versions))
         self.writes.append(("patch", f"{resource.plural}/status", name))
         self.patches.append(dict(status))
         return copy.deepcopy(document)
+
+    async def apply(
+        self, resource: Resource, namespace: str, body: Mapping[str, Any], options: ApplyOptions
+    ) -> Document:
+        """Of containers only command and args; `owners` names who else owns them."""
+        self._called("patch", resource.plural)
+        name, meta = body["metadata"]["name"], body["metadata"]
+        old = self._found(resource, namespace, name)
+        if meta.get("resourceVersion", old["metadata"]["resourceVersion"]) != old["metadata"]["resourceVersion"]:
+            raise ConflictError(f"409: {resource.plural} {name} was changed meanwhile")
+        others = tuple(manager for manager in self.owners.get(name, ()) if manager != options.manager)
+        if others and not options.force:
+            raise OwnedError("409: conflicts", others)
+        new = copy.deepcopy(old)
+        new["metadata"]["annotations"] = {**new["metadata"].get("annotations", {}), **meta.get("annotations", {})}
+        for container in body["spec"]["template"]["spec"]["containers"]:
+            containers = new["spec"]["template"]["spec"]["containers"]
+            own = next(entry for entry in containers if entry["name"] == container["name"])
+            own.update(copy.deepcopy(container))
+        if options.dry_run:
+            return new
+        self.owners[name] = (options.manager,)
+        self.put(new)
+        self.writes.append(("apply", resource.plural, name))
+        return copy.deepcopy(self.one(resource, namespace, name))
+
+    async def replace(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
+        self._called("update", resource.plural)
+        name = body["metadata"]["name"]
+        old = self._found(resource, namespace, name)
+        if body["metadata"].get("resourceVersion") != old["metadata"]["resourceVersion"]:
+            raise ConflictError(f"409: {resource.plural} {name} was changed meanwhile")
+        self.put(body)
+        self.writes.append(("update", resource.plural, name))
+        return copy.deepcopy(self.one(resource, namespace, name))
+
+    async def log(self, namespace: str, pod: str, container: str, lines: int, *, previous: bool) -> str:
+        del container, previous
+        self._called("get", "pods/log")
+        self._found(PODS, namespace, pod)
+        return "\n".join(self.logs.get(pod, "").splitlines()[-lines:])
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
         self._called("delete", resource.plural)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,8 @@ import aiohttp
 
 from inferplan.kube.connection import Connection, TokenFile
 from inferplan.kube.errors import ExpiredError, NotFoundError, UnreachableError, error_of
-from inferplan.kube.resources import Document, Resource, Row
+from inferplan.kube.port import ApplyOptions
+from inferplan.kube.resources import PODS, Document, Resource, Row
 
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 CONNECTIONS = 16
@@ -28,6 +30,10 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"  # JSON is YAML
+_TEXT = "text/plain, */*"
+_MANAGER = re.compile(r'conflict with "([^"]+)"')
+"""How the API server names who owns a field (apimachinery managedfields, NewConflictError)."""
 _RETRIED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)})
 
 _Entry = TypeVar("_Entry")
@@ -47,6 +53,7 @@ class _Call:
     params: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     accept: str = _JSON
+    content: str = _JSON
 
     @property
     def repeatable(self) -> bool:
@@ -115,10 +122,38 @@ class HttpCluster:
         """Creates an object."""
         return await self._send(_Call("create", resource.plural, "POST", resource.path(namespace), body=body))
 
-    async def patch_status(self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any]) -> Document:
-        """Merges into the status subresource."""
+    async def patch_status(
+        self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any], version: str | None = None
+    ) -> Document:
+        """Merges into the status subresource, bound to a resource version where one is given."""
         path = resource.path(namespace, name, "status")
-        return await self._send(_Call("patch", f"{resource.plural}/status", "PATCH", path, body={"status": status}))
+        bound = {} if version is None else {"metadata": {"resourceVersion": version}}
+        body = {**bound, "status": status}
+        return await self._send(
+            _Call("patch", f"{resource.plural}/status", "PATCH", path, body=body, content=_MERGE_PATCH)
+        )
+
+    async def apply(
+        self, resource: Resource, namespace: str, body: Mapping[str, Any], options: ApplyOptions
+    ) -> Document:
+        """Server-side apply."""
+        params = {"fieldManager": options.manager, "force": str(options.force).lower()}
+        if options.dry_run:
+            params["dryRun"] = "All"
+        path = resource.path(namespace, body["metadata"]["name"])
+        return await self._send(_Call("patch", resource.plural, "PATCH", path, params, body, content=_APPLY))
+
+    async def replace(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
+        """Puts an object in the place of the one whose resource version it carries."""
+        path = resource.path(namespace, body["metadata"]["name"])
+        return await self._send(_Call("update", resource.plural, "PUT", path, body=body))
+
+    async def log(self, namespace: str, pod: str, container: str, lines: int, *, previous: bool) -> str:
+        """The last lines of a container's log."""
+        params = {"container": container, "tailLines": str(lines), "previous": str(previous).lower()}
+        path = PODS.path(namespace, pod, "log")
+        answer = await self._send(_Call("get", "pods/log", "GET", path, params, accept=_TEXT))
+        return str(answer["text"])
 
     async def delete(self, resource: Resource, namespace: str, name: str) -> None:
         """Deletes an object; fine when it is gone already."""
@@ -192,15 +227,15 @@ class HttpCluster:
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token.token()}"
         if call.body is not None:
-            headers["Content-Type"] = _MERGE_PATCH if call.method == "PATCH" else _JSON
+            headers["Content-Type"] = call.content
         return headers
 
     def _read(self, call: _Call, status: int, headers: Mapping[str, str], text: str) -> Document:
-        answer = _parsed(text)
+        answer = {"text": text} if call.accept == _TEXT and status == HTTPStatus.OK else _parsed(text)
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES and answer is not None:
             return answer
         message = str((answer or {}).get("message") or "no Kubernetes answer")[:MESSAGE_LENGTH]
-        cause = error_of(status, f"{call.method} {call.path}: {message}")
+        cause = error_of(status, f"{call.method} {call.path}: {message}", _managers(answer))
         if status in _RETRIED:
             raise _RetryError(cause, _seconds(headers), unsent=status == HTTPStatus.TOO_MANY_REQUESTS)
         if status == HTTPStatus.UNAUTHORIZED and self._token is not None:
@@ -225,6 +260,14 @@ def _parsed(text: str) -> Document | None:
     except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def _managers(answer: Document | None) -> tuple[str, ...]:
+    """Who owns the fields that a server-side apply was refused for."""
+    causes = ((answer or {}).get("details") or {}).get("causes") or ()
+    owned = (cause for cause in causes if cause.get("reason") == "FieldManagerConflict")
+    found = (_MANAGER.search(str(cause.get("message"))) for cause in owned)
+    return tuple(dict.fromkeys(match.group(1) for match in found if match is not None))
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:

@@ -3,6 +3,7 @@
 KubeError
 ├── NotFoundError      404: the object, or its kind, does not exist
 ├── ConflictError      409: it exists already, or was changed meanwhile
+│   └── OwnedError     409: other field managers own what was to be applied
 ├── ForbiddenError     401, 403: the operator may not do this
 ├── InvalidError       400, 413, 415, 422: the API server refuses what was sent
 ├── ExpiredError       410: a paged list took too long and must start again
@@ -22,6 +23,18 @@ class NotFoundError(KubeError):
 
 class ConflictError(KubeError):
     """The object exists already, or was changed meanwhile."""
+
+
+class OwnedError(ConflictError):
+    """Fields that were to be applied belong to other field managers.
+
+    Attributes:
+        managers: Who they are, each once, in the order that the API server names them.
+    """
+
+    def __init__(self, message: str, managers: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.managers = managers
 
 
 class ForbiddenError(KubeError):
@@ -53,6 +66,8 @@ _BY_STATUS: dict[int, type[KubeError]] = {
 }
 
 
-def error_of(status: int, message: str) -> KubeError:
-    """The error that an HTTP status stands for."""
+def error_of(status: int, message: str, managers: tuple[str, ...] = ()) -> KubeError:
+    """The error that an HTTP status stands for; with `managers`, a conflict is about who owns what."""
+    if status == HTTPStatus.CONFLICT and managers:
+        return OwnedError(f"{status}: {message}", managers)
     return _BY_STATUS.get(status, UnreachableError)(f"{status}: {message}")

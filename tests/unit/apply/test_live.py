@@ -44,7 +44,7 @@ def test_a_deployment_that_stands() -> None:
     assert live.args_digest == DIGEST
     assert live.rolled_out
     assert live.rolls
-    assert not (live.takes_down or live.paused_by_owner or live.rollout_paused)
+    assert (live.takes_down, live.paused_by_owner, live.rollout_paused) == (False, False, False)
     assert live.stuck == ""
     assert (live.attempt, live.pod_labels) == ("", {"app": "llama"})
 

@@ -16,9 +16,11 @@ from inferplan.kube.errors import (
     InvalidError,
     KubeError,
     NotFoundError,
+    OwnedError,
     UnreachableError,
 )
-from inferplan.kube.resources import DEPLOYMENTS, EVENTS, INSTANCES, NODES, PLANS, PODS, Row
+from inferplan.kube.port import ApplyOptions
+from inferplan.kube.resources import DEPLOYMENTS, EVENTS, INSTANCES, LEASES, NODES, PLANS, PODS, Row
 
 
 class Client:
@@ -210,3 +212,71 @@ def test_a_token_file_is_read_once_a_minute(tmp_path: Path) -> None:
     assert token.token() == "first"
     now = 60.0
     assert token.token() == "second"
+
+
+BODY = {"metadata": {"name": "llama"}, "spec": {}}
+
+
+async def test_apply_is_a_server_side_apply() -> None:
+    client = Client(document(kind="Deployment"))
+    await client.cluster.apply(DEPLOYMENTS, "a", BODY, ApplyOptions("inferplan"))
+    (sent,) = client.session.asked
+    assert (sent["method"], sent["url"]) == ("PATCH", "https://api:6443/apis/apps/v1/namespaces/a/deployments/llama")
+    assert sent["params"] == {"fieldManager": "inferplan", "force": "false"}
+    assert sent["headers"]["Content-Type"] == "application/apply-patch+yaml"
+
+
+async def test_a_dry_run_and_force_are_asked_for() -> None:
+    client = Client(document(kind="Deployment"))
+    await client.cluster.apply(DEPLOYMENTS, "a", BODY, ApplyOptions("inferplan", force=True, dry_run=True))
+    assert client.session.asked[0]["params"] == {"fieldManager": "inferplan", "force": "true", "dryRun": "All"}
+
+
+async def test_who_owns_the_fields_is_told() -> None:
+    causes = [
+        {"reason": "FieldManagerConflict", "message": 'conflict with "kubectl-client-side-apply" using apps/v1'},
+        {"reason": "FieldManagerConflict", "message": 'conflict with "helm" using apps/v1: .spec'},
+        {"reason": "FieldManagerConflict", "message": 'conflict with "helm" using apps/v1: .metadata'},
+        {"reason": "Other", "message": 'conflict with "nobody"'},
+    ]
+    body = {"kind": "Status", "message": "Apply failed with 3 conflicts", "details": {"causes": causes}}
+    client = Client(Answer(409, json.dumps(body).encode(), {}))
+    with pytest.raises(OwnedError) as error:
+        await client.cluster.apply(DEPLOYMENTS, "a", BODY, ApplyOptions("inferplan"))
+    assert error.value.managers == ("kubectl-client-side-apply", "helm")
+
+
+async def test_a_conflict_that_is_about_no_fields_names_nobody() -> None:
+    client = Client(status(409, "the object has been modified"))
+    with pytest.raises(ConflictError) as error:
+        await client.cluster.apply(DEPLOYMENTS, "a", BODY, ApplyOptions("inferplan"))
+    assert not isinstance(error.value, OwnedError)
+
+
+async def test_a_status_can_be_bound_to_a_version() -> None:
+    client = Client(document(kind="OptimizationPlan"))
+    await client.cluster.patch_status(PLANS, "a", "p", {"phase": "Applying"}, "7")
+    assert json.loads(client.session.asked[0]["data"]) == {
+        "metadata": {"resourceVersion": "7"},
+        "status": {"phase": "Applying"},
+    }
+
+
+async def test_replace_puts() -> None:
+    client = Client(document(kind="Lease"))
+    await client.cluster.replace(LEASES, "a", BODY)
+    (sent,) = client.session.asked
+    assert (sent["method"], sent["headers"]["Content-Type"]) == ("PUT", "application/json")
+
+
+async def test_a_log_is_text() -> None:
+    client = Client(Answer(200, b"one\ntwo\n", {}))
+    assert await client.cluster.log("a", "p", "vllm", 20, previous=True) == "one\ntwo\n"
+    (sent,) = client.session.asked
+    assert sent["url"].endswith("/api/v1/namespaces/a/pods/p/log")
+    assert sent["params"] == {"container": "vllm", "tailLines": "20", "previous": "true"}
+
+
+async def test_a_log_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(NotFoundError):
+        await Client(status(404)).cluster.log("a", "p", "vllm", 20, previous=False)
