@@ -147,6 +147,8 @@ class Settings(BaseSettings):
     """Measurements of a source serve every look for so long."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     """Instances that are looked at at once."""
+    apply: bool = True
+    """Whether plans may be applied at all; false keeps every workload as it is, whatever instances ask for."""
     prometheus_sources: Annotated[dict[str, PrometheusSource], NoDecode] = {}
     """Name → Prometheus; spec.metrics.prometheusRef chooses by name."""
     listen_address: str = "0.0.0.0"

@@ -36,6 +36,9 @@ class Telemetry:
         self.plans_written = Counter(
             "inferplan_plans_written", "OptimizationPlans created or revived.", registry=self.registry
         )
+        self.plan_transitions = Counter(
+            "inferplan_plan_transitions", "Plans that came into a phase.", ["phase"], registry=self.registry
+        )
         self.kube_requests = Counter(
             "inferplan_kube_requests",
             "Requests to the API server (not kopf's own).",

@@ -23,10 +23,11 @@ from inferplan.observe.prometheus import Prometheus, Watch
 from inferplan.observe.prometheus_session import open_prometheus
 from inferplan.observe.scraping import ScrapeMeter
 from inferplan.observe.series_labels import SeriesLabels
-from inferplan.reconcile.controller import Controller, Result
+from inferplan.reconcile.application import Applier
+from inferplan.reconcile.controller import Controller, Looked
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
-from inferplan.reconcile.planning import Planner
+from inferplan.reconcile.planning import Means, Planner
 from inferplan.reconcile.schedule import Pace
 from inferplan.reconcile.seen import LastLooks
 from inferplan.settings import Settings
@@ -99,7 +100,7 @@ def build(
     async def list_keys() -> tuple[Key, ...]:
         return await _list_keys(cluster, settings.namespaces)
 
-    async def reconcile(key: Key) -> Result:
+    async def reconcile(key: Key) -> Looked:
         return await planner.reconcile(key)
 
     controller = Controller(reconcile, list_keys, pace, telemetry, clocks.monotonic)
@@ -107,7 +108,9 @@ def build(
     meters = {name: _meter(name, prometheus, settings, controller, clocks) for name, prometheus in sources.items()}
     gatherer = Gatherer(cluster, Measurer(meters, clocks.now, ScrapeMeter(pages)), pages)
     looks = LastLooks(cluster, settings.namespaces)
-    planner = Planner(cluster, gatherer, feed, looks, telemetry, clocks.now)
+    paused = "" if settings.apply else "INFERPLAN_APPLY is false: this operator changes no workload"
+    applier = Applier(cluster, clocks.now, paused)
+    planner = Planner(Means(cluster, gatherer, applier), feed, looks, telemetry, clocks.now)
     return Context(settings, telemetry, controller, feed, cluster, clocks, looks)
 
 

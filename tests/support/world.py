@@ -17,10 +17,11 @@ from inferplan.observe.gather import Gatherer
 from inferplan.observe.history import HistoryClock, HistoryReader
 from inferplan.observe.measuring import Measurer
 from inferplan.observe.series_labels import KUBERNETES_LABELS
+from inferplan.reconcile.application import Applier
 from inferplan.reconcile.controller import Result
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
-from inferplan.reconcile.planning import Planner
+from inferplan.reconcile.planning import Means, Planner
 from inferplan.reconcile.seen import LastLooks
 from inferplan.telemetry import Telemetry
 
@@ -141,7 +142,9 @@ class World:
         """A fresh planner on the same cluster, as after a restart."""
         gatherer = Gatherer(self.cluster, Measurer({"default": self._meter()}, lambda: self.now), self.engines)
         looks = LastLooks(self.cluster, ())
-        return Planner(self.cluster, gatherer, self.feed, looks, self.telemetry, lambda: self.now)
+        applier = Applier(self.cluster, lambda: self.now)
+        means = Means(self.cluster, gatherer, applier)
+        return Planner(means, self.feed, looks, self.telemetry, lambda: self.now)
 
     def _meter(self) -> FleetMeter:
         """The fake Prometheus, asked anew at each look; it has no past hours."""
@@ -156,7 +159,7 @@ class World:
         self.now += timedelta(minutes=1)
         self.cluster.writes.clear()
         self.cluster.patches.clear()
-        return await self._planner.reconcile(KEY)
+        return (await self._planner.reconcile(KEY)).result
 
     @property
     def status(self) -> Document:

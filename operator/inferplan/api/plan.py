@@ -64,6 +64,10 @@ class PlanTarget(WireModel):
     container: Annotated[ShortText, Field(description="Container that runs the engine.")]
     generation: Annotated[int, Field(ge=0, description="metadata.generation of the workload.")]
     args_digest: Annotated[Digest, Field(description="SHA-256 of the container's command and args.")]
+    context_digest: Annotated[
+        Digest | None,
+        Field(description="SHA-256 of image, model and GPUs: a plan that failed is not made again while this holds."),
+    ] = None
 
 
 class PlanSummary(WireModel):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from inferplan.api.plan import Decision, EngineRef, InstanceRef, Patch, PlanSpec, PlanTarget
 from inferplan.dialects.container import Container
 from inferplan.domain.observation import Observation
-from inferplan.engine.identity import args_digest, observation_digest, plan_hash, plan_name
+from inferplan.engine.identity import args_digest, context_digest, observation_digest, plan_hash, plan_name
 from inferplan.engine.patching import Place, build_patch
 
 
@@ -23,7 +23,7 @@ class Target:
     generation: int
     container: Container
 
-    def as_plan_target(self) -> PlanTarget:
+    def as_plan_target(self, observation: Observation) -> PlanTarget:
         """The target as a plan names it: an approval holds for exactly this."""
         return PlanTarget(
             kind=self.place.kind,
@@ -31,6 +31,7 @@ class Target:
             container=self.container.name,
             generation=self.generation,
             args_digest=args_digest(self.container.command, self.container.args),
+            context_digest=context_digest(observation, self.container.image),
         )
 
 
@@ -38,7 +39,7 @@ def plan_spec(
     instance: str, target: Target | None, observation: Observation, decision: Decision, observed_at: str
 ) -> PlanSpec:
     """The plan as it is written for this decision."""
-    plan_target = target.as_plan_target() if target is not None else None
+    plan_target = target.as_plan_target(observation) if target is not None else None
     identity = {"instance": instance}
     if plan_target is not None:
         identity |= {"kind": plan_target.kind, "name": plan_target.name, "container": plan_target.container}

@@ -21,6 +21,18 @@ def args_digest(command: Sequence[str], args: Sequence[str]) -> str:
     return _digest({"command": list(command), "args": list(args)})
 
 
+def context_digest(observation: Observation, image: str) -> str:
+    """SHA-256 of what a change's success depends on besides itself: image, engine, model and hardware."""
+    config, gpu = observation.config, observation.accelerator
+    return _digest(
+        {
+            "engine": [config.engine, config.version, config.model],
+            "hardware": [gpu.product, gpu.count, gpu.memory_mib],
+            "image": image,
+        }
+    )
+
+
 def deployment_digest(observation: Observation, image: str, args: str) -> str:
     """SHA-256 of what decides how fast a replica is: image, arguments, model and hardware.
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inferplan.api.apply import ApplyMode
 from inferplan.api.conditions import Condition, Status, set_condition
 from inferplan.api.plan import Phase
 from inferplan.api.reasons import ConditionType, Reason
 from inferplan.api.values import Confidence
+from inferplan.apply.machine import ACTING
 from inferplan.diagnose.slo import slo_states
 from inferplan.reconcile.look import Finding, Look
 from inferplan.reconcile.plans import undecided
@@ -118,7 +118,9 @@ def _plan_current(look: Look, standing: Standing) -> Finding:
     if standing.refused is not None:
         return Finding(Status.FALSE, Reason.NO_PLAN, standing.refused)
     if held is not None and held.renewed:
-        return Finding(Status.TRUE, Reason.PLAN_WRITTEN, f"{held.name}: {held.changes}{_apply_note(look, held)}")
+        return Finding(Status.TRUE, Reason.PLAN_WRITTEN, f"{held.name}: {held.changes}{_whereabouts(held)}")
+    if held is not None and held.phase in ACTING:
+        return Finding(Status.TRUE, Reason.PLAN_WRITTEN, f"{held.name} is on its way{_whereabouts(held)}")
     if held is not None:
         return Finding(Status.FALSE, Reason.PLAN_KEPT, f"{held.name} was not renewed: {why}")
     if why is not None:
@@ -135,16 +137,9 @@ def _judgements(look: Look) -> str:
     return "; ".join((*abstained, *(f"{entry.option}: {entry.reason}" for entry in decision.rejected)))
 
 
-def _apply_note(look: Look, held: Held) -> str:
-    mode = look.spec.apply.mode if look.spec is not None else ApplyMode.OFF
-    if mode is ApplyMode.OFF or held.phase != Phase.PROPOSED:
-        return ""
-    return f". {unavailable(mode)}"
-
-
-def unavailable(mode: ApplyMode) -> str:
-    """What an apply mode other than Off gets today."""
-    return f"spec.apply.mode is {mode}, but this version proposes plans and does not apply them"
+def _whereabouts(held: Held) -> str:
+    """Where a plan is on its way, beyond that it was written."""
+    return "" if held.phase in {"", Phase.PROPOSED} else f" ({held.phase})"
 
 
 def _low_confidence(held: Held | None) -> Finding:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 
 from inferplan.kube.errors import KubeError
@@ -28,6 +29,19 @@ class Result(Enum):
     """The instance does not exist."""
 
 
+@dataclass(frozen=True)
+class Looked:
+    """What one look gave for the queue.
+
+    Attributes:
+        result: How it ended.
+        again_seconds: When to look again at the latest; None: at the instance's own pace.
+    """
+
+    result: Result
+    again_seconds: float | None = None
+
+
 class Controller:
     """The operator's work queue.
 
@@ -41,7 +55,7 @@ class Controller:
 
     def __init__(
         self,
-        reconcile: Callable[[Key], Awaitable[Result]],
+        reconcile: Callable[[Key], Awaitable[Looked]],
         list_keys: Callable[[], Awaitable[tuple[Key, ...]]],
         pace: Pace,
         telemetry: Telemetry,
@@ -120,19 +134,21 @@ class Controller:
 
     async def _work(self, key: Key, slots: asyncio.Semaphore) -> None:
         started = self._clock()
-        result = await self._guarded(key)
+        looked = await self._guarded(key)
+        result = looked.result if looked is not None else None
         now = self._clock()
         self._telemetry.reconcile_seconds.observe(now - started)
         self._telemetry.reconciles.labels(result.value if result is not None else "error").inc()
         if result is Result.GONE:
             self._schedule.gone(key, now)
         else:
-            self._schedule.done(key, now, settled=result is Result.SETTLED)
+            again = looked.again_seconds if looked is not None else None
+            self._schedule.done(key, now, settled=result is Result.SETTLED, again_seconds=again)
         self._changed.set()
         slots.release()
 
-    async def _guarded(self, key: Key) -> Result | None:
-        """The result, None for an error: one instance's trouble stays its own."""
+    async def _guarded(self, key: Key) -> Looked | None:
+        """What it gave, None for an error: one instance's trouble stays its own."""
         place = {"namespace": key.namespace, "instance": key.name}
         try:
             async with asyncio.timeout(LOOK_SECONDS_MAX):

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inferplan.api.apply import ApplyMode
 from inferplan.api.conditions import Condition, Status
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE
+from inferplan.api.plan import Phase
 from inferplan.api.reasons import ConditionType, Reason
-from inferplan.reconcile.conditions import unavailable
+from inferplan.reconcile.application import Advanced
 from inferplan.reconcile.instance import Instance
-from inferplan.reconcile.look import Look
 from inferplan.reconcile.plans import Steps
 
 COMPONENT = "inferplan"
@@ -71,13 +70,29 @@ def plan_notes(steps: Steps, changes: str, stamp: str) -> tuple[Note, ...]:
     return tuple(notes)
 
 
-def apply_note(look: Look) -> tuple[Note, ...]:
-    """Says once for each spec that its apply mode does nothing yet."""
-    spec = look.spec
-    generation = look.instance.generation
-    if spec is None or spec.apply.mode is ApplyMode.OFF or look.instance.status.get("observedGeneration") == generation:
+_OF_PHASE = {
+    Phase.SCHEDULED: Reason.PLAN_WAITS,
+    Phase.APPLYING: Reason.PLAN_APPLYING,
+    Phase.ROLLING_OUT: Reason.PLAN_APPLIED,
+    Phase.VERIFYING: Reason.PLAN_MEASURED,
+    Phase.VERIFIED: Reason.PLAN_VERIFIED,
+    Phase.ROLLING_BACK: Reason.PLAN_UNDONE,
+    Phase.ROLLED_BACK: Reason.PLAN_RESTORED,
+    Phase.REJECTED: Reason.PLAN_REJECTED,
+    Phase.FAILED: Reason.PLAN_FAILED,
+}
+_WARNINGS = frozenset({Phase.ROLLING_BACK, Phase.FAILED})
+
+
+def phase_notes(plan: str, advanced: Advanced) -> tuple[Note, ...]:
+    """A note when a plan came into another phase."""
+    status = advanced.status
+    reason = _OF_PHASE.get(status.phase)
+    if reason is None or status.phase is advanced.before:
         return ()
-    return (Note(Reason.APPLY_UNAVAILABLE, unavailable(spec.apply.mode), warning=True, since=str(generation)),)
+    number = status.attempt.number if status.attempt is not None else 0
+    since = f"{plan} {number} {advanced.before}"
+    return (Note(reason, f"{plan}: {status.message}", warning=status.phase in _WARNINGS, since=since),)
 
 
 def event_body(instance: Instance, note: Note, now: str) -> Mapping[str, Any]:

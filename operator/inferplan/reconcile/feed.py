@@ -30,6 +30,7 @@ class Feed:
         self._instances_of: dict[Target, set[Key]] = {}
         self._generations: dict[Key, tuple[str, int]] = {}
         self._templates: dict[Target, str] = {}
+        self._plans: dict[str, int] = {}
 
     def refer(self, key: Key, target: Target | None) -> None:
         """The instance refers to this workload, or to none."""
@@ -76,10 +77,15 @@ class Feed:
             self._add(key)
 
     def plan(self, event: str | None, body: Mapping[str, Any]) -> None:
-        """A plan was deleted: its instance is looked at, as the plan may still hold."""
-        if event != "DELETED":
-            return
+        """A plan was deleted, or its spec changed: a person approved or rejected it. Its status is our own writing."""
         meta = body["metadata"]
+        seen = int(meta.get("generation") or 0)
+        if event == "DELETED":
+            self._plans.pop(meta["uid"], None)
+        elif self._plans.setdefault(meta["uid"], 1) == seen:  # as it was created
+            return
+        else:
+            self._plans[meta["uid"]] = seen
         for owner in meta.get("ownerReferences") or ():
             if owner.get("kind") == INFERENCE_INSTANCE.kind and str(owner.get("apiVersion", "")).startswith(
                 f"{GROUP}/"

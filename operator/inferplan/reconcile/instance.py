@@ -1,7 +1,7 @@
 """An InferenceInstance as the API server answered it, and its key in the queue. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -28,6 +28,7 @@ class Instance:
         generation: metadata.generation of the spec that was read.
         spec: The spec, or the sentence why it cannot be used.
         status: The status as it is stored, unread: somebody else may have written it.
+        annotations: metadata.annotations.
     """
 
     key: Key
@@ -35,6 +36,7 @@ class Instance:
     generation: int
     spec: InstanceSpec | str
     status: Mapping[str, Any]
+    annotations: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_instance(document: Mapping[str, Any]) -> Instance:
@@ -46,6 +48,7 @@ def read_instance(document: Mapping[str, Any]) -> Instance:
         generation=int(meta.get("generation") or 0),
         spec=_spec(document.get("spec")),
         status=document.get("status") or {},
+        annotations=meta.get("annotations") or {},
     )
 
 

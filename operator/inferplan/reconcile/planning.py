@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 from inferplan.api.instance import InstanceSpec
@@ -17,10 +18,11 @@ from inferplan.kube.resources import EVENTS, INSTANCES, PLANS, Document
 from inferplan.observe.assemble import SpecError, policy_of
 from inferplan.observe.gather import Gathered, Gatherer
 from inferplan.observe.target import TargetError
+from inferplan.reconcile.application import Advanced, Applier
 from inferplan.reconcile.calibrating import kept_points
 from inferplan.reconcile.conditions import Held, Standing, conditions, readable
-from inferplan.reconcile.controller import Result
-from inferplan.reconcile.events import Note, apply_note, condition_notes, event_body, plan_notes
+from inferplan.reconcile.controller import Looked, Result
+from inferplan.reconcile.events import Note, condition_notes, event_body, phase_notes, plan_notes
 from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
 from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
@@ -35,12 +37,26 @@ MANAGED_BY = {"app.kubernetes.io/managed-by": "inferplan"}
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Means:
+    """What a look uses.
+
+    Attributes:
+        cluster: The API server.
+        gatherer: Reads everything about an instance.
+        applier: Brings plans onto workloads.
+    """
+
+    cluster: Cluster
+    gatherer: Gatherer
+    applier: Applier
+
+
 class Planner:
     """Looks at instances and writes what follows.
 
     Args:
-        cluster: The API server.
-        gatherer: Reads everything about an instance.
+        means: What a look uses.
         feed: Learns which workload an instance refers to.
         looks: Keeps what was seen last.
         telemetry: Where counts go.
@@ -48,22 +64,17 @@ class Planner:
     """
 
     def __init__(
-        self,
-        cluster: Cluster,
-        gatherer: Gatherer,
-        feed: Feed,
-        looks: LastLooks,
-        telemetry: Telemetry,
-        clock: Callable[[], datetime],
+        self, means: Means, feed: Feed, looks: LastLooks, telemetry: Telemetry, clock: Callable[[], datetime]
     ) -> None:
-        self._cluster = cluster
-        self._gatherer = gatherer
+        self._cluster = means.cluster
+        self._gatherer = means.gatherer
+        self._applier = means.applier
         self._feed = feed
         self._looks = looks
         self._telemetry = telemetry
         self._clock = clock
 
-    async def reconcile(self, key: Key) -> Result:
+    async def reconcile(self, key: Key) -> Looked:
         """One look. Writes only what changed.
 
         Raises:
@@ -76,22 +87,23 @@ class Planner:
         if document is None or document["metadata"].get("deletionTimestamp"):
             self._feed.forget(key)
             self._looks.forget(key)
-            return Result.GONE
+            return Looked(Result.GONE)
         instance = read_instance(document)
         self._feed.refer(key, _target_of(instance))
         stored = await self._stored_plans(instance)
         look = await self._look(instance, stored)
         moment = self._clock()
         self._looks.remember(look, moment)
-        await self._write(look, stored, timestamp(moment))
-        return Result.SETTLED if look.settled else Result.WAITING
+        again_at = await self._write(look, stored, timestamp(moment))
+        result = Result.SETTLED if look.settled else Result.WAITING
+        return Looked(result, None if again_at is None else max(0.0, (again_at - self._clock()).total_seconds()))
 
     async def _look(self, instance: Instance, stored: tuple[StoredPlan, ...]) -> Look:
         spec = instance.spec
         if isinstance(spec, str):
             return invalid_spec(instance, spec)
         try:
-            gathered = await self._gatherer.gather(instance.key.namespace, spec)
+            gathered = await self._gatherer.gather(instance.key.namespace, _measured_as(spec, stored))
         except SpecError as error:
             return invalid_spec(instance, str(error))
         except TargetError as error:
@@ -105,7 +117,8 @@ class Planner:
         documents = await self._cluster.list(PLANS, instance.key.namespace, f"{UID_LABEL}={instance.uid}")
         return own_plans(documents, instance.uid)
 
-    async def _write(self, look: Look, stored: tuple[StoredPlan, ...], now: str) -> None:
+    async def _write(self, look: Look, stored: tuple[StoredPlan, ...], now: str) -> datetime | None:
+        """Plans, what becomes of them, and the instance's status; when to look again because of a plan."""
         wanted = _wanted(look, now)
         todo = steps(look, stored, wanted)
         try:
@@ -113,14 +126,31 @@ class Planner:
         except ConflictError:
             told = f'OptimizationPlan "{todo.current}" exists and is not of this instance; delete it'
             await self._tell(look, Standing(refused=told), (), now)
-            return
+            return None
         except (ForbiddenError, InvalidError) as error:
             await self._tell(look, Standing(refused=f"the API server refuses the plan: {error}"), (), now)
-            return
+            return None
         renewing = wanted if wanted is not None and name_of(wanted) == todo.current else None
-        held = _held(todo, stored, renewing)
+        advanced = await self._advance(look, stored, todo.current)
+        held = _held(todo, stored, renewing, advanced.get(todo.current or ""))
         changes = held.changes if held is not None else ""
-        await self._tell(look, Standing(held), plan_notes(todo, changes, now), now)
+        notes = [note for name, step in advanced.items() for note in phase_notes(name, step)]
+        await self._tell(look, Standing(held), (*plan_notes(todo, changes, now), *notes), now)
+        return min((step.again_at for step in advanced.values() if step.again_at is not None), default=None)
+
+    async def _advance(self, look: Look, stored: tuple[StoredPlan, ...], current: str | None) -> dict[str, Advanced]:
+        """One step of the plan that holds, and of those that a person wants undone."""
+        names = [name for name in (current,) if name is not None]
+        names += [plan.name for plan in stored if plan.asked_back and plan.name != current]
+        done: dict[str, Advanced] = {}
+        for name in names:
+            document = await self._cluster.get(PLANS, look.instance.key.namespace, name)
+            step = await self._applier.advance(look, stored, document)
+            if step is not None:
+                done[name] = step
+                if step.status.phase is not step.before:
+                    self._telemetry.plan_transitions.labels(step.status.phase).inc()
+        return done
 
     async def _write_plans(self, instance: Instance, todo: Steps) -> None:
         """Writes the plan, then marks and prunes others: at no time is there none that should be."""
@@ -146,7 +176,7 @@ class Planner:
         instance = look.instance
         before = instance.status.get("conditions") or ()
         after = conditions(look, standing, before, now)
-        for note in (*notes, *apply_note(look), *condition_notes(readable(before), after)):
+        for note in (*notes, *condition_notes(readable(before), after)):
             await self._post(instance, note, now)
         patch = status_patch(instance.status, instance_status(look, standing.held, after, now))
         if patch:
@@ -199,16 +229,28 @@ def _wanted(look: Look, now: str) -> PlanSpec | None:
     return wanted_spec(look.instance, look.gathered, look.outcome.decision, now)
 
 
-def _held(todo: Steps, stored: tuple[StoredPlan, ...], wanted: PlanSpec | None) -> Held | None:
+def _held(
+    todo: Steps, stored: tuple[StoredPlan, ...], wanted: PlanSpec | None, advanced: Advanced | None
+) -> Held | None:
     if todo.current is None:
         return None
     present = next((entry for entry in stored if entry.name == todo.current), None)
     phase = Phase.PROPOSED.value if todo.propose is not None or present is None else present.phase
+    if advanced is not None:
+        phase = advanced.status.phase.value
     changes = wanted.summary.changes if wanted is not None else ""
     if present is not None:  # what it promised when it was written; each look's own numbers would only be noise
         return Held(todo.current, phase, present.gain, changes, present.confidence, renewed=wanted is not None)
     gain, confidence = (wanted.summary.gain, wanted.summary.confidence) if wanted is not None else ("", "")
     return Held(todo.current, phase, gain, changes, confidence, renewed=wanted is not None)
+
+
+def _measured_as(spec: InstanceSpec, stored: tuple[StoredPlan, ...]) -> InstanceSpec:
+    """What was applied is measured over its own window, so that nothing from before the change is in it."""
+    if not any(plan.phase == Phase.VERIFYING for plan in stored):
+        return spec
+    metrics = spec.metrics.model_copy(update={"window_seconds": spec.apply.verify.window_seconds})
+    return spec.model_copy(update={"metrics": metrics})
 
 
 def _target_of(instance: Instance) -> Target | None:

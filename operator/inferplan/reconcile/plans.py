@@ -10,6 +10,7 @@ from inferplan.api.instance import OptimizerName
 from inferplan.api.plan import Decision, Phase, PlanSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
+from inferplan.apply.machine import ACTING, ENDED
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.document import Target, name_of, plan_spec
 from inferplan.engine.patching import Place
@@ -36,7 +37,10 @@ UNDECIDED = frozenset(
 )
 """Abstentions that say nothing: neither that a change is needed, nor that none is."""
 
-_OPEN = frozenset({"", Phase.PROPOSED, Phase.AWAITING_APPROVAL})
+_OPEN = frozenset({"", Phase.PROPOSED, Phase.AWAITING_APPROVAL, Phase.SCHEDULED})
+_HARMFUL = frozenset({Phase.ROLLED_BACK})
+ENDED_KEPT = 20
+"""Plans that were applied, or tried, and stay: what happened with them is what later ones are judged by."""
 _OPTIMIZER_OF = {
     OptimizationType.KV_CACHE: OptimizerName.KV_CACHE,
     OptimizationType.QUANTIZATION: OptimizerName.QUANTIZATION,
@@ -58,6 +62,9 @@ class StoredPlan:
         gain: spec.summary.gain.
         confidence: spec.summary.confidence.
         settings: Recommended value of each setting that it changes; None for a flag that it takes out.
+        context: Digest of the image, model and GPUs that it was made for; None where it is not known.
+        changed_at: When it last changed the workload, there or back; None where it never did.
+        refused: Whether a person said no to it.
     """
 
     name: str
@@ -68,6 +75,19 @@ class StoredPlan:
     gain: str
     confidence: str
     settings: Standing = field(default_factory=dict)
+    context: str | None = None
+    changed_at: str | None = None
+    refused: bool = False
+
+    @property
+    def acting(self) -> bool:
+        """Whether it is on its way to the workload or back: nothing else may begin."""
+        return self.phase in ACTING
+
+    @property
+    def asked_back(self) -> bool:
+        """Whether a person wants what was kept undone."""
+        return self.phase == Phase.VERIFIED and self.refused
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,9 @@ def wanted_spec(instance: Instance, gathered: Gathered, decision: Decision, obse
 
 def steps(look: Look, stored: Sequence[StoredPlan], wanted: PlanSpec | None) -> Steps:
     """From what is there and what follows from the look to what is to be done."""
+    acting = next((plan for plan in stored if plan.acting), None)
+    if acting is not None:  # it is on its way, whatever the look would decide now
+        return Steps(current=acting.name)
     kept = _kept(look, stored)
     if wanted is not None and (kept is None or kept.name == name_of(wanted)):
         name = name_of(wanted)
@@ -135,10 +158,10 @@ def _with_leftovers(plan: Steps, stored: Sequence[StoredPlan]) -> Steps:
     others = [entry for entry in stored if entry.name != plan.current]
     superseded = [entry.name for entry in others if entry.phase in _OPEN]
     closed = [entry.name for entry in others if entry.phase in _OPEN or entry.phase == Phase.SUPERSEDED]
+    ended = [entry.name for entry in others if entry.phase in ENDED and entry.phase != Phase.SUPERSEDED]
     room = PLANS_KEPT - (plan.current is not None)
-    return Steps(
-        plan.current, plan.create, plan.propose, plan.revived, tuple(superseded), plan.why, tuple(closed[room:])
-    )
+    prune = (*closed[room:], *ended[ENDED_KEPT:])
+    return Steps(plan.current, plan.create, plan.propose, plan.revived, tuple(superseded), plan.why, prune)
 
 
 def undecided(look: Look) -> str | None:
@@ -158,6 +181,22 @@ def standing(stored: Sequence[StoredPlan], args: str | None) -> Standing | None:
         args: Digest of the engine's present arguments; None without a workload.
     """
     return next((plan.settings for plan in stored if plan.phase in _OPEN and plan.args_digest == args), None)
+
+
+def failed_settings(stored: Sequence[StoredPlan], context: str | None) -> tuple[Standing, ...]:
+    """Changes that did harm with this image, model and hardware: they are not proposed again.
+
+    Args:
+        stored: The instance's plans.
+        context: Digest of image, model and GPUs now; None without a workload.
+    """
+    harmful = (plan for plan in stored if plan.phase in _HARMFUL and plan.context is not None)
+    return tuple(plan.settings for plan in harmful if plan.context == context)
+
+
+def last_change(stored: Sequence[StoredPlan]) -> str | None:
+    """When a plan last changed the workload, there or back."""
+    return max((plan.changed_at for plan in stored if plan.changed_at is not None), default=None)
 
 
 def _kept(look: Look, stored: Sequence[StoredPlan]) -> StoredPlan | None:
@@ -189,19 +228,28 @@ def _controller_uid(document: Mapping[str, Any]) -> str | None:
 
 
 def _stored(document: Mapping[str, Any]) -> StoredPlan:
-    meta, spec = document["metadata"], document.get("spec") or {}
+    meta, spec, status = document["metadata"], document.get("spec") or {}, document.get("status") or {}
     summary = spec.get("summary") or {}
     types = {entry.get("type") for entry in spec.get("optimizations") or ()}
     return StoredPlan(
         name=meta["name"],
-        phase=(document.get("status") or {}).get("phase") or "",
+        phase=status.get("phase") or "",
         created=meta.get("creationTimestamp") or "",
         args_digest=(spec.get("target") or {}).get("argsDigest"),
         optimizers=frozenset(name for kind, name in _OPTIMIZER_OF.items() if kind in types),
         gain=summary.get("gain") or "",
         confidence=summary.get("confidence") or "",
         settings=MappingProxyType(dict(_settings(spec))),
+        context=(spec.get("target") or {}).get("contextDigest"),
+        changed_at=_changed_at(status),
+        refused=(spec.get("approval") or {}).get("approved") is False,
     )
+
+
+def _changed_at(status: Mapping[str, Any]) -> str | None:
+    """Times of RFC 3339 in UTC sort as text."""
+    times = ((status.get("attempt") or {}).get("patchedAt"), (status.get("rollback") or {}).get("restoredAt"))
+    return max((time for time in times if isinstance(time, str)), default=None)
 
 
 def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, SettingValue | None]]:

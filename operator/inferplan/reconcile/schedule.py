@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from inferplan.reconcile.instance import Key
 
 BACKOFF_SECONDS = 5.0
+AGAIN_MIN_SECONDS = 0.2
+"""A key that asks for itself at once: others get their turn, and what was written is there."""
+
 _DOUBLINGS_MAX = 20
 
 
@@ -77,17 +80,16 @@ class Schedule:
                 return key
         return None
 
-    def done(self, key: Key, now: float, *, settled: bool) -> None:
-        """The key has run: it comes again at its place in the interval, or after a pause."""
+    def done(self, key: Key, now: float, *, settled: bool, again_seconds: float | None = None) -> None:
+        """The key has run: it comes again at its place in the interval, after a pause, or sooner where it asks."""
         self._running.pop(key, None)
         self._failures[key] = 0 if settled else self._failures.get(key, 0) + 1
         if key in self._again:
             self._again.discard(key)
             self._plan(key, now)
-        elif settled:
-            self._plan(key, self._pace.resync_at(key, now))
-        else:
-            self._plan(key, now + self._pace.backoff(self._failures[key]))
+            return
+        due = self._pace.resync_at(key, now) if settled else now + self._pace.backoff(self._failures[key])
+        self._plan(key, due if again_seconds is None else min(due, now + max(AGAIN_MIN_SECONDS, again_seconds)))
 
     def gone(self, key: Key, now: float) -> None:
         """The key has run and its object does not exist: forgotten, unless it was added meanwhile."""

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.cel_cases import FULL_PLAN_SPEC, FULL_SPEC, INSTANCE, SMALL_PLAN_SPEC
 
-from inferplan.api import conditions, exchange, instance, instance_status, plan, values
+from inferplan.api import attempt, conditions, exchange, instance, instance_status, plan, values
 from inferplan.api.base import WireModel
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import PlanSpec
@@ -40,7 +40,7 @@ EXAMPLES: tuple[WireModel, ...] = (
     PlanSpec.from_kube(SMALL_PLAN_SPEC),
     instance_status.InstanceStatus(model="m", capacity={"weights": instance_status.MeasuredStatus(
         value=1.5, unit="bytes", window_seconds=900, source="config.json")}),
-    plan.PlanStatus(phase=plan.Phase.VERIFIED, verification=plan.Verification(realized="+31 %")),
+    plan.PlanStatus(phase=plan.Phase.VERIFIED, verification=attempt.VerificationStatus(realized="+31 %")),
     conditions.Condition(type="Ready", status=conditions.Status.TRUE, reason="Planned", message="m",
                          last_transition_time="2026-11-24T12:00:00Z", observed_generation=3),
     exchange.OptimizeRequest(instance_id="localhost:8000", instance_type="vllm",

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from inferplan.kube.errors import UnreachableError
-from inferplan.reconcile.controller import Controller, Result
+from inferplan.reconcile.controller import Controller, Looked, Result
 from inferplan.reconcile.instance import Key
 from inferplan.reconcile.schedule import Pace
 from inferplan.telemetry import Telemetry
@@ -17,7 +17,7 @@ KEYS = tuple(Key("ns", f"i{number}") for number in range(20))
 class Rig:
     """A controller whose looks are recorded."""
 
-    def __init__(self, look: Callable[[Key], Awaitable[Result]], keys: tuple[Key, ...] = KEYS) -> None:
+    def __init__(self, look: Callable[[Key], Awaitable[Looked]], keys: tuple[Key, ...] = KEYS) -> None:
         self.telemetry = Telemetry()
 
         async def list_keys() -> tuple[Key, ...]:
@@ -43,7 +43,7 @@ async def test_every_listed_instance_is_looked_at_with_bounded_concurrency() -> 
     seen: list[Key] = []
     done, busy, most = asyncio.Event(), 0, 0
 
-    async def look(key: Key) -> Result:
+    async def look(key: Key) -> Looked:
         nonlocal busy, most
         busy += 1
         most = max(most, busy)
@@ -52,7 +52,7 @@ async def test_every_listed_instance_is_looked_at_with_bounded_concurrency() -> 
         seen.append(key)
         if len(seen) == len(KEYS):
             done.set()
-        return Result.SETTLED
+        return Looked(Result.SETTLED)
 
     rig = Rig(look)
     assert not rig.controller.ready
@@ -67,13 +67,13 @@ async def test_one_instances_trouble_stays_its_own(trouble: Exception) -> None:
     seen: set[Key] = set()
     done = asyncio.Event()
 
-    async def look(key: Key) -> Result:
+    async def look(key: Key) -> Looked:
         seen.add(key)
         if len(seen) == len(KEYS):
             done.set()
         if key == KEYS[0]:
             raise trouble
-        return Result.SETTLED
+        return Looked(Result.SETTLED)
 
     rig = Rig(look)
     await rig.until(done)
@@ -85,14 +85,14 @@ async def test_a_change_during_a_look_gives_another_look() -> None:
     looks = 0
     done = asyncio.Event()
 
-    async def look(key: Key) -> Result:
+    async def look(key: Key) -> Looked:
         nonlocal looks
         looks += 1
         if looks == 1:
             rig.controller.add(key)
         else:
             done.set()
-        return Result.SETTLED
+        return Looked(Result.SETTLED)
 
     rig = Rig(look, KEYS[:1])
     await rig.until(done)
@@ -100,8 +100,8 @@ async def test_a_change_during_a_look_gives_another_look() -> None:
 
 
 async def test_gauges_show_the_queue() -> None:
-    async def look(_: Key) -> Result:
-        return Result.SETTLED
+    async def look(_: Key) -> Looked:
+        return Looked(Result.SETTLED)
 
     rig = Rig(look)
     await rig.controller.prime()
@@ -113,8 +113,8 @@ async def test_gauges_show_the_queue() -> None:
 async def test_a_stop_in_the_moment_of_a_change_is_not_lost() -> None:
     """Python 3.11's `asyncio.wait_for` swallows a cancellation that comes together with what it waits for."""
 
-    async def look(_: Key) -> Result:
-        return Result.SETTLED
+    async def look(_: Key) -> Looked:
+        return Looked(Result.SETTLED)
 
     rig = Rig(look, keys=KEYS[:1])
     await rig.controller.prime()

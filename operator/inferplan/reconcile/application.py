@@ -1,0 +1,292 @@
+"""Carries out a plan's steps: reads what there is, asks `apply` what follows, notes it, does it. No decisions.
+
+Order of one advance: read the workload, its pods and what else matters; decide; write the plan's status, bound to the
+version of the plan that was read; then touch the workload, bound to the version of the workload that was read. Killed
+anywhere, or run twice at once, at most one of them gets each write through, and the next look finds where it stands.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from inferplan.api.attempt import WindowStatus
+from inferplan.api.instance import InstanceSpec
+from inferplan.api.plan import Phase, PlanSpec, PlanStatus
+from inferplan.api.reasons import Reason
+from inferplan.apply.case import Case, Write
+from inferplan.apply.live import ATTEMPT_ANNOTATION, Live, is_paused, read_live
+from inferplan.apply.machine import ACTING, next_step
+from inferplan.apply.pods import PodState, pod_states
+from inferplan.apply.refusal import refused
+from inferplan.apply.window import window_of
+from inferplan.apply.words import applied_words, with_words
+from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError, OwnedError
+from inferplan.kube.merge import merge_patch
+from inferplan.kube.port import ApplyOptions, Cluster
+from inferplan.kube.resources import DISRUPTION_BUDGETS, PLANS, PODS, WORKLOADS, Document
+from inferplan.observe.owners import owners_of
+from inferplan.observe.target import selector_text
+from inferplan.reconcile.group import Group
+from inferplan.reconcile.look import Look
+from inferplan.reconcile.plans import StoredPlan, failed_settings, last_change
+
+MANAGER = "inferplan"
+LOG_LINES = 20
+LOG_LETTERS = 300
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """How far a plan came in one look.
+
+    Attributes:
+        before: Its phase before.
+        status: What became of it.
+        again_at: When to look again at the latest; None: with the next change, or resync.
+    """
+
+    before: Phase
+    status: PlanStatus
+    again_at: datetime | None = None
+
+
+class Applier:
+    """Advances plans.
+
+    Args:
+        cluster: The API server.
+        clock: Present time, UTC.
+        paused: Why nothing is to be applied by this operator at all; "" where something may.
+    """
+
+    def __init__(self, cluster: Cluster, clock: Callable[[], datetime], paused: str = "") -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._paused = paused
+        self._group = Group(cluster)
+
+    async def advance(self, look: Look, stored: Sequence[StoredPlan], document: Document) -> Advanced | None:
+        """One step of a plan; None where its documents cannot be read.
+
+        Raises:
+            KubeError: The API server gave no proper answer; the next look finds where the plan stands.
+        """
+        spec = look.spec
+        if spec is None:
+            return None
+        try:
+            plan = PlanSpec.from_kube(document.get("spec") or {})
+            status = PlanStatus.from_kube(document.get("status") or {})
+        except ValidationError as error:
+            logger.warning("plan %s cannot be read: %s", document["metadata"]["name"], error)
+            return None
+        case = await self._case(look, stored, document, plan, status)
+        return await self._step(case, document)
+
+    async def _step(self, case: Case, document: Document) -> Advanced:
+        namespace, before = document["metadata"]["namespace"], case.status.phase
+        step = next_step(case)
+        if step.status.phase is Phase.APPLYING and before is not Phase.APPLYING:
+            holder = await self._group.acquire(namespace, case.name, _model(case), case.now)
+            if holder:
+                case = replace(case, busy=holder)
+                step = next_step(case)
+        written = await self._note(document, case.status, step.status)
+        if isinstance(step.act, Write):
+            outcome = await self._write(case, namespace, step.act)
+            if outcome is not None:
+                await self._note(written, step.status, outcome)
+                return Advanced(before, outcome, case.now + timedelta(seconds=1))
+        if step.status.phase not in ACTING and before in ACTING:
+            await self._group.release(namespace, case.name, _model(case), case.now)
+        return Advanced(before, step.status, step.again_at)
+
+    async def _note(self, document: Document, old: PlanStatus, new: PlanStatus) -> Document:
+        """Writes what changed of the plan's status, bound to the version that was read."""
+        patch = merge_patch(old.to_kube(), new.to_kube())
+        if not patch:
+            return document
+        meta = document["metadata"]
+        return await self._cluster.patch_status(
+            PLANS, meta["namespace"], meta["name"], patch, meta.get("resourceVersion")
+        )
+
+    async def _write(self, case: Case, namespace: str, act: Write) -> PlanStatus | None:
+        """Tries the write dry, then does it; what the plan's status says of a refusal, None where it went through."""
+        live = case.live
+        if live is None:
+            return None
+        resource, body = WORKLOADS[live.kind], _body(live, namespace, act)
+        try:
+            options = await self._options(resource.kind, namespace, body, case.apply.take_over_from)
+            await self._cluster.apply(resource, namespace, body, options)
+        except OwnedError as error:
+            return refused(case, Reason.FIELDS_OWNED, _owned(error, case))
+        except ConflictError:
+            return None  # it was changed since it was read: the next look reads it again
+        except NotFoundError:
+            return None
+        except ForbiddenError as error:
+            how = "kubectl apply -k deploy/apply lets the operator change workloads"
+            return refused(case, Reason.ACCESS_DENIED, f"the operator may not change the workload ({error}): {how}")
+        except InvalidError as error:
+            return refused(case, Reason.NOT_APPLICABLE, f"the API server refuses the change: {error}")
+        return None
+
+    async def _options(
+        self, kind: str, namespace: str, body: Mapping[str, Any], may_take: Sequence[str]
+    ) -> ApplyOptions:
+        """A dry run says who owns the arguments; they are forced only over those whom the owner named."""
+        plain = ApplyOptions(MANAGER)
+        try:
+            await self._cluster.apply(WORKLOADS[kind], namespace, body, replace(plain, dry_run=True))
+        except OwnedError as error:
+            if not set(error.managers) <= set(may_take):
+                raise
+            forced = replace(plain, force=True)
+            await self._cluster.apply(WORKLOADS[kind], namespace, body, replace(forced, dry_run=True))
+            return forced
+        return plain
+
+    async def _case(
+        self, look: Look, stored: Sequence[StoredPlan], document: Document, plan: PlanSpec, status: PlanStatus
+    ) -> Case:
+        spec, meta, now = _spec_of(look), document["metadata"], self._clock()
+        workload = await self._workload(meta["namespace"], plan)
+        live = read_live(workload, plan.target.container) if workload and plan.target else None
+        words = applied_words(plan)
+        acting = status.phase in ACTING
+        return Case(
+            name=meta["name"],
+            generation=int(meta.get("generation") or 0),
+            instance=spec,
+            plan=plan,
+            status=status,
+            live=live,
+            wanted=with_words(live.container, words) if live and live.container and words else None,
+            now=now,
+            pods=await self._pods(meta["namespace"], live, plan) if acting and live else (),
+            owners=owners_of(workload, plan.target.container) if workload and plan.target else (),
+            window=_window(look, spec, now),
+            paused=self._paused or _paused_instance(look),
+            disruption=await self._disruption(meta["namespace"], live) if live and not acting else "",
+            rests_until=_rests_until(stored, spec),
+            failed_before=_failed_before(stored, plan, meta["name"]),
+        )
+
+    async def _workload(self, namespace: str, plan: PlanSpec) -> Document | None:
+        if plan.target is None or plan.target.kind not in WORKLOADS:
+            return None
+        try:
+            return await self._cluster.get(WORKLOADS[plan.target.kind], namespace, plan.target.name)
+        except NotFoundError:
+            return None
+
+    async def _pods(self, namespace: str, live: Live, plan: PlanSpec) -> tuple[PodState, ...]:
+        container = plan.target.container if plan.target is not None else ""
+        documents = await self._cluster.list(PODS, namespace, selector_text(live.selector))
+        states = pod_states(documents, container)
+        return tuple([await self._with_last_words(namespace, state, container) for state in states])
+
+    async def _with_last_words(self, namespace: str, state: PodState, container: str) -> PodState:
+        """What an engine that ended wrote last: a refused flag stands there."""
+        if not state.trouble:
+            return state
+        try:
+            text = await self._cluster.log(namespace, state.name, container, LOG_LINES, previous=state.restarts > 0)
+        except KubeError:  # a courtesy: without it the pod's state says enough
+            return state
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        told = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "")
+        return replace(state, last_words=told[:LOG_LETTERS])
+
+    async def _disruption(self, namespace: str, live: Live) -> str:
+        """Why a budget lets no pod go; "" where none covers the pods, or budgets may not be read."""
+        if not live.takes_down:
+            return ""
+        try:
+            budgets = await self._cluster.list(DISRUPTION_BUDGETS, namespace)
+        except ForbiddenError:
+            return ""
+        for budget in budgets:
+            wanted = ((budget.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+            allowed = (budget.get("status") or {}).get("disruptionsAllowed")
+            if wanted and wanted.items() <= live.pod_labels.items() and allowed == 0:
+                return f'PodDisruptionBudget "{budget["metadata"]["name"]}" allows no pod to go now'
+        return ""
+
+
+def _model(case: Case) -> str:
+    """What makes workloads one group: the model that they serve; a workload whose model is not named is its own."""
+    model = case.instance.model
+    named = model.id if model is not None else None
+    target = case.plan.target
+    return named or (target.name if target is not None else case.name)
+
+
+def _rests_until(stored: Sequence[StoredPlan], spec: InstanceSpec) -> datetime | None:
+    changed = last_change(stored)
+    return None if changed is None else datetime.fromisoformat(changed) + timedelta(seconds=spec.apply.cooldown_seconds)
+
+
+def _failed_before(stored: Sequence[StoredPlan], plan: PlanSpec, name: str) -> str:
+    """The plan that did harm with the same changes on the same image, model and GPUs."""
+    context = plan.target.context_digest if plan.target is not None else None
+    own = next((entry.settings for entry in stored if entry.name == name), None)
+    if own is None or own not in failed_settings([entry for entry in stored if entry.name != name], context):
+        return ""
+    return "the same changes were undone before, on the same image, model and GPUs"
+
+
+def _spec_of(look: Look) -> InstanceSpec:
+    if look.spec is None:
+        raise AssertionError("plans of an instance whose spec cannot be used are not advanced")
+    return look.spec
+
+
+def _window(look: Look, spec: InstanceSpec, now: datetime) -> WindowStatus | None:
+    if look.gathered is None or look.gathered.measured.problem is not None:
+        return None
+    measured = look.gathered.measured
+    return window_of(measured.metrics, measured.replicas, spec.metrics.window_seconds, now)
+
+
+def _paused_instance(look: Look) -> str:
+    paused = is_paused({"metadata": {"annotations": look.instance.annotations}})
+    return "the instance's annotation inferplan.dev/paused is set" if paused else ""
+
+
+def _body(live: Live, namespace: str, act: Write) -> Mapping[str, Any]:
+    """Command and args of one container, and who wrote them; lists that are empty are left out, which removes ours."""
+    container: dict[str, Any] = {"name": act.container.name}
+    if act.container.command:
+        container["command"] = list(act.container.command)
+    if act.container.args:
+        container["args"] = list(act.container.args)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": live.kind,
+        "metadata": {
+            "name": live.name,
+            "namespace": namespace,
+            "resourceVersion": act.resource_version,
+            "annotations": {ATTEMPT_ANNOTATION: act.attempt},
+        },
+        "spec": {"template": {"spec": {"containers": [container]}}},
+    }
+
+
+def _owned(error: OwnedError, case: Case) -> str:
+    managers = ", ".join(error.managers)
+    named = json.dumps([*case.apply.take_over_from, *error.managers])
+    return (
+        f"its arguments belong to {managers}: make the change there, or let InferPlan write over it with"
+        f" apply.takeOverFrom: {named}"
+    )
