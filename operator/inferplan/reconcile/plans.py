@@ -11,6 +11,7 @@ from inferplan.api.plan import Decision, Phase, PlanSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
 from inferplan.apply.machine import ACTING, ENDED
+from inferplan.dialects.untyped import mapping
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.document import Target, name_of, plan_spec
 from inferplan.engine.patching import Place
@@ -242,13 +243,13 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         settings=MappingProxyType(dict(_settings(spec))),
         context=(spec.get("target") or {}).get("contextDigest"),
         changed_at=_changed_at(status),
-        refused=(spec.get("approval") or {}).get("approved") is False,
+        refused=mapping(spec.get("approval")).get("approved") is False,
     )
 
 
 def _changed_at(status: Mapping[str, Any]) -> str | None:
     """Times of RFC 3339 in UTC sort as text."""
-    times = ((status.get("attempt") or {}).get("patchedAt"), (status.get("rollback") or {}).get("restoredAt"))
+    times = (mapping(status.get("attempt")).get("patchedAt"), mapping(status.get("rollback")).get("restoredAt"))
     return max((time for time in times if isinstance(time, str)), default=None)
 
 

@@ -77,12 +77,16 @@ def test_a_workload_that_nobody_refers_to_is_ignored() -> None:
     assert keys == []
 
 
-def test_only_a_plans_deletion_enters_its_instance() -> None:
+def test_a_plans_deletion_and_a_persons_word_enter_its_instance() -> None:
     fed, keys = feed()
     owner = {"apiVersion": "inferplan.dev/v1alpha1", "kind": "InferenceInstance", "name": "a"}
     foreign = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}
-    plan = {"metadata": {"namespace": "ns", "name": "p", "ownerReferences": [foreign, owner]}}
-    fed.plan("MODIFIED", plan)
+    meta = {"namespace": "ns", "name": "p", "uid": "u", "ownerReferences": [foreign, owner]}
+    fed.plan("ADDED", {"metadata": {**meta, "generation": 1}})
+    fed.plan("MODIFIED", {"metadata": {**meta, "generation": 1}})  # its status
     assert keys == []
-    fed.plan("DELETED", plan)
+    fed.plan("MODIFIED", {"metadata": {**meta, "generation": 2}})
+    fed.plan("MODIFIED", {"metadata": {**meta, "generation": 2}})
     assert keys == [A]
+    fed.plan("DELETED", {"metadata": meta})
+    assert keys == [A, A]

@@ -274,15 +274,6 @@ async def test_an_event_that_cannot_be_posted_holds_nothing_up() -> None:
     assert world.condition("Ready")[0] == "True"
 
 
-@pytest.mark.parametrize("mode", ["Approve", "Auto"])
-async def test_an_apply_mode_is_told_to_be_unavailable_once(mode: str) -> None:
-    world = World(instance(apply={"mode": mode}))
-    await world.look()
-    await world.look()
-    assert reasons(world) == ["ApplyUnavailable", "PlanProposed"]
-    assert f"spec.apply.mode is {mode}" in world.condition("PlanCurrent")[2]
-
-
 async def test_an_instance_that_is_gone_is_forgotten() -> None:
     world = World()
     world.cluster.remove(INSTANCES, NAMESPACE, KEY.name)
