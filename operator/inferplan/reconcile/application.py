@@ -18,7 +18,7 @@ from inferplan.api.attempt import WindowStatus
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import Reason
-from inferplan.apply.case import Case, Write
+from inferplan.apply.case import Case, Step, Write
 from inferplan.apply.live import ATTEMPT_ANNOTATION, Live, is_paused, read_live
 from inferplan.apply.machine import ACTING, next_step
 from inferplan.apply.pods import PodState, pod_states
@@ -38,6 +38,7 @@ from inferplan.reconcile.plans import StoredPlan, failed_settings, last_change
 MANAGER = "inferplan"
 LOG_LINES = 20
 LOG_LETTERS = 300
+_RIGHTS = "the component deploy/apply gives it that right"
 
 logger = logging.getLogger(__name__)
 
@@ -94,10 +95,7 @@ class Applier:
         namespace, before = document["metadata"]["namespace"], case.status.phase
         step = next_step(case)
         if step.status.phase is Phase.APPLYING and before is not Phase.APPLYING:
-            holder = await self._group.acquire(namespace, case.name, _model(case), case.now)
-            if holder:
-                case = replace(case, busy=holder)
-                step = next_step(case)
+            step = await self._alone(case, namespace, step)
         written = await self._note(document, case.status, step.status)
         if isinstance(step.act, Write):
             outcome = await self._write(case, namespace, step.act)
@@ -107,6 +105,14 @@ class Applier:
         if step.status.phase not in ACTING and before in ACTING:
             await self._group.release(namespace, case.name, _model(case), case.now)
         return Advanced(before, step.status, step.again_at)
+
+    async def _alone(self, case: Case, namespace: str, step: Step) -> Step:
+        """The step, if no other workload of the model is on its way; else to wait."""
+        try:
+            holder = await self._group.acquire(namespace, case.name, _model(case), case.now)
+        except ForbiddenError as error:
+            return Step(refused(case, Reason.ACCESS_DENIED, f"the operator may not hold a lease ({error}): {_RIGHTS}"))
+        return next_step(replace(case, busy=holder)) if holder else step
 
     async def _note(self, document: Document, old: PlanStatus, new: PlanStatus) -> Document:
         """Writes what changed of the plan's status, bound to the version that was read."""
@@ -134,8 +140,7 @@ class Applier:
         except NotFoundError:
             return None
         except ForbiddenError as error:
-            how = "kubectl apply -k deploy/apply lets the operator change workloads"
-            return refused(case, Reason.ACCESS_DENIED, f"the operator may not change the workload ({error}): {how}")
+            return refused(case, Reason.ACCESS_DENIED, f"the operator may not change the workload ({error}): {_RIGHTS}")
         except InvalidError as error:
             return refused(case, Reason.NOT_APPLICABLE, f"the API server refuses the change: {error}")
         return None

@@ -221,6 +221,16 @@ async def test_a_write_that_is_refused_is_told_and_tried_later(error: Exception,
     await scene.until("RollingOut")
 
 
+async def test_without_the_right_to_a_lease_nothing_is_begun() -> None:
+    scene = Scene()
+    await scene.look()
+    scene.decide()
+    scene.cluster.denied.add(("get", "leases"))
+    await scene.until("Scheduled")
+    assert scene.reason("GatesPassed") == "AccessDenied"
+    assert "deploy/apply" in scene.plan["status"]["message"]
+
+
 async def test_an_api_server_that_goes_away_in_the_middle_is_found_again() -> None:
     scene = Scene()
     await scene.look()
