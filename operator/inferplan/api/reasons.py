@@ -118,6 +118,7 @@ class Reason(StrEnum):
         "The change could make answers worse, or takes something from clients, and brings too little for that.",
     )
     THROUGHPUT_GIVEN_UP = "ThroughputGivenUp", "Much throughput would be given up, and no target be reached by it."
+    FAILED_BEFORE = "FailedBefore", "The same changes were undone before, on the same image, model and GPUs."
     STEP_TOO_LARGE = "StepTooLarge", "The change goes further in one step than a forecast is good for."
     MEMORY_UNPROVEN = "MemoryUnproven", "It could not be shown that the change fits into GPU memory."
     SETTING_TAKEN = "SettingTaken", "Another change of the same plan moves the setting."

@@ -49,7 +49,7 @@ def _not_applicable(case: Case) -> Closed | None:
 
 
 def _failed_before(case: Case) -> Closed | None:
-    return Closed(Reason.REGRESSION, case.failed_before) if case.failed_before else None
+    return Closed(Reason.FAILED_BEFORE, case.failed_before) if case.failed_before else None
 
 
 def _target_changed(case: Case) -> Closed | None:

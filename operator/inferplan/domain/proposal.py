@@ -1,10 +1,12 @@
 """What an optimizer answers: a proposal, or an abstention with its reason."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from inferplan.api.instance import SLO, Checkpoint, Objective, OptimizerName
 from inferplan.api.reasons import Reason
 from inferplan.api.values import Optimization
+from inferplan.domain.serving import SettingValue
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Policy:
         min_max_model_len: max_model_len is never proposed below this, tokens.
         minimum_gain_percent: Changes that surely bring less are dropped.
         checkpoints: Quantized twins that the owner accepts.
+        failed: Settings of plans that did harm before, on the same image, model and GPUs.
         rules_of_thumb: Whether unmeasured rules may speak. True where somebody asks over HTTP with next to
             nothing known; False for a live workload, where a plan could be applied.
     """
@@ -47,4 +50,5 @@ class Policy:
     min_max_model_len: int | None = None
     minimum_gain_percent: int = 5
     checkpoints: tuple[Checkpoint, ...] = ()
+    failed: tuple[Mapping[str, SettingValue | None], ...] = ()
     rules_of_thumb: bool = False

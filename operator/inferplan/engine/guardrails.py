@@ -194,6 +194,17 @@ def one_value_each(deed: Deed, observation: Observation, policy: Policy) -> Obje
     return None if twice is None else Objection(Reason.SETTING_TAKEN, f"another change of the plan moves {twice} too")
 
 
+def failed_before(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
+    """The same changes, with or without others, were applied here and had to be undone."""
+    del observation
+    values = {change.parameter: change.recommended_value for change in deed.changes}
+    hit = next((failed for failed in policy.failed if failed and failed.items() <= values.items()), None)
+    if hit is None:
+        return None
+    told = ", ".join(f"{key} {'taken out' if value is None else value}" for key, value in hit.items())
+    return Objection(Reason.FAILED_BEFORE, f"{told} was undone here before, on the same image, model and GPUs")
+
+
 ALONE: tuple[Guard, ...] = (
     forbidden,  # what the owner does not want is not even looked at
     flag_exists,  # an engine that is given a flag that it does not have does not start
@@ -201,6 +212,7 @@ ALONE: tuple[Guard, ...] = (
     step_size,  # a forecast is good near what was measured
 )
 TOGETHER: tuple[Guard, ...] = (
+    failed_before,  # what had to be undone is not tried again until something that matters is another
     one_value_each,  # a flag that is written twice is read once
     engine_accepts,  # an engine whose settings contradict each other does not start
     memory_holds,  # nor does one that cannot hold one request

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from inferplan.api.instance import InstanceSpec
@@ -11,6 +11,7 @@ from inferplan.api.plan import Phase, PlanSpec
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.units import timestamp
 from inferplan.engine.document import name_of
+from inferplan.engine.identity import context_digest
 from inferplan.engine.planner import Before, plan
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError
 from inferplan.kube.port import Cluster
@@ -26,7 +27,7 @@ from inferplan.reconcile.events import Note, condition_notes, event_body, phase_
 from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
 from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
-from inferplan.reconcile.plans import Steps, StoredPlan, own_plans, standing, steps, wanted_spec
+from inferplan.reconcile.plans import Steps, StoredPlan, failed_settings, own_plans, standing, steps, wanted_spec
 from inferplan.reconcile.seen import LastLooks
 from inferplan.reconcile.status import instance_status, status_patch
 from inferplan.telemetry import Telemetry
@@ -110,6 +111,8 @@ class Planner:
             return no_target(instance, error)
         observation = gathered.assembled.observation
         policy = policy_of(spec, rules_of_thumb=spec.target_ref is None)
+        context = _context(gathered)
+        policy = replace(policy, failed=failed_settings(stored, context))
         outcome = plan(observation, policy, _before(instance, gathered, stored))
         return seen(instance, gathered, outcome, analyze(observation, spec.slo, outcome.diagnosis))
 
@@ -243,6 +246,12 @@ def _held(
         return Held(todo.current, phase, present.gain, changes, present.confidence, renewed=wanted is not None)
     gain, confidence = (wanted.summary.gain, wanted.summary.confidence) if wanted is not None else ("", "")
     return Held(todo.current, phase, gain, changes, confidence, renewed=wanted is not None)
+
+
+def _context(gathered: Gathered) -> str | None:
+    """What a change's success depends on besides itself; None without a workload."""
+    workload = gathered.workload
+    return None if workload is None else context_digest(gathered.assembled.observation, workload.container.image)
 
 
 def _measured_as(spec: InstanceSpec, stored: tuple[StoredPlan, ...]) -> InstanceSpec:

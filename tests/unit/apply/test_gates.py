@@ -24,7 +24,7 @@ CLOSED = [
     ("NotApplicable", {"plan": plan_spec(patch=Patch(applicable=False, reason="a script"))}, "a script: do it by hand"),
     ("NotApplicable", {"plan": plan_spec(target=None)}, "the spec names no workload"),
     ("NotApplicable", {"case_changes": {"wanted": None}}, "the arguments cannot be edited with certainty"),
-    ("Regression", {"case_changes": {"failed_before": "it made things worse"}}, "it made things worse"),
+    ("FailedBefore", {"case_changes": {"failed_before": "it made things worse"}}, "it made things worse"),
     ("TargetGone", {"gone": True}, "does not exist"),
     ("TargetChanged", {"container": Stage().case().wanted}, "runs other arguments"),
     ("Paused", {"case_changes": {"paused": "the operator is told to apply nothing"}}, "the operator is told"),

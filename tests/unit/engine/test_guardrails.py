@@ -330,3 +330,25 @@ def test_a_full_cache_is_asked_for_room_by_whatever_lets_more_requests_run() -> 
     found = objection((has_room,), deed(no_cap), seen, Policy())
     assert found is not None
     assert found.reason.endswith("are too few for 32.00 times the requests")  # 1,024 of 32
+
+
+@pytest.mark.parametrize(
+    ("failed", "stopped"),
+    [
+        ({"max_batch_size": 64}, True),
+        ({"max_batch_size": 64, "enforce_eager": None}, False),  # not all of what failed
+        ({"max_batch_size": 48}, False),
+        ({}, False),
+    ],
+)
+def test_what_was_undone_is_not_tried_again(failed: dict[str, SettingValue | None], stopped: bool) -> None:
+    found = against(deed(), policy=Policy(failed=(failed,)))
+    assert (found is not None and found.code is Reason.FAILED_BEFORE) is stopped
+    if found is not None and stopped:
+        assert found.reason == "max_batch_size 64 was undone here before, on the same image, model and GPUs"
+
+
+def test_a_flag_that_was_taken_out_and_put_back_stays() -> None:
+    found = against(deed(change("enforce_eager", None)), policy=Policy(failed=({"enforce_eager": None},)))
+    assert found is not None
+    assert found.reason.startswith("enforce_eager taken out was undone here before")
