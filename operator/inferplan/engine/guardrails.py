@@ -195,14 +195,15 @@ def one_value_each(deed: Deed, observation: Observation, policy: Policy) -> Obje
 
 
 def failed_before(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
-    """The same changes, with or without others, were applied here and had to be undone."""
+    """A change of a plan that had to be undone here. Which of several did the harm is not known, so none is repeated."""
     del observation
-    values = {change.parameter: change.recommended_value for change in deed.changes}
-    hit = next((failed for failed in policy.failed if failed and failed.items() <= values.items()), None)
+    undone = {item for failed in policy.failed for item in failed.items()}
+    hit = next((change for change in deed.changes if (change.parameter, change.recommended_value) in undone), None)
     if hit is None:
         return None
-    told = ", ".join(f"{key} {'taken out' if value is None else value}" for key, value in hit.items())
-    return Objection(Reason.FAILED_BEFORE, f"{told} was undone here before, on the same image, model and GPUs")
+    told = f"{hit.parameter} {'taken out' if hit.recommended_value is None else hit.recommended_value}"
+    why = f"{told} was in a plan that was undone here, on the same image, model and GPUs"
+    return Objection(Reason.FAILED_BEFORE, why)
 
 
 ALONE: tuple[Guard, ...] = (
@@ -210,9 +211,9 @@ ALONE: tuple[Guard, ...] = (
     flag_exists,  # an engine that is given a flag that it does not have does not start
     shortens_context,  # a shorter context refuses requests that were served before
     step_size,  # a forecast is good near what was measured
+    failed_before,  # what had to be undone is not tried again until something that matters is another
 )
 TOGETHER: tuple[Guard, ...] = (
-    failed_before,  # what had to be undone is not tried again until something that matters is another
     one_value_each,  # a flag that is written twice is read once
     engine_accepts,  # an engine whose settings contradict each other does not start
     memory_holds,  # nor does one that cannot hold one request
