@@ -195,7 +195,7 @@ def one_value_each(deed: Deed, observation: Observation, policy: Policy) -> Obje
 
 
 def failed_before(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
-    """A change of a plan that had to be undone here. Which of several did the harm is not known, so none is repeated."""
+    """A change of a plan that had to be undone here: which of several did the harm is not known; none is repeated."""
     del observation
     undone = {item for failed in policy.failed for item in failed.items()}
     hit = next((change for change in deed.changes if (change.parameter, change.recommended_value) in undone), None)
