@@ -58,12 +58,18 @@ FULL_SPEC: Document = {
         "mode": "GitOps",
         "maintenanceWindows": [{"schedule": "0 2 * * *", "timeZone": "Europe/Berlin", "durationSeconds": 14400}],
         "cooldownSeconds": 21600,
-        "verify": {"windowSeconds": 900, "minRequests": 200, "maxRegressionPercent": 5},
+        "verify": {"warmUpSeconds": 120, "windowSeconds": 900, "minRequests": 200, "maxRegressionPercent": 5},
+        "rolloutTimeoutSeconds": 1800,
+        "takeOverFrom": ["kubectl-client-side-apply"],
+        "allowUnderGitOps": True,
         "git": {
             "repository": "ssh://git@example.org/apps.git",
             "branch": "main",
             "path": "apps/llama/deployment.yaml",
             "strategy": "PullRequest",
+            "forge": "Gitea",
+            "apiUrl": "https://example.org/api/v1",
+            "author": {"name": "Ada", "email": "ada@example.org"},
             "secretRef": {"name": "git-key"},
         },
     },
@@ -227,13 +233,15 @@ CONFIG_RULE = "InferenceInstance:spec.model#0"
 TARGET_RULE = "InferenceInstance:spec#0"
 ONCE_RULE = "InferenceInstance:spec.constraints#0"
 GIT_RULE = "InferenceInstance:spec.apply#0"
+FORGE_RULE = "InferenceInstance:spec.apply.git#0"
 INPUT_RULE = "InferenceInstance:spec.workload#0"
 OUTPUT_RULE = "InferenceInstance:spec.workload#1"
 PRESENCE_RULE = "OptimizationPlan:spec#0"
 HASH_RULE = "OptimizationPlan:spec#1"
 APPROVAL_RULE = "OptimizationPlan:spec.approval#0"
 
-GIT: Document = {"repository": "https://example.org/apps.git", "path": "llama.yaml"}
+GIT: Document = {"repository": "https://example.org/apps.git", "path": "llama.yaml", "forge": "Gitea"}
+_NO_FORGE: Document = {"repository": "https://example.org/apps.git", "path": "llama.yaml"}
 
 INSTANCE_RULE_CASES = (
     *_pair(
@@ -289,6 +297,26 @@ INSTANCE_RULE_CASES = (
         ("mode GitOps without git", {"spec.apply": {"mode": "GitOps"}}),
     ),
     Case("mode Off with git", "instance", {"spec.apply": {"git": GIT}}, rules=(GIT_RULE,)),
+    *_pair(
+        FORGE_RULE,
+        "apply.git.forge: strategy PullRequest needs it (GitHub, GitLab or Gitea)",
+        "instance",
+        ("a forge of its own", {"spec.apply": {"git": {**GIT, "forge": "GitLab", "strategy": "PullRequest"}}}),
+        ("a pull request on a host that is not known", {"spec.apply": {"git": _NO_FORGE}}),
+    ),
+    *(
+        Case(f"no forge for {repository}", "instance",
+             {"spec.apply": {"git": {"repository": repository, "path": "a.yaml"}}}, rules=(FORGE_RULE,))
+        for repository in ("https://github.com/o/r", "https://gitlab.com/g/s/r.git", "ssh://git@github.com/o/r.git",
+                           "ssh://gitlab.com:22/g/r.git")
+    ),
+    *(
+        Case(f"no forge for {repository}", "instance", {"spec.apply": {"git": {"repository": repository, "path": "a"}}},
+             "apply.git.forge", (FORGE_RULE,))
+        for repository in ("https://github.com.example.org/o/r", "https://notgithub.com/o/r", "https://x/github.com/r")
+    ),
+    Case("commits to a host that is not known", "instance",
+         {"spec.apply": {"git": {**_NO_FORGE, "strategy": "Commit"}}}, rules=(FORGE_RULE,)),
     *_pair(
         INPUT_RULE,
         "workload.inputTokensP95 cannot be below the mean, inputTokens",
@@ -348,6 +376,13 @@ INSTANCE_SCHEMA_CASES = (
     Case("an absolute path", "instance", _git(path="/etc/passwd"), "path"),
     Case("a branch that is an option", "instance", _git(branch="-f"), "branch"),
     Case("a branch with folders", "instance", _git(branch="release/1.2")),
+    Case("a forge that is not known", "instance", _git(forge="Bitbucket"), "spec.apply.git.forge: Unsupported value"),
+    Case("an API without TLS", "instance", _git(apiUrl="http://example.org/api/v1"), "apiUrl"),
+    Case("an API with a password", "instance", _git(apiUrl="https://a:b@example.org/api/v1"), "apiUrl"),
+    Case("an author with a line break", "instance", {"spec.apply": {"git": {**GIT, "author": {"name": "a\nb"}}}},
+         "author.name"),
+    Case("an author's address that is none", "instance", {"spec.apply": {"git": {**GIT, "author": {"email": "ada"}}}},
+         "author.email"),
     Case("a share above one", "instance", {"spec.workload": {"prefixShare": 1.1}}, "spec.workload.prefixShare"),
     Case("settings of every scalar type", "instance",
          {"spec.currentConfig": {"a": 1, "b": 0.9, "c": "text", "d": True, "e": None}}),

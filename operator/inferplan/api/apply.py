@@ -2,11 +2,12 @@
 
 from enum import StrEnum
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field
 
 from inferplan.api.base import Name, WireModel
-from inferplan.api.rules import GITOPS_NEEDS_GIT, rules
+from inferplan.api.rules import FORGE_OF_HOST, GITOPS_NEEDS_GIT, rules
 
 
 class ApplyMode(StrEnum):
@@ -68,8 +69,36 @@ class GitStrategy(StrEnum):
     COMMIT = "Commit"
 
 
+class Forge(StrEnum):
+    """Whose API opens pull requests; a Forgejo has Gitea's."""
+
+    GITHUB = "GitHub"
+    GITLAB = "GitLab"
+    GITEA = "Gitea"
+
+
+class GitAuthor(WireModel):
+    """Who a commit is by."""
+
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=128, pattern=r"^[^<>\x00-\x1f\x7f]+$", description="Name in commits."),
+    ] = "InferPlan"
+    email: Annotated[
+        str,
+        Field(
+            min_length=3,
+            max_length=254,
+            pattern=r"^[^<>@\s\x00-\x1f\x7f]+@[^<>@\s\x00-\x1f\x7f]+$",
+            description="E-mail address in commits; no mail is sent to it.",
+        ),
+    ] = "inferplan@noreply.invalid"
+
+
 class GitSpec(WireModel):
     """Where the workload's manifest lives in Git."""
+
+    model_config = ConfigDict(json_schema_extra=rules(FORGE_OF_HOST))
 
     repository: Annotated[
         str,
@@ -94,13 +123,50 @@ class GitSpec(WireModel):
             min_length=1,
             max_length=512,
             pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$",
-            description="The manifest's path in the repository; no segment starts with a dot.",
+            description=(
+                "Path in the repository of the manifest, of a Kustomize overlay's folder, or of a Helm values file; no"
+                " segment starts with a dot."
+            ),
         ),
     ]
     strategy: Annotated[
         GitStrategy, Field(description="PullRequest: propose on a branch of its own. Commit: commit to the branch.")
     ] = GitStrategy.PULL_REQUEST
-    secret_ref: Annotated[SecretRef | None, Field(description="Secret with the credentials for the repository.")] = None
+    forge: Annotated[
+        Forge | None,
+        Field(
+            description=(
+                "Whose API opens pull requests; needed for strategy PullRequest where the host is neither github.com"
+                " nor gitlab.com. A Forgejo is a Gitea."
+            )
+        ),
+    ] = None
+    api_url: Annotated[
+        str | None,
+        Field(
+            max_length=512,
+            pattern=r"^https://[A-Za-z0-9][^@\s?#]*$",
+            description="URL of that API. Default: where the forge has it on the repository's host.",
+        ),
+    ] = None
+    author: Annotated[GitAuthor, Field(description="Who the commits are by.")] = GitAuthor()
+    secret_ref: Annotated[
+        SecretRef | None,
+        Field(
+            description=(
+                "Secret with the credentials: username and password, or token, for https:// and for the forge's API;"
+                " ssh-privatekey and known_hosts for ssh://; ca.crt where the host's certificate is your own CA's."
+            )
+        ),
+    ] = None
+
+
+_FORGES = {"github.com": Forge.GITHUB, "gitlab.com": Forge.GITLAB}
+
+
+def forge_of(git: GitSpec) -> Forge | None:
+    """Whose API a repository's host has; None where nothing says it."""
+    return git.forge or _FORGES.get(urlsplit(git.repository).hostname or "")
 
 
 class ApplySpec(WireModel):

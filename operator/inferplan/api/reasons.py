@@ -169,6 +169,13 @@ class Reason(StrEnum):
     REVERTED_BY_OTHER = "RevertedByOther", "Somebody else took the arguments back; InferPlan does not fight."
     CHANGED_BY_OTHER = "ChangedByOther", "Somebody else changed the arguments meanwhile."
     TARGET_GONE = "TargetGone", "The workload does not exist any more."
+    # Applied, through Git
+    GIT_UNREACHABLE = "GitUnreachable", "The Git server gave no proper answer; it is asked again."
+    GIT_DENIED = "GitDenied", "The Git server, or a missing Secret, does not let the operator in."
+    GIT_REFUSED = "GitRefused", "The repository cannot be used as apply.git has it, or the server refuses the change."
+    GIT_STALE = "GitStale", "The repository does not say what the plan was made for."
+    MANIFEST_NOT_FOUND = "ManifestNotFound", "Nothing at apply.git.path is the workload's manifest."
+    MANIFEST_NOT_EDITABLE = "ManifestNotEditable", "The manifest cannot be edited with certainty."
     # RolledOut
     ROLLOUT_COMPLETE = "RolloutComplete", "All pods run the plan's arguments and are available."
     PODS_FAIL = "PodsFail", "A pod cannot run with the plan's arguments."

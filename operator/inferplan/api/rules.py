@@ -57,6 +57,12 @@ GITOPS_NEEDS_GIT = Rule(
     "!has(self.mode) || self.mode != 'GitOps' || has(self.git)",
     "apply.mode GitOps needs apply.git (repository, branch, path)",
 )
+FORGE_OF_HOST = Rule(
+    "(has(self.strategy) && self.strategy == 'Commit') || has(self.forge)"
+    " || self.repository.matches('^(https://|ssh://([^@/]*@)?)git(hub|lab)[.]com[:/]')",
+    "apply.git.forge: strategy PullRequest needs it (GitHub, GitLab or Gitea) where the repository's host is neither"
+    " github.com nor gitlab.com",
+)
 LENGTHS_CONSISTENT = (
     Rule(
         "!has(self.inputTokensP95) || !has(self.inputTokens) || self.inputTokensP95 >= self.inputTokens",

@@ -7,7 +7,7 @@ Pure; knows no framework.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inferplan.api.apply import ApplyMode
+from inferplan.api.apply import ApplyMode, Forge, GitStrategy, forge_of
 from inferplan.api.base import Scalar
 from inferplan.api.instance import OPTIMIZER_SPELLINGS, InstanceSpec, ModelSpec, WorkloadSpec
 from inferplan.api.values import Engine
@@ -153,5 +153,10 @@ def _optimizers(spec: InstanceSpec, where: str) -> tuple[Problem, ...]:
 
 
 def _apply(spec: InstanceSpec) -> tuple[Problem, ...]:
-    broken = spec.apply.mode is ApplyMode.GITOPS and spec.apply.git is None
-    return (Problem("spec.apply", "mode GitOps needs git (repository, branch, path)"),) if broken else ()
+    git = spec.apply.git
+    if spec.apply.mode is ApplyMode.GITOPS and git is None:
+        return (Problem("spec.apply", "mode GitOps needs git (repository, branch, path)"),)
+    if git is not None and git.strategy is GitStrategy.PULL_REQUEST and forge_of(git) is None:
+        needs = "strategy PullRequest needs it where the host is neither github.com nor gitlab.com"
+        return (Problem("spec.apply.git.forge", f"{needs}: {', '.join(Forge)}"),)
+    return ()

@@ -369,6 +369,10 @@ def bad(capsys: pytest.CaptureFixture[str], *words: str) -> Sequence[str]:
         ((spec_with(INSTANCE, constraints={"forbid": ["x"]}),), 'spec.constraints.forbid[0]: unknown config key "x"'),
         ((spec_with(INSTANCE, apply={"mode": "GitOps"}),), "spec.apply: mode GitOps needs git"),
         (
+            (spec_with(INSTANCE, apply={"git": {"repository": "https://git.example.org/a", "path": "a.yaml"}}),),
+            "spec.apply.git.forge: strategy PullRequest needs it where the host is neither github.com nor gitlab.com",
+        ),
+        (
             (spec_with(INSTANCE, model={"config": {}, "configMapRef": {"name": "a"}}),),
             "spec.model: the config.json is given inline and by reference",
         ),
