@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from inferplan_lab.building import Builder, BuildError, digest_of
+from inferplan_lab.building import Builder, BuildError, c_compiler, digest_of
 from inferplan_lab.cache import Cache, Target, cache_of, this_machine
 from inferplan_lab.catalog import CATALOG, Program
 from inferplan_lab.downloads import OFF, Downloader, DownloadError, UnreachableError
@@ -35,12 +35,17 @@ class ProgramUnavailableError(RuntimeError):
     """A program can be had in no way; the message says what was tried last and what to install."""
 
 
+class CompilerMissingError(ProgramUnavailableError):
+    """A program cannot be downloaded from here, and there is no C compiler to build it."""
+
+
 def ensure(
     names: Sequence[str],
     report: Report,
     *,
     environment: Mapping[str, str] | None = None,
     catalog: Mapping[str, Program] = CATALOG,
+    leave_out: bool = False,
 ) -> Mapping[str, Path]:
     """Return a path for each program, fetching or building what is missing.
 
@@ -49,6 +54,7 @@ def ensure(
         report: Gets a line of progress at a time.
         environment: Stands in for the process's own.
         catalog: Stands in for the lab's own.
+        leave_out: Whether what lacks nothing but a C compiler is reported and left out.
 
     Raises:
         ProgramUnavailableError: One is unknown, or can be had in no way.
@@ -57,7 +63,15 @@ def ensure(
         if name not in catalog:
             raise ProgramUnavailableError(f"program {name}: unknown; known are {', '.join(catalog)}")
     supply = _Supply(dict(os.environ if environment is None else environment), report)
-    return {name: supply.get(catalog[name]) for name in names}
+    found = {}
+    for name in names:
+        try:
+            found[name] = supply.get(catalog[name])
+        except CompilerMissingError as error:
+            if not leave_out:
+                raise
+            report(f"{error}; left out")
+    return found
 
 
 @dataclass
@@ -100,6 +114,8 @@ class _Supply:
         return f"{key}-official", f"{key}-{digest_of(program.build)}"
 
     def _installed(self, program: Program, refused: list[str]) -> Path | None:
+        if not program.version_arguments:
+            return None
         for path in _candidates(program.name, self.environment):
             said = said_version(path, program)
             if fits(said, program.version):
@@ -128,6 +144,8 @@ class _Supply:
         return None
 
     def _build(self, program: Program) -> Path:
+        if program.build.cgo and c_compiler(self.environment) is None:
+            raise CompilerMissingError(f"{program.name}: install a C compiler (Debian: gcc and libc6-dev) to build it")
         with self.cache.workspace(self._key(program)) as folder:
             try:
                 origin = Builder(self.cache, self.environment, self.report).build(program, folder)
@@ -137,7 +155,7 @@ class _Supply:
 
     def _publish(self, program: Program, folder: Path, entry: str, origin: str) -> Path:
         """Let it into the cache once it runs here and says the right version."""
-        said = said_version(folder / program.name, program)
+        said = said_version(folder / program.name, program) if program.version_arguments else program.version
         if not fits(said, program.version):
             what = origin.partition("\n")[0]
             raise ProgramUnavailableError(f"{program.name} {what}: it says {said or 'nothing'} for its version")
@@ -216,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     report = console_report(sys.stderr)
     try:
-        paths = ensure(options.names or tuple(CATALOG), report)
+        paths = ensure(options.names or tuple(CATALOG), report, leave_out=not options.names)
     except ProgramUnavailableError as error:
         report(str(error))
         return 1

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -17,8 +18,9 @@ from inferplan_lab.processes import dying_with_parent
 from inferplan_lab.toolchain import ToolchainError, fetch_go, find_go, needed_version
 
 PROGRESS_SECONDS = 10.0
-# For every program. CGO_ENABLED=0 makes it static; local: never download another toolchain behind our back.
-ENVIRONMENT = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off"}
+# For every program. local: never download another toolchain behind our back.
+ENVIRONMENT = {"GOTOOLCHAIN": "local", "GOWORK": "off"}
+C_COMPILERS = ("gcc", "cc", "clang")
 COMMON_FLAGS = ("-mod=readonly", "-buildvcs=false")
 
 
@@ -31,8 +33,15 @@ def digest_of(build: Build) -> str:
     digest = hashlib.sha256()
     for name in ("go.mod", "go.sum"):
         digest.update((build.folder / name).read_bytes())
-    digest.update("\0".join((build.package, *COMMON_FLAGS, *build.flags)).encode())
+    extra = (*build.assets, "cgo") if build.cgo else build.assets
+    digest.update("\0".join((build.package, *COMMON_FLAGS, *build.flags, *extra)).encode())
     return digest.hexdigest()[:12]
+
+
+def c_compiler(environment: Mapping[str, str]) -> str | None:
+    """Return the C compiler of this PATH, or the one that CC names; None when there is none."""
+    candidates = (environment["CC"],) if environment.get("CC") else C_COMPILERS
+    return next(filter(None, (shutil.which(name, path=environment.get("PATH", "")) for name in candidates)), None)
 
 
 @dataclass(frozen=True)
@@ -67,17 +76,19 @@ class Builder:
         self.report(f"{what} (took {build.usual} on 2 cores)")
         made = folder / build_output(build)
         argv = (str(go), "build", *COMMON_FLAGS, *build.flags, "-o", str(made), build.package)
-        self._run(argv, build.folder, folder / "build.log", what)
+        own = {**self.environment, **ENVIRONMENT, **_c_settings(build, self.environment)}
+        self._run(argv, build.folder, own, what, folder / "build.log")
         made.rename(folder / program.name)
+        _copy_assets(build, go, own, folder)
         return f"built in lab/tools/{build.folder.name}, sources verified by go.sum\n{shlex.join(argv)}"
 
-    def _run(self, argv: tuple[str, ...], tool: Path, log: Path, what: str) -> None:
+    def _run(self, argv: tuple[str, ...], tool: Path, own: Mapping[str, str], what: str, log: Path) -> None:
         """Run go build to its end; nothing of it is left running, however we end."""
         with log.open("wb") as stream:
             child = subprocess.Popen(
                 argv,
                 cwd=tool,
-                env={**self.environment, **ENVIRONMENT},
+                env=own,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -102,6 +113,27 @@ class Builder:
                 return child.wait(self.progress_seconds)
             except subprocess.TimeoutExpired:
                 self.report(f"{what} … {time.monotonic() - started:.0f} s")
+
+
+def _c_settings(build: Build, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return Go's settings for C. Without it a program is static."""
+    compiler = c_compiler(environment) if build.cgo else None
+    return {"CGO_ENABLED": "1", "CC": compiler} if compiler else {"CGO_ENABLED": "0"}
+
+
+def _copy_assets(build: Build, go: Path, own: Mapping[str, str], folder: Path) -> None:
+    """Copy the module's folders that the program reads; what lies in Go's cache may be cleaned any time."""
+    if not build.assets:
+        return
+    argv = (str(go), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", build.module.split()[0])
+    done = subprocess.run(argv, cwd=build.folder, env=own, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BuildError(f"{build.module}: {done.stderr.strip()}")
+    for asset in build.assets:
+        copy = folder / Path(asset).name
+        shutil.copytree(Path(done.stdout.strip()) / asset, copy, copy_function=shutil.copyfile)
+        for made in (copy, *filter(Path.is_dir, copy.rglob("*"))):
+            made.chmod(0o755)  # Go's cache is read-only, and who may not write into a folder cannot delete it
 
 
 def build_output(build: Build) -> str:

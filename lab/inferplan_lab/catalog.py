@@ -9,6 +9,8 @@ TOOLS = Path(__file__).resolve().parents[1] / "tools"
 KUBERNETES = "1.37.2"
 ETCD = "3.7.3"
 PROMETHEUS = "3.16.0"
+GITEA = "1.26.0"
+KUSTOMIZE_CONTROLLER = "1.9.6"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Build:
         package: The package to build; Go names the program after its last path element.
         flags: Further flags of `go build`.
         usual: How long it took on two cores with an empty build cache, for people.
+        cgo: Whether it holds C, and so needs a C compiler.
+        assets: Folders of the module that it reads while it runs; copied beside it under their last name.
     """
 
     folder: Path
@@ -43,6 +47,8 @@ class Build:
     package: str
     flags: tuple[str, ...]
     usual: str
+    cgo: bool = False
+    assets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,15 +58,16 @@ class Program:
     Attributes:
         name: Its file name.
         version: The pinned version, major.minor.patch.
-        version_arguments: What makes it print its version.
-        download: The official release.
+        version_arguments: What makes it print its version; empty when nothing does. Such a program is taken from
+            where its version is known anyway, never from PATH.
+        download: The official release; None when there is no binary among it.
         build: The build that stands in for it.
     """
 
     name: str
     version: str
     version_arguments: tuple[str, ...]
-    download: Download
+    download: Download | None
     build: Build
 
 
@@ -124,6 +131,32 @@ def _prometheus() -> Program:
     return Program("prometheus", PROMETHEUS, ("--version",), download, build)
 
 
+def _gitea() -> Program:
+    url = "https://dl.gitea.com/gitea/{version}/gitea-{version}-{os}-{arch}"
+    build = Build(
+        folder=TOOLS / "gitea",
+        module=f"code.gitea.io/gitea v{GITEA}",
+        package="code.gitea.io/gitea",
+        flags=("-tags", "sqlite sqlite_unlock_notify", "-ldflags", f"-s -w -X main.Version={GITEA}"),
+        usual="about 3 minutes",
+        cgo=True,  # SQLite; the other databases that Gitea knows are servers
+        assets=("templates", "options", "public"),  # official binaries have them inside
+    )
+    return Program("gitea", GITEA, ("--version",), Download(url, f"{url}.sha256"), build)
+
+
+def _kustomize_controller() -> Program:
+    build = Build(
+        folder=TOOLS / "kustomize-controller",
+        module=f"github.com/fluxcd/kustomize-controller v{KUSTOMIZE_CONTROLLER}",
+        package="github.com/fluxcd/kustomize-controller",
+        flags=("-ldflags", "-s -w"),
+        usual="about 2 minutes",
+        assets=("config/crd/bases",),
+    )
+    return Program("kustomize-controller", KUSTOMIZE_CONTROLLER, (), None, build)
+
+
 CATALOG: Mapping[str, Program] = MappingProxyType(
     {
         program.name: program
@@ -133,6 +166,8 @@ CATALOG: Mapping[str, Program] = MappingProxyType(
             _kubernetes("kube-controller-manager", ("--version",), "about 1 minute after kube-apiserver"),
             _kubernetes("kubectl", ("version", "--client"), "half a minute after kube-apiserver"),
             _prometheus(),
+            _gitea(),
+            _kustomize_controller(),
         )
     }
 )

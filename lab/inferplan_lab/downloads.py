@@ -53,17 +53,17 @@ class Downloader:
         Raises:
             DownloadError: It could not be had, or is not what its checksum says. The folder then holds none.
         """
-        url, sums_url = (
-            self._fill(program.download.url, program),
-            self._fill(program.download.checksums_url, program),
-        )
+        release = program.download
+        if release is None:
+            raise DownloadError(f"{program.name} {program.version}: its project releases no binary")
+        url, sums_url = self._fill(release.url, program), self._fill(release.checksums_url, program)
         expected = find_checksum(self._text(sums_url), url.rpartition("/")[2])
         partial = folder / "download"
         try:
             digest = self._stream(url, partial, program.name)
             if digest != expected:
                 raise DownloadError(f"{url}: SHA-256 is {digest}, {sums_url} says {expected}: deleted")
-            self._unpack(program, partial, folder / program.name)
+            _unpack(release.member and self._fill(release.member, program), partial, folder / program.name)
         finally:
             partial.unlink(missing_ok=True)
         return f"downloaded from {url}\nsha256 {digest} as {sums_url} says"
@@ -96,14 +96,14 @@ class Downloader:
             raise DownloadError(f"{url}: cut off after {received} of {total} bytes")
         return digest.hexdigest()
 
-    def _unpack(self, program: Program, partial: Path, final: Path) -> None:
-        """Turn the verified file into the program."""
-        member = program.download.member
-        if member is None:
-            partial.rename(final)
-        else:
-            _extract(partial, self._fill(member, program), final)
-        final.chmod(0o755)
+
+def _unpack(member: str | None, partial: Path, final: Path) -> None:
+    """Turn the verified file, or this member of it, into the program."""
+    if member is None:
+        partial.rename(final)
+    else:
+        _extract(partial, member, final)
+    final.chmod(0o755)
 
 
 def find_checksum(text: str, file_name: str) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import io
+import shutil
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -57,6 +58,10 @@ class Machine:
 
     def fake_go(self, middle: str = "") -> None:
         self.script("go", FAKE_GO.format(builds=self.root / "builds", middle=middle))
+
+    def without_a_c_compiler(self) -> None:
+        (self.root / "bin" / "chmod").symlink_to(shutil.which("chmod") or "")
+        self.settings["PATH"] = str(self.root / "bin")
 
     def builds(self) -> list[str]:
         path = self.root / "builds"
@@ -215,6 +220,71 @@ def test_a_build_runs_in_the_tools_folder_without_cgo_and_readonly(machine: Mach
     assert line.endswith(" example.org/tool")
     assert (machine.root / "folder").read_text().strip() == str(machine.program().build.folder)
     assert "building tool from Go module example.org/tool v1.2.3" in machine.said()
+
+
+def test_a_program_that_holds_c_is_built_with_the_c_compiler_of_the_path(machine: Machine) -> None:
+    machine.fake_go(middle=f'echo "$CC" > {machine.root / "compiler"}')
+    compiler = machine.script("gcc", "#!/bin/sh\n")
+    machine.ensure(with_c(machine))
+    assert machine.builds()[0].startswith("1 build ")
+    assert (machine.root / "compiler").read_text().strip() == str(compiler)
+
+
+def with_c(machine: Machine) -> Program:
+    program = machine.program()
+    return replace(program, build=replace(program.build, cgo=True))
+
+
+def test_without_a_c_compiler_one_line_says_what_to_install(machine: Machine) -> None:
+    machine.without_a_c_compiler()
+    with pytest.raises(binaries.CompilerMissingError, match=r"^tool: install a C compiler .Debian: gcc and libc6-dev"):
+        machine.ensure(with_c(machine))
+    assert machine.builds() == []
+
+
+def test_who_asks_for_everything_gets_what_needs_no_c_compiler(machine: Machine) -> None:
+    machine.without_a_c_compiler()
+    catalog = {"tool": with_c(machine), "other": replace(machine.program(), name="other")}
+    found = binaries.ensure(
+        ["tool", "other"], machine.lines.append, environment=machine.environment(), catalog=catalog, leave_out=True
+    )
+    assert list(found) == ["other"]
+    assert "tool: install a C compiler (Debian: gcc and libc6-dev) to build it; left out" in machine.lines
+
+
+def test_folders_that_a_program_reads_are_copied_from_its_module(machine: Machine) -> None:
+    pages = machine.root / "module" / "web" / "pages"
+    (pages / "inner").mkdir(parents=True)
+    (pages / "inner" / "index.html").write_text("hello")
+    for folder in (pages / "inner", pages):
+        folder.chmod(0o555)  # as in Go's cache
+    machine.fake_go(middle=f'[ "$1" = list ] && echo {machine.root / "module"} && exit')
+    program = machine.program()
+    path = machine.ensure(replace(program, build=replace(program.build, assets=("web/pages",))))
+    assert (path.parent / "pages" / "inner" / "index.html").read_text() == "hello"
+    assert (path.parent / "pages").stat().st_mode & 0o777 == 0o755
+    assert machine.builds()[-1].endswith("list -mod=readonly -m -f {{.Dir}} example.org/tool")
+
+
+def test_a_module_that_is_not_there_any_more_fails_the_build(machine: Machine) -> None:
+    machine.fake_go(middle='[ "$1" = list ] && echo no such module >&2 && exit 1')
+    program = machine.program()
+    with pytest.raises(binaries.ProgramUnavailableError, match=r"example\.org/tool v1\.2\.3: no such module"):
+        machine.ensure(replace(program, build=replace(program.build, assets=("pages",))))
+    assert machine.leftovers() == []
+
+
+def test_a_program_that_is_not_released_is_built(machine: Machine, releases: Releases) -> None:
+    machine.ensure(replace(machine.program(), download=None))
+    assert "tool 1.2.3: its project releases no binary; building instead" in machine.lines
+    assert (releases.asked, len(machine.builds())) == ([], 1)
+
+
+def test_a_program_that_says_no_version_is_built_and_not_taken_from_the_path(machine: Machine) -> None:
+    machine.script("tool", "#!/bin/sh\nexit 1\n")
+    path = machine.ensure(replace(machine.program(), version_arguments=()))
+    assert len(machine.builds()) == 1
+    assert path.parent.parent == machine.root / "cache" / "inferplan" / "bin"
 
 
 def test_a_change_of_the_pinned_sources_builds_anew(machine: Machine) -> None:
