@@ -8,7 +8,10 @@ from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
+from tests.support.git_server import running_gitea
 from tests.support.lab import Cluster, current_cluster, local_cluster, random_namespace
+
+from inferplan_lab.gitea import Gitea
 
 TESTS = Path(__file__).resolve().parent
 PURE = tuple(TESTS / name for name in ("unit", "properties", "scenarios"))
@@ -75,6 +78,13 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
     """A namespace for this test alone."""
     with random_namespace(control_plane) as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def gitea(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gitea]:
+    """A real Git server with a pull-request API, one for the whole run."""
+    with running_gitea(tmp_path_factory.mktemp("gitea")) as server:
+        yield server
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
