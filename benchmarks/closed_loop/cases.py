@@ -38,6 +38,7 @@ class Case:
         gpus: GPUs of the container.
         version: of vLLM, for the simulator.
         advice: a word that the plan's alternatives must have; None where none is expected.
+        abstains: code with which the plan must say that it cannot tell; None where none is expected.
         guarded: measures that must not get worse.
         better: arguments that, added, mend the case, as found by hand; none where nothing is wrong.
         environment: of the real engine; an empty text takes a variable away.
@@ -54,6 +55,7 @@ class Case:
     gpus: int = 1
     version: str = "0.33.0"
     advice: str | None = None
+    abstains: str | None = None
     guarded: tuple[str, ...] = ()
     better: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +93,7 @@ def case_of(fields: Mapping[str, Any], common: Mapping[str, Any]) -> Case:
         gpus=row.get("gpus", 1),
         version=row.get("version", "0.33.0"),
         advice=row.get("advice"),
+        abstains=row.get("abstains"),
         guarded=tuple(row.get("guarded", GUARDED[spec.get("objective", "balanced")])),
         better=tuple(shlex.split(row.get("better", ""))),
         environment=row.get("environment", {}),

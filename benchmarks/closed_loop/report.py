@@ -79,7 +79,7 @@ def _lever(row: Row) -> str:
     realized = [_times(ratios.get(name)) for name in (*SHOWN, "e2e_mean")]
     plan = row["summary"]
     if lever["advised"] is not None:
-        plan += ", advice told" if lever["advised"] else ", **advice not told**"
+        plan += ", and what to say was said" if lever["advised"] else ", **what to say was not said**"
     harm = "; ".join(row.get("harm", ())) or "no"
     right = "yes" if lever["right"] else "**no**"
     return _line([row["case"], plan, right, ", ".join(lever["besides"]), *realized, _to_be_had(row), harm])

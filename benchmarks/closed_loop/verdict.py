@@ -20,10 +20,10 @@ def settings(plan: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def lever(case: Case, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Which settings moved, and whether one of them was to be moved (or none, and what helps was advised)."""
+    """Which settings moved, and whether one of them was to be moved (or none, and what there is to say was said)."""
     moved = settings(plan)
     right = bool(set(moved) & set(case.levers)) if case.levers else not moved
-    told = None if case.advice is None else _advised(plan, case.advice)
+    told = _told(case, plan)
     return {
         "moved": list(moved),
         "acceptable": list(case.levers),
@@ -36,6 +36,19 @@ def lever(case: Case, plan: Mapping[str, Any]) -> dict[str, Any]:
 def no_plan(case: Case) -> dict[str, Any]:
     """The same where the planner failed."""
     return {"moved": [], "acceptable": list(case.levers), "right": False, "besides": [], "advised": None}
+
+
+def _told(case: Case, plan: Mapping[str, Any]) -> bool | None:
+    """Whether what helps was advised, and why the planner cannot tell was said; None where nothing is to be said."""
+    wanted = [
+        *([] if case.advice is None else [_advised(plan, case.advice)]),
+        *([] if case.abstains is None else [_abstained(plan, case.abstains)]),
+    ]
+    return all(wanted) if wanted else None
+
+
+def _abstained(plan: Mapping[str, Any], code: str) -> bool:
+    return any(entry["code"] == code for entry in plan["spec"].get("abstentions") or ())
 
 
 def _advised(plan: Mapping[str, Any], word: str) -> bool:

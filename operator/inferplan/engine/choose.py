@@ -255,7 +255,7 @@ class Search:
         if risk is not None:
             return Objection(Reason.SLO_AT_RISK, risk)
         if self._too_dear(ratios):
-            why = f"throughput would fall to {ratios.throughput.expected:.0%} of today's, and no target be reached"
+            why = f"throughput would fall to {ratios.throughput.middle:.0%} of today's, and no target surely be reached"
             return Objection(Reason.THROUGHPUT_GIVEN_UP, why)
         span = ratios.throughput
         meant = min(0.0, log(span.expected)) if span.expected is not None else 0.0  # given up for a latency
@@ -267,8 +267,7 @@ class Search:
     def _too_dear(self, ratios: Ratios) -> bool:
         """Whether much is given up for targets of which none would be reached."""
         missed = [target for target in self.wish.targets if target.missed]
-        served = ratios.throughput.expected
-        if not missed or served is None or served >= 1 - GIVEN_UP_MOST:
+        if not missed or ratios.throughput.middle >= 1 - GIVEN_UP_MOST:
             return False
         return not any(target.reached(ratios) for target in missed)
 

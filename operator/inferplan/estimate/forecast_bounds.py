@@ -2,13 +2,18 @@
 
 A step takes at most in proportion to its batch (weights are read once, KV bytes and FLOPs are linear), and at least as
 long as before. So with k times the running requests throughput is between 1 and k times today's, and so is the time
-between tokens. How many run is known from what holds them back today: the cap, the KV cache, or that no more come.
-The same holds of k times the tokens of a step where steps are full of prompts today.
+between tokens. What prompts take of the time stays as it is, though: each of them has to be computed as before. With W
+for that share, throughput is at most 1 / (W + (1 - W) / k) times today's; and, as tokens per second are the running
+requests over the time between tokens, that time is at least k W + 1 - W times today's. How many run is known from what
+holds them back today: the cap, the KV cache, or that no more come. The same holds of k times the tokens of a step where
+steps are full of prompts today. Shorter steps cost throughput less than in proportion: only the fixed part of the steps
+that are added, which is no longer than today's mean time between tokens, as each step has it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +36,37 @@ KV_USE_MAX = 0.90
 _FULL = 0.75
 """Mean tokens of a step from this share of the budget on mean that steps are full but for those without prompts."""
 
+_GROWS = 1.03
+"""More come than are served by this share: the queue grows, beyond what two counters differ by chance."""
+
+_SPECULATION = ("speculative_config", "speculative_model", "spec_method", "speculative_algorithm")
 _WAIT_LEAST = 0.25
 """What is left of a wait at least, for the middle of bounds to mean anything."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts of one replica.
+
+    Attributes:
+        tokens_per_second: Of all of them.
+        per_second: How many.
+        step_seconds: No step's fixed part is longer: the mean time between tokens.
+    """
+
+    tokens_per_second: float
+    per_second: float
+    step_seconds: float
+
+    def kept(self, budgets: Floats) -> Floats:
+        """Throughput that is left at least with steps of so many tokens, against today's.
+
+        A prompt of P tokens takes P / budget + 1 steps at most, and each of them costs its fixed part anew: 2.5 prompts
+        of 2,500 tokens each second in steps of 2,048 are 5.6 steps, of 20 ms each at most 0.11 s: 1 / 1.11 = 0.90.
+        """
+        added = self.tokens_per_second / np.maximum(budgets, 1.0) + self.per_second
+        left: Floats = 1.0 / (1.0 + added * self.step_seconds)
+        return left
 
 
 @dataclass(frozen=True)
@@ -45,6 +79,11 @@ class Today:
         usage: Highest use of the KV cache.
         tokens: Tokens that it holds.
         cap: max_batch_size, of one rank; infinite where it is not known.
+        budget: Tokens that a step may hold; None where that is not known.
+        full: Whether steps hold nearly as many.
+        prompts: What comes to be computed; None where that, or the time of a step, was not measured.
+        share: What computing prompts takes of the time, at least; 0 where that is not known.
+        growing: Whether more requests come than are served.
     """
 
     running: float
@@ -54,6 +93,17 @@ class Today:
     cap: float
     budget: float | None = None
     full: bool = False
+    prompts: Prompts | None = None
+    share: float = 0.0
+    growing: bool = False
+
+    def served(self, more: Floats) -> Floats:
+        """The furthest end of throughput against today's with so many times the work in a step.
+
+        Half of the time goes to prompts: twice the batch gives at most 1 / (0.5 + 0.5 / 2) = 1.33 times as much.
+        """
+        found: Floats = 1.0 / (self.share + (1.0 - self.share) / more)
+        return found
 
     def steps(self, budgets: Floats) -> Floats:
         """Tokens of a step against today's, as far as they hold anything back: all of them where steps are full.
@@ -65,6 +115,14 @@ class Today:
         ratio = budgets / self.budget
         stretched: Floats = ratio if self.full else np.minimum(ratio, 1.0)
         return stretched
+
+    def kept(self, budgets: Floats) -> Floats:
+        """The least throughput against today's with shorter steps; with others, what `steps` says."""
+        steps = self.steps(budgets)
+        if self.prompts is None:
+            return steps
+        found: Floats = np.where(steps < 1.0, np.maximum(steps, self.prompts.kept(budgets)), steps)
+        return found
 
     def waits(self, running: Floats) -> Floats:
         """The wait for a place against today's, in the middle of its bounds; 1 where none wait.
@@ -108,7 +166,58 @@ def measured_today(observation: Observation) -> Today | Missing:
         cap=float(cap) if cap is not None else float("inf"),
         budget=None if budget is None else float(budget),
         full=budget is not None and (value_of(seen.tokens_per_step) or 0.0) >= _FULL * budget,
+        prompts=_prompts(observation),
+        share=_share(observation),
+        growing=_growing(observation),
     )
+
+
+def _share(observation: Observation) -> float:
+    """What of the time between tokens is longer than in steps without prompts, at least.
+
+    A step without prompts takes no longer than half of all do: 20 ms at the median and 100 ms on average are 80 %.
+    """
+    seen = observation.metrics
+    mean, median = value_of(seen.itl_mean_milliseconds), seen.itl_p50_milliseconds
+    if isinstance(median, Missing) or not mean:
+        return 0.0
+    longest = median.high if median.high is not None else median.value
+    return max(0.0, 1.0 - longest / mean)
+
+
+def _growing(observation: Observation) -> bool:
+    """Whether the queue gets longer and longer: then as many will run as may, whatever waits now."""
+    seen = observation.metrics
+    come, served = value_of(seen.arrivals_per_second), value_of(seen.requests_per_second)
+    return come is not None and served is not None and come > served * _GROWS
+
+
+def _prompts(observation: Observation) -> Prompts | None:
+    """None with speculation too: then a step gives several tokens, and is longer than the time between them."""
+    seen, config = observation.metrics, observation.config
+    found = [
+        value_of(value)
+        for value in (seen.prompt_tokens_per_second, seen.requests_per_second, seen.itl_mean_milliseconds)
+    ]
+    speculates = any(config.value(key) is not None for key in _SPECULATION)
+    tokens, rate, itl = found
+    if speculates or tokens is None or rate is None or itl is None:
+        return None
+    return Prompts(tokens, rate, itl / 1000.0)
+
+
+class _Ends(NamedTuple):
+    """How far it can go, against today: the other end of throughput is 1.
+
+    Attributes:
+        served: Throughput.
+        itl_least: Mean time between tokens where prompts take what they take today.
+        itl_most: The same in proportion to the work in a step.
+    """
+
+    served: Floats
+    itl_least: Floats
+    itl_most: Floats
 
 
 @dataclass(frozen=True)
@@ -153,33 +262,52 @@ class BoundedForecast:
         plans = sized.model.plans(limits)
         if isinstance(plans, Missing):
             return plans
-        shape = tried.sequences.shape
-        ranks = attention_ranks(place.config)
-        tokens = np.broadcast_to(plans.tokens.astype(np.float64) * ranks, shape)
-        running = self._running(place.config, moves, tokens, ranks)
-        work = running / self.today.running * self.today.steps(tried.batched_tokens.astype(np.float64))
-        middle, nothing, waits = np.sqrt(work), np.zeros(shape), self.today.waits(running)
-        starts, never = np.broadcast_to(plans.holds_request, shape), np.zeros(shape, dtype=bool)
-        return Outlook(starts, tokens, middle, waits, middle, running, never, nothing, nothing, waits)
+        tokens = np.broadcast_to(plans.tokens.astype(np.float64) * attention_ranks(place.config), tried.sequences.shape)
+        running = self._running(place.config, moves, tokens)
+        ends = self._ends(running, tried.batched_tokens.astype(np.float64))
+        nothing, waits = np.zeros(tokens.shape), self.today.waits(running)
+        starts, never = np.broadcast_to(plans.holds_request, tokens.shape), np.zeros(tokens.shape, dtype=bool)
+        served, itl = np.sqrt(ends.served), np.sqrt(ends.itl_least * ends.itl_most)
+        return Outlook(starts, tokens, served, waits, itl, running, never, nothing, nothing, waits)
+
+    def _ends(self, running: Floats, budgets: Floats) -> _Ends:
+        today = self.today
+        batch, steps = running / today.running, today.steps(budgets)
+        served = today.served(batch * np.maximum(steps, 1.0)) * np.minimum(today.kept(budgets), 1.0)
+        return _Ends(served, batch / today.served(batch), batch * steps)
 
     def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
-        """Between no effect and one in proportion; percentiles of the ITL are bounded as its mean is."""
-        found = [self.outlook(place, {}) for place in (before, after)]
-        first, second = found
+        """Between the ends; percentiles of the ITL lie between no effect and one in proportion."""
+        first, second = self._ends_at(before), self._ends_at(after)
         if isinstance(first, Missing):
             return first
         if isinstance(second, Missing):
             return second
-        ratio = float(second.throughput[0] / first.throughput[0]) ** 2  # the middle is the root of the highest
-        doubt = exp(Z80 * after.doubt)
-        span = Span(min(1.0, ratio) / doubt, None, max(1.0, ratio) * doubt)
-        return Ratios(span, span, None, dict.fromkeys(percentiles, span))
+        served, least, most = (float(late[0] / early[0]) for early, late in zip(first, second, strict=True))
+        tail = _span(1.0, most, after.doubt)
+        return Ratios(
+            _span(1.0, served, after.doubt), _span(least, most, after.doubt), None, dict.fromkeys(percentiles, tail)
+        )
 
-    def _running(self, config: ServingConfig, moves: Moves, tokens: Floats, ranks: int) -> Floats:
-        today = self.today
+    def _ends_at(self, place: Place) -> _Ends | Missing:
+        found = self.outlook(place, {})
+        if isinstance(found, Missing):
+            return found
+        budget = place.config.integer("max_num_batched_tokens")
+        budgets = np.full(found.running.shape, self.today.budget or 1.0 if budget is None else float(budget))
+        return self._ends(found.running, budgets)
+
+    def _running(self, config: ServingConfig, moves: Moves, tokens: Floats) -> Floats:
+        today, ranks = self.today, attention_ranks(config)
         cap = config.integer("max_batch_size")
         own = float(cap) if cap is not None else today.cap
         caps = np.asarray(moves.get(LimitKey.SEQUENCES, np.full(tokens.shape, own)), dtype=np.float64)
-        at_most = np.minimum(caps * ranks, today.running + today.waiting)
+        there = np.inf if today.growing else today.running + today.waiting
+        at_most = np.minimum(caps * ranks, there)
         running: Floats = np.maximum(np.minimum(at_most, today.fits(tokens)), 1.0)
         return running
+
+
+def _span(one: float, other: float, doubt: float) -> Span:
+    widened = exp(Z80 * doubt)
+    return Span(min(one, other) / widened, None, max(one, other) * widened)

@@ -182,6 +182,13 @@ def test_advice_is_looked_for_in_the_alternatives() -> None:
     assert (missed["advised"], missed["right"]) == (False, False)
 
 
+def test_that_it_cannot_tell_is_looked_for_among_the_abstentions() -> None:
+    said = plan(abstentions=[{"optimizer": "kvCache", "code": "AcceleratorUnknown", "reason": "r"}])
+    found, missed = (lever(case(levers=[], abstains="AcceleratorUnknown"), one) for one in (said, plan()))
+    assert (found["advised"], found["right"]) == (True, True)
+    assert (missed["advised"], missed["right"]) == (False, False)
+
+
 def test_predictions_are_ratios_beside_what_came() -> None:
     ratio = {"metric": "output_tokens_per_second", "low": 1.0, "high": 2.0, "unit": "times today's", "source": "s"}
     absolute = {"metric": "itl_mean", "current": 10.0, "low": 10.0, "expected": 12.0, "high": 15.0, "unit": "ms"}

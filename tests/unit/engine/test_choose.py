@@ -251,6 +251,12 @@ class TestStopped:
         code = found.code if isinstance(found, Objection) else None
         assert code == (Reason.THROUGHPUT_GIVEN_UP if stopped else None)
 
+    @pytest.mark.parametrize(("low", "stopped"), [(0.3, True), (0.7, False)])
+    def test_of_bounds_their_middle_counts(self, low: float, stopped: bool) -> None:
+        made = search({}, caps(64), targets=(Target(ITL, 700.0),))
+        found = made._harm(Ratios(Span(low, None, 1.0), Span(0.1, None, 1.0), None), 6.0)
+        assert (found is not None and found.code is Reason.THROUGHPUT_GIVEN_UP) is stopped
+
     def test_what_nothing_is_said_of_is_not_reached(self) -> None:
         target = Target(an.slo(SLOMetric.TTFT, 95, 100), 120.0)
         assert not target.reached(Ratios(Span(1.0, 1.0, 1.0), Span(0.5, 0.5, 0.5), None))

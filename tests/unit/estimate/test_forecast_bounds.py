@@ -76,6 +76,61 @@ def test_what_was_measured_is_taken_as_it_is() -> None:
     assert found == Today(running=32.0, waiting=400.0, usage=0.3, tokens=400_000.0, cap=32.0, budget=8192.0)
 
 
+STEADY: dict[str, float | None] = {
+    "prompt_tokens_per_second": 5000.0,
+    "requests_per_second": 2.0,
+    "itl_mean_milliseconds": 50.0,
+}
+
+
+def test_shorter_steps_cost_their_fixed_parts_and_no_more() -> None:
+    forecast = bounded(an.observation(load=STEADY))
+    found = ratios(forecast, place(forecast, max_num_batched_tokens=2048))
+    assert found.throughput == Span(pytest.approx(1 / (1 + (5000 / 2048 + 2) * 0.05)), None, 1.0)
+    assert found.itl == Span(pytest.approx(0.25), None, 1.0)
+
+
+def test_without_the_time_of_a_step_shorter_ones_may_cost_in_proportion() -> None:
+    forecast = bounded(an.observation(load={**STEADY, "itl_mean_milliseconds": None}))
+    assert ratios(forecast, place(forecast, max_num_batched_tokens=2048)).throughput.low == pytest.approx(0.25)
+
+
+def test_with_speculation_a_step_is_longer_than_the_time_between_tokens() -> None:
+    settings = {"speculative_config": '{"method": "ngram", "num_speculative_tokens": 4}'}
+    forecast = bounded(an.observation(load=STEADY, settings=settings))
+    assert ratios(forecast, place(forecast, max_num_batched_tokens=2048)).throughput.low == pytest.approx(0.25)
+
+
+def test_what_prompts_take_of_the_time_a_larger_batch_does_not_give_back() -> None:
+    half = {**QUEUE, "itl_mean_milliseconds": 100.0, "itl_p50_milliseconds": 50.0}
+    forecast = bounded(an.observation(load=half))
+    found = ratios(forecast, place(forecast, max_batch_size=64))
+    assert found.throughput == Span(1.0, None, pytest.approx(1 / 0.75))
+    assert found.itl == Span(pytest.approx(1.5), None, pytest.approx(2.0))
+
+
+def test_a_smaller_batch_loses_no_more_than_it_must() -> None:
+    half = {**QUEUE, "itl_mean_milliseconds": 100.0, "itl_p50_milliseconds": 50.0}
+    forecast = bounded(an.observation(load=half))
+    found = ratios(forecast, place(forecast, max_batch_size=16))
+    assert found.throughput == Span(pytest.approx(1 / 1.5), None, 1.0)
+    assert found.itl == Span(pytest.approx(0.5), None, pytest.approx(0.75))
+
+
+def test_where_the_queue_grows_as_many_run_as_may() -> None:
+    growing = {"num_requests_waiting": 4.0, "requests_per_second": 2.0, "arrivals_per_second": 3.0}
+    forecast = bounded(an.observation(load=growing))
+    assert ratios(forecast, place(forecast, max_batch_size=64)).throughput.high == pytest.approx(2.0)
+
+
+def test_percentiles_lie_between_no_effect_and_one_in_proportion() -> None:
+    half = {**QUEUE, "itl_mean_milliseconds": 100.0, "itl_p50_milliseconds": 50.0}
+    forecast = bounded(an.observation(load=half))
+    found = forecast.ratios(place(forecast), place(forecast, max_batch_size=64), (95,))
+    assert isinstance(found, Ratios)
+    assert found.tails[95] == Span(1.0, None, pytest.approx(2.0))
+
+
 def test_an_unknown_cap_is_none_and_an_idle_engine_runs_one() -> None:
     found = measured_today(
         an.observation(load={"num_requests_running": 0.2}, drop=("max_batch_size", "max_num_batched_tokens"))
