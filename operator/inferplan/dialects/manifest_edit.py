@@ -33,12 +33,12 @@ def edit_manifest(text: str, document: int, site: Site, before: Container, after
         if isinstance(site.container.get(name), str):
             edits += _string_edits(document, path, old[0], new[0] if new else "")
         else:
-            edits += _list_edits(document, path, old, new)
+            edits += list_edits(document, path, old, new)
     return edit_text(text, edits)
 
 
-def _list_edits(document: int, path: Path, old: Sequence[str], new: Sequence[str]) -> Iterator[Edit]:
-    """Items that changed, with what changed in them, and items that came or went."""
+def list_edits(document: int, path: Path, old: Sequence[str], new: Sequence[str]) -> Iterator[Edit]:
+    """The edits of a list of strings: items that changed, with what changed in them, and items that came or went."""
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if kind == "equal":
             continue

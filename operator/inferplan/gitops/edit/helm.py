@@ -1,0 +1,145 @@
+"""Values files of the Helm charts that start vLLM → their text with other arguments; pure.
+
+vLLM production-stack (helm/templates/deployment-vllm-multi.yaml): one entry of servingEngineSpec.modelSpec is a
+Deployment RELEASE-NAME-deployment-vllm; vllmConfig has some flags as keys of its own, all others in extraArgs.
+vLLM's own chart (examples/online_serving/chart-helm): image.command is the command of RELEASE-deployment-vllm.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from inferplan.dialects.manifest_edit import list_edits
+from inferplan.dialects.manifests import Path
+from inferplan.dialects.untyped import mapping, mappings, scalar, text
+from inferplan.dialects.words import NotEditable
+from inferplan.dialects.yaml_text import edit_text
+from inferplan.gitops.edit.adding import add_list
+from inferplan.gitops.edit.flags import FlagChange, changed_flags, flags
+from inferplan.gitops.edit.scalars import set_scalar
+from inferplan.gitops.edit.words import Words, is_done
+from inferplan.gitops.failures import not_editable, not_found, stale
+from inferplan.gitops.port import Proposal
+
+_SUFFIX = "-deployment-vllm"
+_KEYS = {
+    "max-model-len": "maxModelLen",
+    "dtype": "dtype",
+    "tensor-parallel-size": "tensorParallelSize",
+    "max-num-seqs": "maxNumSeqs",
+    "gpu-memory-utilization": "gpuMemoryUtilization",
+    "max-loras": "maxLoras",
+    "runner": "runner",
+    "convert": "convert",
+    "enable-chunked-prefill": "enableChunkedPrefill",
+    "enable-prefix-caching": "enablePrefixCaching",
+}
+"""Flags that vllmConfig has keys for; the last two are switches, which the chart also says no to by a flag."""
+_KNOWN = "the vLLM production-stack chart (servingEngineSpec) and vLLM's own (image.command)"
+
+
+def is_values(contents: Sequence[Any]) -> bool:
+    """Whether a file's documents are values of a chart, and no manifest: one mapping without a kind."""
+    return len(contents) == 1 and isinstance(contents[0], Mapping) and "kind" not in contents[0]
+
+
+def helm_change(path: str, whole: str, contents: Sequence[Any], proposal: Proposal) -> Mapping[str, str]:
+    """What a proposal changes of a values file; nothing where it says that already.
+
+    Args:
+        path: The file.
+        whole: Its text.
+        contents: What it holds.
+        proposal: The proposal.
+
+    Raises:
+        GitOpsError: The chart is not known here, or the values are not those of the workload, or cannot be edited.
+    """
+    values = contents[0]
+    command = mapping(values.get("image")).get("command")
+    if isinstance(command, list) and proposal.name.endswith(_SUFFIX):
+        return _command_changed(path, whole, tuple(map(scalar, command)), proposal)
+    models = mappings(mapping(values.get("servingEngineSpec")).get("modelSpec"))
+    if not models:
+        raise not_editable(f"{path}: is no manifest; of values files, those for {_KNOWN} can be edited")
+    fitting = [index for index, model in enumerate(models) if _is_model(model, proposal.name)]
+    if len(fitting) != 1:
+        names = ", ".join(text(model.get("name")) for model in models)
+        raise not_found(f'{path}: no single entry of modelSpec is Deployment "{proposal.name}" (there are: {names})')
+    place: Path = ("servingEngineSpec", "modelSpec", fitting[0], "vllmConfig")
+    return _config_changed(path, whole, place, mapping(models[fitting[0]].get("vllmConfig")), proposal)
+
+
+def _is_model(model: Mapping[str, Any], name: str) -> bool:
+    own = text(model.get("name"))
+    return bool(own) and name.endswith(f"-{own}{_SUFFIX}")
+
+
+def _command_changed(path: str, whole: str, said: Words, proposal: Proposal) -> Mapping[str, str]:
+    if is_done(path, (said, proposal.before.args), proposal):
+        return {}
+    if proposal.before.args != proposal.after.args:
+        raise not_editable(f"{path}: image.command holds the command alone; args come from elsewhere")
+    return {path: _with_list(path, whole, ("image", "command"), (said, proposal.after.command))}
+
+
+def _with_list(path: str, whole: str, place: Path, words: tuple[Words, Words]) -> str:
+    """The text with another list of strings at a place."""
+    result = edit_text(whole, tuple(list_edits(0, place, *words)))
+    if isinstance(result, NotEditable):
+        raise not_editable(f"{path}: {result.reason}")
+    return result
+
+
+def _config_changed(
+    path: str, whole: str, place: Path, config: Mapping[str, Any], proposal: Proposal
+) -> Mapping[str, str]:
+    """Each changed flag where the values have it: at its key, else in extraArgs."""
+    extra = config.get("extraArgs")
+    own: Words = tuple(map(scalar, extra)) if isinstance(extra, list) else ()
+    words, result = own, whole
+    for change in changed_flags(path, proposal.before.strings, proposal.after.strings):
+        key = _KEYS.get(change.name)
+        if key is not None and key in config:
+            result = _with_key(path, result, (*place, key), scalar(config[key]), change)
+        else:
+            words = _with_extra(path, words, change)
+    if words != own and "extraArgs" in config:
+        result = _with_list(path, result, (*place, "extraArgs"), (own, words))
+    elif words != own:
+        result = _with_new_list(path, result, place, words)
+    return {} if result == whole else {path: result}
+
+
+def _with_key(path: str, whole: str, place: Path, said: str, change: FlagChange) -> str:
+    """The text with a flag's value at the flag's own key."""
+    old, new = (None if flag is None else flag.value for flag in (change.old, change.new))
+    if said == new:
+        return whole
+    if said != old:
+        raise stale(f"{path}: {place[-1]} is not what the workload has for --{change.name}")
+    result = set_scalar(whole, 0, place, new) if new is not None else NotEditable(f"take {place[-1]} out by hand")
+    if isinstance(result, NotEditable):
+        raise not_editable(f"{path}: {result.reason}")
+    return result
+
+
+def _with_extra(path: str, words: Words, change: FlagChange) -> Words:
+    """The words of extraArgs with one flag changed, added or taken out."""
+    said = flags(words).get(change.name)
+    new = change.new.words if change.new is not None else ()
+    if said is None and change.old is None:
+        return (*words, *new)
+    if said is None and change.new is not None:
+        raise not_editable(f"{path}: --{change.name} does not come from vllmConfig; set it there by hand")
+    if said is None or said == change.new:
+        return words
+    if said != change.old:
+        raise stale(f"{path}: extraArgs has --{change.name} in another way than the workload")
+    return (*words[: said.start], *new, *words[said.start + len(said.words) :])
+
+
+def _with_new_list(path: str, whole: str, place: Path, words: Words) -> str:
+    result = add_list(whole, 0, place, "extraArgs", words)
+    if isinstance(result, NotEditable):
+        raise not_editable(f"{path}: {result.reason}")
+    return result
