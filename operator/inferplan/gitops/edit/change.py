@@ -4,7 +4,8 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from inferplan.gitops.edit.helm import helm_change, is_values
-from inferplan.gitops.edit.kustomize import KUSTOMIZATIONS, kustomize_change
+from inferplan.gitops.edit.kustomize import kustomize_change
+from inferplan.gitops.edit.layers import KUSTOMIZATIONS
 from inferplan.gitops.edit.manifest import Found, Target, containers, documents, is_target, with_words
 from inferplan.gitops.edit.tree import Changed, Files, Kind, Tree
 from inferplan.gitops.edit.words import is_done

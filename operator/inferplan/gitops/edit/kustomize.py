@@ -13,15 +13,13 @@ from inferplan.dialects.words import NotEditable
 from inferplan.dialects.yaml_edit.writing import written
 from inferplan.dialects.yaml_text import StringEdit, edit_text
 from inferplan.gitops.edit.adding import add_entry, at
-from inferplan.gitops.edit.layers import KUSTOMIZATIONS, Built, Step, overlay
+from inferplan.gitops.edit.layers import Built, Step, overlay
 from inferplan.gitops.edit.manifest import FIELDS, Field, Found, Target, documents, with_field
 from inferplan.gitops.edit.patches import Patch, merged, operated, patches
 from inferplan.gitops.edit.tree import Files, Kind
 from inferplan.gitops.edit.words import Words, is_done
 from inferplan.gitops.failures import not_editable
 from inferplan.gitops.port import Proposal
-
-__all__ = ["KUSTOMIZATIONS", "kustomize_change"]
 
 
 @dataclass(frozen=True)
