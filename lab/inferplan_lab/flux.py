@@ -104,12 +104,15 @@ class Flux:
             raise
 
     def stop(self) -> None:
-        """Stop it, and no longer look at branches. What it applied stays."""
+        """Delete its Kustomizations, and with them what they applied; then stop it."""
         self._ended.set()
         for thread in self._threads:
             thread.join()
-        self._process.stop()
-        self._artifacts.close()
+        try:
+            self._delete()  # while it runs: it holds them by a finalizer, and the namespace with them
+        finally:
+            self._process.stop()
+            self._artifacts.close()
 
     def keep(self, name: str, branch: Branch, path: str = ".", *, interval_seconds: int = 2, **spec: object) -> None:
         """Keep the namespace as a folder of a branch has it, from now on.
@@ -158,6 +161,11 @@ class Flux:
             wait_until(lambda: self.applied(name) == commit, seconds, f"Flux to apply {commit}")
         except TimeoutError as error:
             raise TimeoutError(f"{error}; it says: {self.says(name)}") from error
+
+    def _delete(self) -> None:
+        if self._threads and self._process.is_running():
+            where = (f"--namespace={self._namespace}", f"--timeout={READY_SECONDS}s")
+            self._kubectl("delete", "kustomizations", "--all", *where)
 
     def _install(self, own: Path) -> None:
         """Apply its CRDs, and as much of source-controller's as it needs."""

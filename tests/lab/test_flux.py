@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 import yaml
-from tests.support.lab import Cluster
+from tests.support.lab import Cluster, random_namespace
 from tests.support.serving_objects import workload
 
 from inferplan_lab.flux import Flux
@@ -19,9 +19,15 @@ ARGS = "{.spec.template.spec.containers[0].args}"
 
 
 @pytest.fixture(scope="module")
-def flux(control_plane: Cluster, module_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flux]:
+def place(control_plane: Cluster) -> Iterator[str]:
+    with random_namespace(control_plane) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def flux(control_plane: Cluster, place: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flux]:
     folder = tmp_path_factory.mktemp("flux")
-    with Flux(folder, control_plane.kubeconfig, control_plane.kubectl, module_namespace, lambda _line: None) as running:
+    with Flux(folder, control_plane.kubeconfig, control_plane.kubectl, place, lambda _line: None) as running:
         yield running
 
 
@@ -39,36 +45,32 @@ def manifest(*args: str) -> str:
 
 
 def test_what_the_branch_holds_is_applied_and_owned_by_flux(
-    control_plane: Cluster, module_namespace: str, repository: Repository
+    control_plane: Cluster, place: str, repository: Repository
 ) -> None:
     del repository
-    found = control_plane.get("deployment", "llama", module_namespace)
+    found = control_plane.get("deployment", "llama", place)
     assert found["spec"]["template"]["spec"]["containers"][0]["args"] == ["--max-num-seqs=16"]
     assert found["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "apps"
     listed = control_plane.kubectl(
-        "get", "deployment", "llama", f"--namespace={module_namespace}", "--show-managed-fields", "--output=json"
+        "get", "deployment", "llama", f"--namespace={place}", "--show-managed-fields", "--output=json"
     )
     assert '"manager": "kustomize-controller"' in listed
 
 
-def test_a_new_commit_is_applied(
-    control_plane: Cluster, module_namespace: str, repository: Repository, flux: Flux
-) -> None:
+def test_a_new_commit_is_applied(control_plane: Cluster, place: str, repository: Repository, flux: Flux) -> None:
     flux.until_applied("apps", repository.commit({PATH: manifest("--max-num-seqs=32")}, "More at once"))
-    assert args_of(control_plane, module_namespace) == '["--max-num-seqs=32"]'
+    assert args_of(control_plane, place) == '["--max-num-seqs=32"]'
 
 
 def test_a_live_patch_is_taken_back_within_the_interval(
-    control_plane: Cluster, module_namespace: str, repository: Repository, flux: Flux
+    control_plane: Cluster, place: str, repository: Repository, flux: Flux
 ) -> None:
     flux.until_applied("apps", repository.commit({PATH: manifest("--max-num-seqs=48")}, "Still more"))
+    before = generation(control_plane, place)
     patch = '[{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["--max-num-seqs=64"]}]'
-    where = (f"--namespace={module_namespace}", "--type=json", f"--patch={patch}")
+    where = (f"--namespace={place}", "--type=json", f"--patch={patch}")
     control_plane.kubectl("patch", "deployment", "llama", *where)
-    assert generation(control_plane, module_namespace) > 0
-    wait_until(
-        lambda: args_of(control_plane, module_namespace) == '["--max-num-seqs=48"]', PATIENCE_SECONDS, "Flux to undo it"
-    )
+    wait_until(lambda: args_of(control_plane, place) == '["--max-num-seqs=48"]', PATIENCE_SECONDS, "Flux to undo it")
 
 
 def test_what_cannot_be_applied_is_told(repository: Repository, flux: Flux) -> None:
