@@ -70,7 +70,8 @@ def test_a_live_patch_is_taken_back_within_the_interval(
     patch = '[{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["--max-num-seqs=64"]}]'
     where = (f"--namespace={place}", "--type=json", f"--patch={patch}")
     control_plane.kubectl("patch", "deployment", "llama", *where)
-    wait_until(lambda: args_of(control_plane, place) == '["--max-num-seqs=48"]', PATIENCE_SECONDS, "Flux to undo it")
+    wait_until(lambda: generation(control_plane, place) == before + 2, PATIENCE_SECONDS, "Flux to undo it")
+    assert args_of(control_plane, place) == '["--max-num-seqs=48"]'
 
 
 def test_what_cannot_be_applied_is_told(repository: Repository, flux: Flux) -> None:
