@@ -10,7 +10,7 @@ from inferplan.api.apply import ApplySpec
 from inferplan.api.attempt import WindowStatus
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Approval, Patch, PlanSpec, PlanStatus
-from inferplan.apply.case import Case, Step, Write
+from inferplan.apply.case import Act, Case, Step, Write
 from inferplan.apply.live import Live
 from inferplan.apply.machine import next_step
 from inferplan.apply.pods import PodState
@@ -162,6 +162,7 @@ class Stage:
             for number, entry in enumerate(self.running)
         )
         base: dict[str, Any] = {
+            "namespace": "serving",
             "name": "llama-abababab",
             "generation": 1,
             "instance": InstanceSpec.model_validate(
@@ -181,9 +182,13 @@ class Stage:
         """One look: the status is written, then what is to be done is done, unless the operator is killed between."""
         step = next_step(self.case())
         self.status = PlanStatus.from_kube(step.status.to_kube())  # as the API server gives it back
-        if isinstance(step.act, Write) and not killed:
-            self.write(step.act)
+        if step.act is not None and not killed:
+            self.do(step.act)
         return step
+
+    def do(self, act: Act) -> None:
+        if isinstance(act, Write):
+            self.write(act)
 
     def write(self, act: Write) -> None:
         """As a server-side apply that is bound to a resource version."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.build import LLAMA_CONFIG
 from tests.support.cluster import FakeCluster
+from tests.support.git_host import FakeGitHost
 from tests.support.prometheus import FakePrometheus, vllm_series
 
 from inferplan.kube.resources import INSTANCES, PLANS, Document
@@ -17,8 +18,10 @@ from inferplan.observe.gather import Gatherer
 from inferplan.observe.history import HistoryClock, HistoryReader
 from inferplan.observe.measuring import Measurer
 from inferplan.observe.series_labels import KUBERNETES_LABELS
-from inferplan.reconcile.application import Applier
+from inferplan.reconcile.application import Applier, Ways
+from inferplan.reconcile.canaries import Canaries
 from inferplan.reconcile.controller import Result
+from inferplan.reconcile.delivery import Delivery
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
 from inferplan.reconcile.planning import Means, Planner
@@ -128,6 +131,7 @@ class World:
         self.cluster = FakeCluster()
         self.prometheus = FakePrometheus(vllm_series(pods))
         self.engines = FakeEngines()
+        self.git = FakeGitHost()
         self.telemetry = Telemetry()
         self.keys: list[Key] = []
         self.feed = Feed(self.keys.append)
@@ -142,7 +146,8 @@ class World:
         """A fresh planner on the same cluster, as after a restart."""
         gatherer = Gatherer(self.cluster, Measurer({"default": self._meter()}, lambda: self.now), self.engines)
         looks = LastLooks(self.cluster, ())
-        applier = Applier(self.cluster, lambda: self.now)
+        ways = Ways(Delivery(self.git), Canaries(self.cluster, gatherer))
+        applier = Applier(self.cluster, lambda: self.now, ways)
         means = Means(self.cluster, gatherer, applier)
         return Planner(means, self.feed, looks, self.telemetry, lambda: self.now)
 

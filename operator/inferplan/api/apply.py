@@ -132,6 +132,10 @@ class GitSpec(WireModel):
     strategy: Annotated[
         GitStrategy, Field(description="PullRequest: propose on a branch of its own. Commit: commit to the branch.")
     ] = GitStrategy.PULL_REQUEST
+    undo: Annotated[
+        GitStrategy | None,
+        Field(description="How undoing a plan that did harm reaches the branch. Default: as strategy says."),
+    ] = None
     forge: Annotated[
         Forge | None,
         Field(
@@ -159,6 +163,11 @@ class GitSpec(WireModel):
             )
         ),
     ] = None
+
+    @property
+    def undo_strategy(self) -> GitStrategy:
+        """How undoing reaches the branch."""
+        return self.undo if self.undo is not None else self.strategy
 
 
 _FORGES = {"github.com": Forge.GITHUB, "gitlab.com": Forge.GITLAB}
@@ -200,6 +209,16 @@ class ApplySpec(WireModel):
             description="Seconds within which all pods must run a plan's arguments; else it is rolled back.",
         ),
     ] = 1_800
+    canary: Annotated[
+        bool,
+        Field(
+            description=(
+                "Try a plan on one replica beside the others first: a Deployment of its own with the plan's arguments,"
+                " which needs GPUs of its own. It is measured under the same load, and the workload is changed only"
+                " where it does no harm. For Deployments; a pull request is not tried first."
+            )
+        ),
+    ] = False
     take_over_from: Annotated[
         tuple[Annotated[str, Field(min_length=1, max_length=128)], ...],
         Field(

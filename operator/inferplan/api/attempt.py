@@ -23,6 +23,23 @@ class WindowStatus(WireModel):
     ] = {}
 
 
+class PullStatus(WireModel):
+    """A pull or merge request."""
+
+    number: Annotated[int, Field(ge=1, description="Its number in the repository.")]
+    url: Annotated[str, Field(max_length=1024, description="Its page.")]
+    state: Annotated[ShortText, Field(description="open, merged or closed (without being merged).")]
+
+
+class GitStatus(WireModel):
+    """How far a change came in Git; the branch is noted before anything is pushed."""
+
+    branch: Annotated[str, Field(max_length=512, description="Branch that holds the change.")]
+    commit: Annotated[ShortText | None, Field(description="The commit with the change.")] = None
+    pull_request: Annotated[PullStatus | None, Field(description="What proposes it.")] = None
+    merged_at: Annotated[Moment | None, Field(description="When it was seen on the branch that is deployed.")] = None
+
+
 class AttemptStatus(WireModel):
     """One try to bring a plan onto its workload, written before anything is touched."""
 
@@ -36,6 +53,9 @@ class AttemptStatus(WireModel):
     rolled_out_at: Annotated[Moment | None, Field(description="When all pods ran them.")] = None
     baseline: Annotated[WindowStatus | None, Field(description="What was measured before.")] = None
     windows: Annotated[int, Field(ge=0, description="Windows afterwards that told nothing.")] = 0
+    git: Annotated[
+        GitStatus | None, Field(description="Where the change is in Git; absent where it is written directly.")
+    ] = None
 
 
 class RollbackStatus(WireModel):
@@ -49,6 +69,7 @@ class RollbackStatus(WireModel):
     message: Annotated[Sentence, Field(description="The same in a sentence.")] = ""
     started_at: Annotated[Moment | None, Field(description="When undoing began.")] = None
     restored_at: Annotated[Moment | None, Field(description="When all pods ran the old arguments again.")] = None
+    git: Annotated[GitStatus | None, Field(description="Where undoing is in Git.")] = None
 
 
 class ComparedStatus(WireModel):
@@ -73,3 +94,15 @@ class VerificationStatus(WireModel):
     reason: Annotated[Sentence, Field(description="Why, in a sentence.")] = ""
     window: Annotated[WindowStatus | None, Field(description="What was measured afterwards.")] = None
     compared: Annotated[tuple[ComparedStatus, ...], Field(max_length=16, description="Metric by metric.")] = ()
+
+
+class CanaryStatus(WireModel):
+    """One replica with the plan's arguments beside the others."""
+
+    name: Annotated[ShortText, Field(description="Name of its Deployment.")]
+    started_at: Annotated[Moment, Field(description="When it was begun.")]
+    ready_at: Annotated[Moment | None, Field(description="When its pod was ready.")] = None
+    windows: Annotated[int, Field(ge=0, description="Windows that told nothing.")] = 0
+    verification: Annotated[
+        VerificationStatus | None, Field(description="It against the others, over the same time.")
+    ] = None

@@ -126,6 +126,24 @@ class PlanStatusRef(WireModel):
     gain: Annotated[ShortText, Field(description="What it is expected to bring.")] = ""
 
 
+LEDGER_MAX = 20
+
+
+class LedgerEntry(WireModel):
+    """What one plan promised, and what came of it."""
+
+    plan: Annotated[Name, Field(description="Name of the OptimizationPlan.")]
+    changes: Annotated[Sentence, Field(description="What it changed.")]
+    phase: Annotated[ShortText, Field(description="How it ended.")]
+    ended_at: Annotated[
+        str | None, Field(description="When it was last measured.", json_schema_extra={"format": "date-time"})
+    ] = None
+    predicted: Annotated[ShortText | None, Field(description="What it promised.")] = None
+    realized: Annotated[ShortText | None, Field(description="What was measured afterwards.")] = None
+    error: Annotated[ShortText | None, Field(description="How far apart they are.")] = None
+    verdict: Annotated[ShortText | None, Field(description="Keep, RollBack or Inconclusive.")] = None
+
+
 class InstanceStatus(WireModel):
     """What InferPlan found, as of observedGeneration."""
 
@@ -196,6 +214,10 @@ class InstanceStatus(WireModel):
     ] = ()
     abstentions: Annotated[
         tuple[AbstentionStatus, ...], Field(max_length=16, description="Why optimizers propose nothing.")
+    ] = ()
+    ledger: Annotated[
+        tuple[LedgerEntry, ...],
+        Field(max_length=LEDGER_MAX, description="Plans that were tried, newest first: promised and realized."),
     ] = ()
     calibration: Annotated[
         CalibrationStatus | None, Field(description="What was learned here; absent until something was.")

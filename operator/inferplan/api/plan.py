@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from inferplan.api.attempt import AttemptStatus, RollbackStatus, VerificationStatus, WindowStatus
+from inferplan.api.attempt import AttemptStatus, CanaryStatus, RollbackStatus, VerificationStatus, WindowStatus
 from inferplan.api.base import Name, Sentence, ShortText, WireModel
 from inferplan.api.conditions import Condition
 from inferplan.api.rules import APPROVAL_NAMES_PLAN, immutable_except, rules
@@ -32,6 +32,7 @@ class Phase(StrEnum):
     PROPOSED = "Proposed"
     AWAITING_APPROVAL = "AwaitingApproval"
     SCHEDULED = "Scheduled"
+    CANARY = "Canary"
     APPLYING = "Applying"
     ROLLING_OUT = "RollingOut"
     VERIFYING = "Verifying"
@@ -216,6 +217,9 @@ class PlanStatus(WireModel):
     ] = None
     attempt: Annotated[
         AttemptStatus | None, Field(description="The try that runs, or ran last; written before anything is touched.")
+    ] = None
+    canary: Annotated[
+        CanaryStatus | None, Field(description="One replica with the plan, before the workload carries it.")
     ] = None
     retry_at: Annotated[Timestamp | None, Field(description="When it is tried again, after a failure.")] = None
     failures: Annotated[int, Field(ge=0, description="Tries in a row that did not reach the workload.")] = 0

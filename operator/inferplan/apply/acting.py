@@ -15,7 +15,8 @@ from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
 from inferplan.apply.pods import PodState
 from inferplan.apply.restoring import undo
 from inferplan.apply.starting import rejected
-from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge
+from inferplan.apply.through_git import delivering, withdrawn
+from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge, verification_of
 from inferplan.domain.units import timestamp
 
 LOOK_SECONDS = 5
@@ -27,12 +28,14 @@ UNDECIDED_SECONDS = 86_400
 
 def applying(case: Case) -> Step:
     """The workload carries the plan already, or still what was before it, or something else."""
-    live = case.live
+    live, git = case.live, case.attempt.git
     gone = _gone(case)
     if live is None or gone is not None:
-        return gone if gone is not None else Step(case.status)
+        return withdrawn(case, gone.status if gone is not None else case.status)
     if live.args_digest == case.attempt.applied_digest:
         return _patched(case)
+    if git is not None:
+        return delivering(case, git)
     if case.plan.approval is not None and not case.plan.approval.approved:
         return Step(rejected(case))
     if case.plan.target is None or live.args_digest != case.plan.target.args_digest:
@@ -107,21 +110,7 @@ def _another_window(case: Case, found: Judgement) -> Step:
 
 
 def _verification(case: Case, found: Judgement, after: WindowStatus | None) -> VerificationStatus:
-    first = next((row for row in found.compared if row.predicted is not None), None)
-    realized = f"{first.metric} {first.after / first.before - 1.0:+.0%}" if first is not None and first.before else None
-    error = None
-    if first is not None and first.predicted and first.before:
-        apart = 100.0 * (first.after - first.predicted) / first.before  # 170 promised, 160 came, of 100: -10 points
-        error = f"{apart:+.0f} percentage points"
-    return VerificationStatus(
-        predicted=case.plan.summary.gain,
-        realized=realized,
-        error=error,
-        verdict=found.verdict,
-        reason=found.reason,
-        window=after,
-        compared=found.compared,
-    )
+    return verification_of(case.plan.summary.gain, found, after)
 
 
 def _patched(case: Case) -> Step:

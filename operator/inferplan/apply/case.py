@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from inferplan.api.apply import ApplyMode, ApplySpec
-from inferplan.api.attempt import AttemptStatus, RollbackStatus, WindowStatus
+from inferplan.api.apply import ApplyMode, ApplySpec, GitSpec, GitStrategy
+from inferplan.api.attempt import AttemptStatus, CanaryStatus, PullStatus, RollbackStatus, WindowStatus
 from inferplan.api.conditions import Condition, Status, set_condition
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
@@ -19,10 +19,28 @@ _MESSAGE_LENGTH = 4000
 
 
 @dataclass(frozen=True)
+class Beside:
+    """A canary as it stands: one replica with the plan beside the workload's own.
+
+    Attributes:
+        live: Its Deployment; None where there is none.
+        pods: Its pods.
+        window: What was measured of it.
+        others: What was measured of the workload's own replicas in the same time.
+    """
+
+    live: Live | None = None
+    pods: tuple[PodState, ...] = ()
+    window: WindowStatus | None = None
+    others: WindowStatus | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """One plan at one moment.
 
     Attributes:
+        namespace: Where the plan, its instance and its workload are.
         name: The plan's name.
         generation: Its metadata.generation.
         instance: The instance's spec.
@@ -37,10 +55,13 @@ class Case:
         disruption: Why a disruption budget lets no pod go; "" where it does, or there is none.
         busy: The plan that changes a workload of the same model now; "" where none does.
         rests_until: When the instance's cool-down ends; None where it rests not.
+        pull: What Git says now of the pull request that the status names; None where it names none, or Git is silent.
+        beside: The canary; nothing where none is wanted.
         failed_before: Why the same change was rolled back before, on the same image, model and GPU; "" where not.
         now: The present time.
     """
 
+    namespace: str
     name: str
     generation: int
     instance: InstanceSpec
@@ -57,6 +78,8 @@ class Case:
     busy: str = ""
     rests_until: datetime | None = None
     failed_before: str = ""
+    pull: PullStatus | None = None
+    beside: Beside = Beside()
 
     @property
     def apply(self) -> ApplySpec:
@@ -69,6 +92,22 @@ class Case:
         return self.instance.apply.mode
 
     @property
+    def through_git(self) -> GitSpec | None:
+        """Where plans go to instead of to the workload; None where they are written into the workload."""
+        return self.apply.git if self.mode is ApplyMode.GITOPS else None
+
+    @property
+    def by_pull_request(self) -> bool:
+        """Whether a person merges it, and so decides that it is done, and when."""
+        git = self.through_git
+        return git is not None and git.strategy is GitStrategy.PULL_REQUEST
+
+    @property
+    def by_itself(self) -> bool:
+        """Whether a plan may be applied without anybody's word: Auto, or commits to the branch that is deployed."""
+        return self.mode is ApplyMode.AUTO or (self.through_git is not None and not self.by_pull_request)
+
+    @property
     def attempt(self) -> AttemptStatus:
         """The try that runs.
 
@@ -78,6 +117,17 @@ class Case:
         if self.status.attempt is None:
             raise ValueError(f'OptimizationPlan "{self.name}": status.phase is {self.status.phase} without an attempt')
         return self.status.attempt
+
+    @property
+    def canary(self) -> CanaryStatus:
+        """The canary that runs.
+
+        Raises:
+            ValueError: None does; the status was written by somebody else.
+        """
+        if self.status.canary is None:
+            raise ValueError(f'OptimizationPlan "{self.name}": status.phase is {self.status.phase} without a canary')
+        return self.status.canary
 
     @property
     def rollback(self) -> RollbackStatus:
@@ -114,6 +164,46 @@ class Write(Act):
     attempt: str
     resource_version: str
     undo: bool = False
+
+
+@dataclass(frozen=True)
+class Propose(Act):
+    """The manifest in Git is to say other arguments.
+
+    Attributes:
+        git: Where it is.
+        branch: Branch for the change, where it is proposed.
+        strategy: How it reaches the branch that is deployed.
+        before: The engine's container as the manifest must have it.
+        after: As it is to have it.
+        title: First line of the commit, and the pull request's title.
+        body: The rest, in Markdown.
+        undo: Whether these are the arguments from before.
+    """
+
+    git: GitSpec
+    branch: str
+    strategy: GitStrategy
+    before: Container
+    after: Container
+    title: str
+    body: str
+    undo: bool = False
+
+
+@dataclass(frozen=True)
+class ClosePull(Act):
+    """A pull request that is not wanted any more is closed.
+
+    Attributes:
+        git: Where it is.
+        number: Its number.
+        comment: Why.
+    """
+
+    git: GitSpec
+    number: int
+    comment: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from inferplan.api.apply import ApplyMode
 from inferplan.api.reasons import Reason
 from inferplan.apply.case import Case
 from inferplan.apply.windows import closes_at, opens_at
@@ -31,8 +30,9 @@ class Closed:
 
 
 def closed_gate(case: Case) -> Closed | None:
-    """The first gate that is closed; None where the plan may be applied now."""
-    return next((found for gate in GATES if (found := gate(case)) is not None), None)
+    """The first gate that is closed; None where the plan may be applied, or proposed in Git, now."""
+    gates = PROPOSAL_GATES if case.by_pull_request else GATES
+    return next((found for gate in gates if (found := gate(case)) is not None), None)
 
 
 def _not_applicable(case: Case) -> Closed | None:
@@ -79,10 +79,16 @@ def _does_not_roll(case: Case) -> Closed | None:
     return Closed(Reason.DOES_NOT_ROLL, why)
 
 
+def _canary(case: Case) -> Closed | None:
+    if not case.apply.canary or case.live is None or case.live.kind == "Deployment":
+        return None
+    return Closed(Reason.NOT_APPLICABLE, f"apply.canary works with Deployments, not with a {case.live.kind}")
+
+
 def _git_ops(case: Case) -> Closed | None:
     """A tool that puts back what Git says, or a controller that owns the workload."""
     keeper = next((owner for owner in case.owners if owner.reconciles and owner.owned != "replicas"), None)
-    if keeper is None or case.apply.allow_under_git_ops:
+    if keeper is None or case.apply.allow_under_git_ops or case.through_git is not None:
         return None
     return Closed(
         Reason.GIT_OPS_MANAGED,
@@ -105,7 +111,7 @@ def _rolling(case: Case) -> Closed | None:
 def _baseline(case: Case) -> Closed | None:
     """By itself nothing is changed that could not be judged afterwards; a person may want it all the same."""
     enough = case.status.baseline is not None and case.status.baseline.requests >= case.apply.verify.min_requests
-    if enough or case.mode is not ApplyMode.AUTO:
+    if enough or not case.by_itself:
         return None
     return Closed(
         Reason.BASELINE_MISSING,
@@ -157,6 +163,7 @@ GATES: tuple[Callable[[Case], Closed | None], ...] = (
     _target_changed,
     _paused,
     _does_not_roll,
+    _canary,
     _git_ops,
     _rolling,
     _baseline,
@@ -167,3 +174,13 @@ GATES: tuple[Callable[[Case], Closed | None], ...] = (
     _busy,
 )
 """In this order."""
+
+PROPOSAL_GATES: tuple[Callable[[Case], Closed | None], ...] = (
+    _not_applicable,
+    _failed_before,
+    _target_changed,
+    _paused,
+    _does_not_roll,
+    _back_off,
+)
+"""Before a pull request: whoever merges it decides when pods are replaced."""

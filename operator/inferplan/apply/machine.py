@@ -1,8 +1,8 @@
 """A plan's next step, from its phase and what is there. Pure.
 
-    Proposed -> AwaitingApproval -> Scheduled -> Applying -> RollingOut -> Verifying -> Verified
-                      |                              |           |             |
-                   Rejected                        Failed        +-- RollingBack --> RolledBack | Failed
+    Proposed -> AwaitingApproval -> Scheduled (-> Canary) -> Applying -> RollingOut -> Verifying -> Verified
+                      |                            |            |           |             |
+                   Rejected                   RolledBack     Failed         +-- RollingBack --> RolledBack | Failed
 
 A person's no (spec.approval.approved: false) rejects what was not begun, and undoes what the workload carries, also
 when it was kept long ago. Superseded comes from outside: a plan that was not begun gives way to a newer one
@@ -17,9 +17,9 @@ from inferplan.api.reasons import Reason
 from inferplan.apply.acting import applying, rolling_out, verifying
 from inferplan.apply.case import Case, Step
 from inferplan.apply.restoring import rolling_back, undo
-from inferplan.apply.starting import waiting
+from inferplan.apply.starting import trying_canary, waiting
 
-ACTING = frozenset({Phase.APPLYING, Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK})
+ACTING = frozenset({Phase.CANARY, Phase.APPLYING, Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK})
 """Phases in which the workload is, or may be, touched: no other plan of the instance may begin or take its place."""
 
 ENDED = frozenset({Phase.VERIFIED, Phase.ROLLED_BACK, Phase.REJECTED, Phase.SUPERSEDED, Phase.FAILED})
@@ -32,6 +32,7 @@ _STEPS: Mapping[Phase, Callable[[Case], Step]] = MappingProxyType(
         Phase.PROPOSED: waiting,
         Phase.AWAITING_APPROVAL: waiting,
         Phase.SCHEDULED: waiting,
+        Phase.CANARY: trying_canary,
         Phase.APPLYING: applying,
         Phase.ROLLING_OUT: rolling_out,
         Phase.VERIFYING: verifying,

@@ -15,10 +15,19 @@ PAUSE_MOST_SECONDS = 32 * 3600.0
 TRIES_MOST = 8
 
 
-def refused(case: Case, reason: Reason, why: str) -> PlanStatus:
-    """The plan waits for another try, unless it has had its tries; a roll-back is tried at once again."""
+def refused(case: Case, reason: Reason, why: str, *, passes: bool = False) -> PlanStatus:
+    """The plan waits for another try, unless it has had its tries; a roll-back is tried at once again.
+
+    Args:
+        case: What was tried.
+        reason: Code of the refusal.
+        why: The same in words.
+        passes: Whether it passes by itself, as a server that is away does: a roll-back goes on trying.
+    """
     failures = case.status.failures + 1
     if case.status.phase is Phase.ROLLING_BACK:
+        if passes:
+            return case.status.model_copy(update={"message": why})
         return case.status.model_copy(update={"failures": failures, "message": why})
     said = Said(PlanConditionType.APPLIED, Status.FALSE, reason, why)
     if failures >= TRIES_MOST:

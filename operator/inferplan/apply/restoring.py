@@ -7,7 +7,7 @@ from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
-from inferplan.dialects.container import Container
+from inferplan.apply.through_git import undoing
 from inferplan.domain.units import timestamp
 from inferplan.engine.identity import args_digest
 
@@ -52,13 +52,11 @@ def rolling_back(case: Case) -> Step:
         )
     if case.status.failures >= TRIES_MOST:
         return Step(_failed(case, Reason.ROLLBACK_FAILED, f"{TRIES_MOST} writes failed: {case.status.message}"))
-    old = _with_words(live.container, case)
+    if case.attempt.git is not None:
+        return undoing(case)
+    old = replace(live.container, command=case.rollback.command, args=case.rollback.args)
     write = Write(old, attempt_id(case, case.attempt.number), live.resource_version, undo=True)
     return Step(case.status, write, case.now + timedelta(seconds=LOOK_SECONDS))
-
-
-def _with_words(container: Container, case: Case) -> Container:
-    return replace(container, command=case.rollback.command, args=case.rollback.args)
 
 
 def _watched(case: Case) -> Step:

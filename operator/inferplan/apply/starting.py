@@ -3,13 +3,15 @@
 from dataclasses import replace
 
 from inferplan.api.apply import ApplyMode
-from inferplan.api.attempt import AttemptStatus, RollbackStatus
+from inferplan.api.attempt import AttemptStatus, GitStatus, RollbackStatus
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
+from inferplan.apply.canary import DropCanary, begun, passed, trying
 from inferplan.apply.case import Case, Said, Step, moved
 from inferplan.apply.gates import closed_gate
 from inferplan.apply.live import Live
+from inferplan.apply.pull_text import branch_name
 from inferplan.dialects.container import Container
 from inferplan.domain.units import timestamp
 from inferplan.engine.identity import args_digest
@@ -54,7 +56,7 @@ def rejected(case: Case) -> PlanStatus:
 def _is_approved(case: Case) -> bool:
     approval = case.plan.approval
     by_person = approval is not None and approval.approved and approval.plan_hash == case.plan.plan_hash
-    return by_person or (case.mode is ApplyMode.AUTO and not needs_a_person(case.plan))
+    return by_person or case.by_pull_request or (case.by_itself and not needs_a_person(case.plan))
 
 
 def needs_a_person(plan: PlanSpec) -> str:
@@ -64,7 +66,7 @@ def needs_a_person(plan: PlanSpec) -> str:
 
 
 def _awaiting(case: Case) -> PlanStatus:
-    why = "spec.apply.mode is Approve" if case.mode is not ApplyMode.AUTO else needs_a_person(case.plan)
+    why = needs_a_person(case.plan) if case.by_itself else "spec.apply.mode is Approve"
     message = f"A person has to approve it: {why}."
     said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.AWAITING_APPROVAL, message)
     return moved(case, Phase.AWAITING_APPROVAL, message, said)
@@ -75,7 +77,9 @@ def _approved(case: Case) -> Said:
     if approval is not None and approval.approved:
         who = f"{approval.by} approved it"
         return Said(PlanConditionType.APPROVED, Status.TRUE, Reason.APPROVED_BY_PERSON, who)
-    why = "spec.apply.mode is Auto, and the plan takes nothing from clients"
+    why = f"spec.apply.mode is {case.mode}, and the plan takes nothing from clients"
+    if case.by_pull_request:
+        why = "spec.apply.mode is GitOps: whoever merges the pull request decides"
     return Said(PlanConditionType.APPROVED, Status.TRUE, Reason.APPROVED_BY_POLICY, why)
 
 
@@ -88,10 +92,30 @@ def _scheduled(case: Case) -> Step:
     live, wanted = case.live, case.wanted
     if live is None or live.container is None or wanted is None:  # the gates let none through: this is for the types
         raise AssertionError(f'OptimizationPlan "{case.name}": the gates passed what cannot be written')
-    return Step(_begun(case, live, live.container, wanted), again_at=case.now)
+    if case.apply.canary and not case.by_pull_request:
+        return Step(begun(case, _approved(case), _gates_passed()), again_at=case.now)
+    return Step(_begun(case, live, live.container, wanted, _approved(case), _gates_passed()), again_at=case.now)
 
 
-def _begun(case: Case, live: Live, old: Container, wanted: Container) -> PlanStatus:
+def trying_canary(case: Case) -> Step:
+    """The canary goes on, or has passed: then it is taken away, and the workload's turn is."""
+    step = trying(case)
+    if step is not None:
+        return step
+    live, wanted = case.live, case.wanted
+    if live is None or live.container is None or wanted is None:  # trying() has said so already: this is for the types
+        raise AssertionError(f'OptimizationPlan "{case.name}": the canary passed what cannot be written')
+    after = replace(case, status=passed(case))
+    return Step(_begun(after, live, live.container, wanted), DropCanary(case.canary.name), case.now)
+
+
+def _gates_passed() -> Said:
+    return Said(
+        PlanConditionType.GATES_PASSED, Status.TRUE, Reason.ALL_GATES_PASSED, "nothing kept it from being applied"
+    )
+
+
+def _begun(case: Case, live: Live, old: Container, wanted: Container, *said: Said) -> PlanStatus:
     """Everything that is needed to go on or back is written before the workload is touched."""
     number = case.status.attempt.number + 1 if case.status.attempt is not None else 1
     attempt = AttemptStatus(
@@ -99,16 +123,14 @@ def _begun(case: Case, live: Live, old: Container, wanted: Container) -> PlanSta
         started_at=timestamp(case.now),
         target_uid=live.uid,
         applied_digest=args_digest(wanted.command, wanted.args),
+        git=None if case.through_git is None else GitStatus(branch=branch_name(case)),
     )
     rollback = RollbackStatus(command=old.command, args=old.args)
     return moved(
         case,
         Phase.APPLYING,
-        "The plan is written into the workload.",
-        _approved(case),
-        Said(
-            PlanConditionType.GATES_PASSED, Status.TRUE, Reason.ALL_GATES_PASSED, "nothing kept it from being applied"
-        ),
+        "The plan is written into the workload." if case.through_git is None else "The plan is written into Git.",
+        *said,
         Said(PlanConditionType.APPLIED, Status.UNKNOWN, Reason.WRITING, "about to be written"),
         attempt=attempt,
         rollback=rollback,

@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import sqrt
 
 from inferplan.api.apply import VerifySpec
-from inferplan.api.attempt import ComparedStatus, WindowStatus
+from inferplan.api.attempt import ComparedStatus, VerificationStatus, WindowStatus
 from inferplan.api.instance import SLO, Objective
 from inferplan.api.values import Effect
 from inferplan.apply.window import FAILED, IN_FLIGHT, LENGTHS, THROUGHPUT
@@ -112,6 +112,31 @@ def judge(before: WindowStatus, after: WindowStatus, wanted: Wanted) -> Judgemen
     if harm:
         return Judgement(Verdict.ROLL_BACK, "; ".join(harm), rows)
     return Judgement(Verdict.KEEP, _kept(rows[0]), rows)
+
+
+def verification_of(promised: str, found: Judgement, after: WindowStatus | None) -> VerificationStatus:
+    """A judgement as a status has it: the first metric that was promised says what came of it.
+
+    Args:
+        promised: What the plan promised, in words.
+        found: The judgement.
+        after: What was measured with the plan.
+    """
+    first = next((row for row in found.compared if row.predicted is not None), None)
+    realized = f"{first.metric} {first.after / first.before - 1.0:+.0%}" if first is not None and first.before else None
+    error = None
+    if first is not None and first.predicted and first.before:
+        apart = 100.0 * (first.after - first.predicted) / first.before  # 170 promised, 160 came, of 100: -10 points
+        error = f"{apart:+.0f} percentage points"
+    return VerificationStatus(
+        predicted=promised,
+        realized=realized,
+        error=error,
+        verdict=found.verdict,
+        reason=found.reason,
+        window=after,
+        compared=found.compared,
+    )
 
 
 def _metrics(wanted: Wanted) -> Iterator[_Metric]:

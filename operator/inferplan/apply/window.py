@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from inferplan.api.attempt import WindowStatus
-from inferplan.domain.measurement import value_of
+from inferplan.api.instance import InstanceSpec
+from inferplan.domain.measurement import Measured, value_of
 from inferplan.domain.observation import Metrics
 from inferplan.domain.units import significant, timestamp
 
@@ -31,15 +32,22 @@ _KEPT = (
 _DIGITS = 6
 
 
-def window_of(metrics: Metrics, replicas: int | None, seconds: int, ended: datetime) -> WindowStatus:
+def over_verify_window(spec: InstanceSpec) -> InstanceSpec:
+    """The spec, measured over the window in which plans are judged: nothing from before the change is in it."""
+    metrics = spec.metrics.model_copy(update={"window_seconds": spec.apply.verify.window_seconds})
+    return spec.model_copy(update={"metrics": metrics})
+
+
+def window_of(metrics: Metrics, replicas: int | None, ended: datetime) -> WindowStatus:
     """The numbers of a window that are there; targets' percentiles under their names ("ttft p95").
 
     Args:
         metrics: Means per replica over the window.
         replicas: Replicas that they are taken over.
-        seconds: Its length.
         ended: Its end, with its zone.
     """
+    counted = metrics.requests_per_second
+    seconds = (counted.window_seconds or 0) if isinstance(counted, Measured) else 0
     found: Mapping[str, float | None] = {
         **{name: value_of(getattr(metrics, name)) for name in _KEPT},
         **{name: value_of(value) for name, value in metrics.slo_milliseconds},

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from inferplan.api.plan import Decision
 from inferplan.api.values import Source
 from inferplan.domain.observation import Observation
+from inferplan.domain.serving import Origin
 
 _SUFFIX_LENGTH = 8
 _NAME_MAX = 253
@@ -33,19 +34,30 @@ def context_digest(observation: Observation, image: str) -> str:
     )
 
 
+_LIMITS = frozenset({"max_batch_size", "gpu_memory_utilization", "kv_cache_memory_bytes", "num_gpu_blocks_override"})
+"""How many requests run at once, which each window that was measured says itself: not how fast they do."""
+
+
 def deployment_digest(observation: Observation, image: str, args: str) -> str:
-    """SHA-256 of what decides how fast a replica is: image, arguments, model and hardware.
+    """SHA-256 of what decides how fast a replica is at a load: image, settings, model and hardware.
+
+    Defaults follow from these. Limits on how many run are left out: windows from before such a limit was moved tell as
+    much as those from after.
 
     Args:
         observation: What was seen.
         image: Image of the engine's container, "" without a workload.
-        args: Digest of its arguments, "" without a workload.
+        args: Digest of its arguments where some of them could not be read, else "".
     """
     config, gpu = observation.config, observation.accelerator
     return _digest(
         {
             "engine": [config.engine, config.version, config.model],
-            "settings": {key: setting.value for key, setting in config.items()},
+            "settings": {
+                key: setting.value
+                for key, setting in config.items()
+                if setting.origin is not Origin.VERSION_DEFAULT and key not in _LIMITS
+            },
             "hardware": [gpu.product, gpu.count, gpu.memory_mib],
             "image": image,
             "args": args,

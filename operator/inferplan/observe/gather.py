@@ -114,6 +114,24 @@ class Gatherer:
         )
         return Gathered(replace(read, observation=observation), measured, workload, pods, notes, model_problem)
 
+    async def beside(self, namespace: str, spec: InstanceSpec, gathered: Gathered, ref: TargetRef) -> Measurements:
+        """What another workload measures in the same window, in the way in which the instance is measured.
+
+        Args:
+            namespace: Of both.
+            spec: The instance's.
+            gathered: What was read of the instance.
+            ref: The other workload, a canary.
+
+        Raises:
+            TargetError: It cannot be used.
+            KubeError: The API server gave no proper answer.
+        """
+        workload, _ = await self._workload(namespace, ref, spec)
+        pods = await self._pods(namespace, workload)
+        measured, _ = await self._measurer.measure(namespace, spec, gathered.assembled, workload, pods)
+        return measured
+
     async def _workload(self, namespace: str, ref: TargetRef, spec: InstanceSpec) -> tuple[Workload, tuple[str, ...]]:
         """The workload, and what of its engine's configuration could not be read."""
         place = f'{ref.kind} "{ref.name}"'

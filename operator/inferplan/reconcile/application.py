@@ -18,26 +18,27 @@ from inferplan.api.attempt import WindowStatus
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import Reason
-from inferplan.apply.case import Case, Step, Write
+from inferplan.apply.canary import DropCanary, MakeCanary
+from inferplan.apply.case import Case, ClosePull, Propose, Step, Write
 from inferplan.apply.live import ATTEMPT_ANNOTATION, Live, is_paused, read_live
 from inferplan.apply.machine import ACTING, next_step
-from inferplan.apply.pods import PodState, pod_states
 from inferplan.apply.refusal import refused
+from inferplan.apply.through_git import LOOK_SECONDS
 from inferplan.apply.window import window_of
 from inferplan.apply.words import applied_words, with_words
-from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, NotFoundError, OwnedError
+from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, OwnedError
 from inferplan.kube.merge import merge_patch
 from inferplan.kube.port import ApplyOptions, Cluster
-from inferplan.kube.resources import DISRUPTION_BUDGETS, PLANS, PODS, WORKLOADS, Document
+from inferplan.kube.resources import DISRUPTION_BUDGETS, PLANS, WORKLOADS, Document
 from inferplan.observe.owners import owners_of
-from inferplan.observe.target import selector_text
+from inferplan.reconcile.canaries import Canaries
+from inferplan.reconcile.delivery import Delivery
 from inferplan.reconcile.group import Group
 from inferplan.reconcile.look import Look
 from inferplan.reconcile.plans import StoredPlan, failed_settings, last_change
+from inferplan.reconcile.rollout import read_pods
 
 MANAGER = "inferplan"
-LOG_LINES = 20
-LOG_LETTERS = 300
 _RIGHTS = "the component deploy/apply gives it that right"
 
 logger = logging.getLogger(__name__)
@@ -58,18 +59,33 @@ class Advanced:
     again_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Ways:
+    """What plans are brought about by, besides the workload itself.
+
+    Attributes:
+        delivery: Brings them to Git.
+        canaries: Tries them first.
+    """
+
+    delivery: Delivery
+    canaries: Canaries
+
+
 class Applier:
     """Advances plans.
 
     Args:
         cluster: The API server.
         clock: Present time, UTC.
+        ways: What else plans are brought about by.
         paused: Why nothing is to be applied by this operator at all; "" where something may.
     """
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], datetime], paused: str = "") -> None:
+    def __init__(self, cluster: Cluster, clock: Callable[[], datetime], ways: Ways, paused: str = "") -> None:
         self._cluster = cluster
         self._clock = clock
+        self._delivery, self._canaries = ways.delivery, ways.canaries
         self._paused = paused
         self._group = Group(cluster)
 
@@ -89,22 +105,40 @@ class Applier:
             logger.warning("plan %s cannot be read: %s", document["metadata"]["name"], error)
             return None
         case = await self._case(look, stored, document, plan, status)
+        case = replace(case, pull=await self._delivery.pull(case), beside=await self._canaries.beside(case, look))
         return await self._step(case, document)
 
     async def _step(self, case: Case, document: Document) -> Advanced:
         namespace, before = document["metadata"]["namespace"], case.status.phase
         step = next_step(case)
-        if step.status.phase is Phase.APPLYING and before is not Phase.APPLYING:
+        if step.status.phase in ACTING and before not in ACTING and not case.by_pull_request:
             step = await self._alone(case, namespace, step)
+        if not await self._cleared(case, step):
+            return Advanced(before, case.status, case.now + timedelta(seconds=LOOK_SECONDS))
         written = await self._note(document, case.status, step.status)
-        if isinstance(step.act, Write):
-            outcome = await self._write(case, namespace, step.act)
-            if outcome is not None:
-                await self._note(written, step.status, outcome)
-                return Advanced(before, outcome, case.now + timedelta(seconds=1))
+        outcome = await self._done(case, document, step)
+        if outcome is not None:
+            await self._note(written, step.status, outcome)
+            return Advanced(before, outcome, case.now + timedelta(seconds=1))
         if step.status.phase not in ACTING and before in ACTING:
             await self._group.release(namespace, case.name, _model(case), case.now)
         return Advanced(before, step.status, step.again_at)
+
+    async def _cleared(self, case: Case, step: Step) -> bool:
+        """Takes away what is not wanted any more before that is noted, lest it be forgotten; whether it is gone."""
+        if isinstance(step.act, DropCanary):
+            await self._canaries.drop(case.namespace, step.act.name)
+        return not isinstance(step.act, ClosePull) or await self._delivery.close(case, step.act)
+
+    async def _done(self, case: Case, document: Document, step: Step) -> PlanStatus | None:
+        """Does what the step asks for; the plan's status where that is another one then."""
+        if isinstance(step.act, Write):
+            return await self._write(case, case.namespace, step.act)
+        if isinstance(step.act, MakeCanary):
+            return await self._canaries.make(case, step.act, document)
+        if isinstance(step.act, Propose):
+            return await self._delivery.propose(replace(case, status=step.status), step.act)
+        return None
 
     async def _alone(self, case: Case, namespace: str, step: Step) -> Step:
         """The step, if no other workload of the model is on its way; else to wait."""
@@ -169,6 +203,7 @@ class Applier:
         words = applied_words(plan)
         acting = status.phase in ACTING
         return Case(
+            namespace=meta["namespace"],
             name=meta["name"],
             generation=int(meta.get("generation") or 0),
             instance=spec,
@@ -177,9 +212,11 @@ class Applier:
             live=live,
             wanted=with_words(live.container, words) if live and live.container and words else None,
             now=now,
-            pods=await self._pods(meta["namespace"], live, plan) if acting and live else (),
+            pods=await read_pods(self._cluster, meta["namespace"], live, plan.target.container if plan.target else "")
+            if acting and live
+            else (),
             owners=owners_of(workload, plan.target.container) if workload and plan.target else (),
-            window=_window(look, spec, now),
+            window=_window(look, now),
             paused=self._paused or _paused_instance(look),
             disruption=await self._disruption(meta["namespace"], live) if live and not acting else "",
             rests_until=_rests_until(stored, spec),
@@ -193,24 +230,6 @@ class Applier:
             return await self._cluster.get(WORKLOADS[plan.target.kind], namespace, plan.target.name)
         except NotFoundError:
             return None
-
-    async def _pods(self, namespace: str, live: Live, plan: PlanSpec) -> tuple[PodState, ...]:
-        container = plan.target.container if plan.target is not None else ""
-        documents = await self._cluster.list(PODS, namespace, selector_text(live.selector))
-        states = pod_states(documents, container)
-        return tuple([await self._with_last_words(namespace, state, container) for state in states])
-
-    async def _with_last_words(self, namespace: str, state: PodState, container: str) -> PodState:
-        """What an engine that ended wrote last: a refused flag stands there."""
-        if not state.trouble:
-            return state
-        try:
-            text = await self._cluster.log(namespace, state.name, container, LOG_LINES, previous=state.restarts > 0)
-        except KubeError:  # a courtesy: without it the pod's state says enough
-            return state
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        told = next((line for line in reversed(lines) if "error" in line.lower()), lines[-1] if lines else "")
-        return replace(state, last_words=told[:LOG_LETTERS])
 
     async def _disruption(self, namespace: str, live: Live) -> str:
         """Why a budget lets no pod go; "" where none covers the pods, or budgets may not be read."""
@@ -256,11 +275,11 @@ def _spec_of(look: Look) -> InstanceSpec:
     return look.spec
 
 
-def _window(look: Look, spec: InstanceSpec, now: datetime) -> WindowStatus | None:
+def _window(look: Look, now: datetime) -> WindowStatus | None:
     if look.gathered is None or look.gathered.measured.problem is not None:
         return None
     measured = look.gathered.measured
-    return window_of(measured.metrics, measured.replicas, spec.metrics.window_seconds, now)
+    return window_of(measured.metrics, measured.replicas, now)
 
 
 def _paused_instance(look: Look) -> str:

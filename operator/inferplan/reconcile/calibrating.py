@@ -55,7 +55,8 @@ def kept_points(instance: Instance, gathered: Gathered) -> tuple[OperatingPoint,
 def _digest(gathered: Gathered) -> str:
     workload = gathered.workload
     image = workload.container.image if workload is not None else ""
-    return deployment_digest(gathered.assembled.observation, image, gathered.args_digest or "")
+    unread = bool(gathered.assembled.unreadable)
+    return deployment_digest(gathered.assembled.observation, image, (gathered.args_digest or "") if unread else "")
 
 
 def _past(observation: Observation) -> tuple[OperatingPoint, ...]:

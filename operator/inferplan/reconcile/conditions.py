@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from inferplan.api.conditions import Condition, Status, set_condition
+from inferplan.api.instance_status import LedgerEntry
 from inferplan.api.plan import Phase
 from inferplan.api.reasons import ConditionType, Reason
 from inferplan.api.values import Confidence
@@ -41,10 +42,11 @@ class Held:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is to be said about the plan: the one that holds, or why it could not be written."""
+    """What is to be said about plans: the one that holds, or why it could not be written, and what became of others."""
 
     held: Held | None = None
     refused: str | None = None
+    ledger: tuple[LedgerEntry, ...] = ()
 
 
 def conditions(look: Look, standing: Standing, stored: Iterable[Any], now: str) -> tuple[Condition, ...]:

@@ -72,6 +72,7 @@ def plan_notes(steps: Steps, changes: str, stamp: str) -> tuple[Note, ...]:
 
 _OF_PHASE = {
     Phase.SCHEDULED: Reason.PLAN_WAITS,
+    Phase.CANARY: Reason.PLAN_TRIED,
     Phase.APPLYING: Reason.PLAN_APPLYING,
     Phase.ROLLING_OUT: Reason.PLAN_APPLIED,
     Phase.VERIFYING: Reason.PLAN_MEASURED,

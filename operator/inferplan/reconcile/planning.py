@@ -8,6 +8,7 @@ from datetime import datetime
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
 from inferplan.api.plan import Phase, PlanSpec
+from inferplan.apply.window import over_verify_window
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.units import timestamp
 from inferplan.engine.document import name_of
@@ -26,6 +27,7 @@ from inferplan.reconcile.controller import Looked, Result
 from inferplan.reconcile.events import Note, condition_notes, event_body, phase_notes, plan_notes
 from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
+from inferplan.reconcile.ledger import newest_first
 from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
 from inferplan.reconcile.plans import Steps, StoredPlan, failed_settings, own_plans, standing, steps, wanted_spec
 from inferplan.reconcile.seen import LastLooks
@@ -122,23 +124,23 @@ class Planner:
 
     async def _write(self, look: Look, stored: tuple[StoredPlan, ...], now: str) -> datetime | None:
         """Plans, what becomes of them, and the instance's status; when to look again because of a plan."""
-        wanted = _wanted(look, now)
+        wanted, past = _wanted(look, now), newest_first(plan.entry for plan in stored)
         todo = steps(look, stored, wanted)
         try:
             await self._write_plans(look.instance, todo)
         except ConflictError:
             told = f'OptimizationPlan "{todo.current}" exists and is not of this instance; delete it'
-            await self._tell(look, Standing(refused=told), (), now)
+            await self._tell(look, Standing(refused=told, ledger=past), (), now)
             return None
         except (ForbiddenError, InvalidError) as error:
-            await self._tell(look, Standing(refused=f"the API server refuses the plan: {error}"), (), now)
+            await self._tell(look, Standing(refused=f"the API server refuses the plan: {error}", ledger=past), (), now)
             return None
         renewing = wanted if wanted is not None and name_of(wanted) == todo.current else None
         advanced = await self._advance(look, stored, todo.current)
         held = _held(todo, stored, renewing, advanced.get(todo.current or ""))
         changes = held.changes if held is not None else ""
         notes = [note for name, step in advanced.items() for note in phase_notes(name, step)]
-        await self._tell(look, Standing(held), (*plan_notes(todo, changes, now), *notes), now)
+        await self._tell(look, Standing(held, ledger=past), (*plan_notes(todo, changes, now), *notes), now)
         return min((step.again_at for step in advanced.values() if step.again_at is not None), default=None)
 
     async def _advance(self, look: Look, stored: tuple[StoredPlan, ...], current: str | None) -> dict[str, Advanced]:
@@ -181,7 +183,7 @@ class Planner:
         after = conditions(look, standing, before, now)
         for note in (*notes, *condition_notes(readable(before), after)):
             await self._post(instance, note, now)
-        patch = status_patch(instance.status, instance_status(look, standing.held, after, now))
+        patch = status_patch(instance.status, instance_status(look, standing, after, now))
         if patch:
             await self._cluster.patch_status(INSTANCES, instance.key.namespace, instance.key.name, patch)
 
@@ -255,11 +257,9 @@ def _context(gathered: Gathered) -> str | None:
 
 
 def _measured_as(spec: InstanceSpec, stored: tuple[StoredPlan, ...]) -> InstanceSpec:
-    """What was applied is measured over its own window, so that nothing from before the change is in it."""
-    if not any(plan.phase == Phase.VERIFYING for plan in stored):
-        return spec
-    metrics = spec.metrics.model_copy(update={"window_seconds": spec.apply.verify.window_seconds})
-    return spec.model_copy(update={"metrics": metrics})
+    """What is being judged is measured over its own window."""
+    judged = any(plan.phase in {Phase.VERIFYING, Phase.CANARY} for plan in stored)
+    return over_verify_window(spec) if judged else spec
 
 
 def _target_of(instance: Instance) -> Target | None:

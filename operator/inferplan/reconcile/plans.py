@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from inferplan.api.instance import OptimizerName
+from inferplan.api.instance_status import LedgerEntry
 from inferplan.api.plan import Decision, Phase, PlanSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
@@ -18,6 +19,7 @@ from inferplan.engine.patching import Place
 from inferplan.engine.search import Standing
 from inferplan.observe.gather import Gathered
 from inferplan.reconcile.instance import Instance
+from inferplan.reconcile.ledger import ledger_entry
 from inferplan.reconcile.look import Look
 
 PLANS_KEPT = 5
@@ -66,6 +68,7 @@ class StoredPlan:
         context: Digest of the image, model and GPUs that it was made for; None where it is not known.
         changed_at: When it last changed the workload, there or back; None where it never did.
         refused: Whether a person said no to it.
+        entry: What it promised, and what came of it; None where it never came as far as to a pod.
     """
 
     name: str
@@ -79,6 +82,7 @@ class StoredPlan:
     context: str | None = None
     changed_at: str | None = None
     refused: bool = False
+    entry: LedgerEntry | None = None
 
     @property
     def acting(self) -> bool:
@@ -244,6 +248,7 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         context=(spec.get("target") or {}).get("contextDigest"),
         changed_at=_changed_at(status),
         refused=mapping(spec.get("approval")).get("approved") is False,
+        entry=ledger_entry(document),
     )
 
 

@@ -29,7 +29,7 @@ from inferplan.kube.merge import merge_patch
 from inferplan.observe.gather import Gathered
 from inferplan.reconcile.bands import load_status
 from inferplan.reconcile.calibrating import calibration_status
-from inferplan.reconcile.conditions import Held
+from inferplan.reconcile.conditions import Standing
 from inferplan.reconcile.look import Look
 
 _DIGITS = 3
@@ -50,11 +50,16 @@ _NO_TRAFFIC = _CAPACITY | {"uptime_seconds"}
 """An age grows with every look; an instance on which nothing happens is not written anew for it."""
 
 
-def instance_status(look: Look, held: Held | None, conditions: tuple[Condition, ...], now: str) -> InstanceStatus:
+def instance_status(look: Look, standing: Standing, conditions: tuple[Condition, ...], now: str) -> InstanceStatus:
     """The whole status."""
+    held = standing.held
     plan = PlanStatusRef(name=held.name, phase=held.phase, gain=held.gain) if held is not None else None
     base = InstanceStatus(
-        observed_generation=look.instance.generation, observed_at=now, conditions=conditions, plan=plan
+        observed_generation=look.instance.generation,
+        observed_at=now,
+        conditions=conditions,
+        plan=plan,
+        ledger=standing.ledger,
     )
     if look.gathered is None:
         return base

@@ -9,6 +9,7 @@ from tests.support.build import an
 from inferplan.apply.live import read_live
 from inferplan.apply.pods import PodState, pod_states
 from inferplan.apply.window import window_of
+from inferplan.domain.observation import Metrics
 from inferplan.engine.identity import args_digest
 
 CONTAINER = {"name": "vllm", "image": "vllm/vllm-openai:v0.33.0", "args": ["--model=llama"]}
@@ -201,8 +202,13 @@ def test_pods_on_their_way_out_or_of_others_do_not_count() -> None:
 
 def test_a_window_holds_what_was_measured() -> None:
     metrics = an.serving({"ttft_mean_milliseconds": None}).metrics
-    found = window_of(metrics, 3, 900, datetime(2026, 3, 1, 12, tzinfo=UTC))
+    found = window_of(metrics, 3, datetime(2026, 3, 1, 12, tzinfo=UTC))
     assert (found.ended_at, found.seconds, found.requests) == ("2026-03-01T12:00:00Z", 900, 5400.0)
     assert found.values["itl_mean_milliseconds"] == 35.0
     assert "ttft_mean_milliseconds" not in found.values
-    assert window_of(an.observation().metrics, None, 900, datetime(2026, 3, 1, tzinfo=UTC)).seconds == 900
+    nothing = window_of(metrics_of(requests_per_second=None), None, datetime(2026, 3, 1, tzinfo=UTC))
+    assert (nothing.seconds, nothing.requests) == (0, 0.0)
+
+
+def metrics_of(**load: float | None) -> Metrics:
+    return an.serving(load).metrics

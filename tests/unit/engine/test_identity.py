@@ -38,13 +38,17 @@ def test_an_observations_digest_sees_everything() -> None:
 
 def test_what_decides_how_fast_a_replica_is_has_a_digest_of_its_own() -> None:
     """A calibration holds for exactly this; what was measured, and how often it runs, is none of it."""
-    same = [an.observation(), an.observation(load={"kv_cache_usage": 0.31}, replicas=3)]
+    same = [
+        an.observation(),
+        an.observation(load={"kv_cache_usage": 0.31}, replicas=3),
+        an.observation(settings={"max_batch_size": 33}),  # a window says itself how many ran
+    ]
     assert len({deployment_digest(each, "image", "args") for each in same}) == 1
     others = [
         deployment_digest(an.observation(), "image", "args"),
         deployment_digest(an.observation(), "other", "args"),
         deployment_digest(an.observation(), "image", "other"),
-        deployment_digest(an.observation(settings={"max_batch_size": 33}), "image", "args"),
+        deployment_digest(an.observation(settings={"max_num_batched_tokens": 4096}), "image", "args"),
         deployment_digest(an.observation(accelerator=replace(an.observation().accelerator, count=2)), "image", "args"),
         deployment_digest(an.observation(config=replace(an.observation().config, model="other")), "image", "args"),
     ]

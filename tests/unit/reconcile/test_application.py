@@ -6,72 +6,11 @@ from typing import Any
 
 import pytest
 from tests.support.prometheus import vllm_series
-from tests.support.world import ARGS, NAMESPACE, World, instance, pod
+from tests.support.scene import POD, Scene
+from tests.support.world import ARGS, NAMESPACE, pod
 
 from inferplan.kube.errors import ForbiddenError, InvalidError, UnreachableError
-from inferplan.kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, EVENTS, INSTANCES, LEASES, PLANS, PODS, Document
-
-APPROVE = {"mode": "Approve"}
-POD = "llama-abc-1"
-
-
-class Scene(World):
-    """A world whose workload stands, and which a person works in."""
-
-    def __init__(self, apply: dict[str, Any] | None = None, *documents: Document) -> None:
-        super().__init__(instance(apply=apply or APPROVE), *documents)
-        self.roll_out()
-
-    @property
-    def workload(self) -> Document:
-        return self.cluster.one(DEPLOYMENTS, NAMESPACE, "llama")
-
-    @property
-    def args(self) -> list[str]:
-        args: list[str] = self.workload["spec"]["template"]["spec"]["containers"][0]["args"]
-        return args
-
-    @property
-    def plan(self) -> Document:
-        (document,) = [entry for entry in self.cluster.all(PLANS) if entry["status"]["phase"] != "Superseded"]
-        return document
-
-    @property
-    def phase(self) -> str:
-        phase: str = self.plan["status"]["phase"]
-        return phase
-
-    def reason(self, kind: str) -> str:
-        found = [entry for entry in self.plan["status"]["conditions"] if entry["type"] == kind]
-        reason: str = found[0]["reason"]
-        return reason
-
-    def decide(self, *, approved: bool = True) -> None:
-        """A person's word, as kubectl patches it."""
-        document = copy.deepcopy(self.plan)
-        plan_hash = document["spec"]["planHash"]
-        document["spec"]["approval"] = {"approved": approved, "by": "ada", "planHash": plan_hash}
-        self.cluster.put(document)
-
-    def roll_out(self, **status: Any) -> None:
-        """The controller and the kubelet have done their work: all pods run the template."""
-        document = copy.deepcopy(self.workload)
-        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
-        document["status"] = {"observedGeneration": document["metadata"]["generation"], **counts, **status}
-        document["spec"]["replicas"] = 1
-        self.cluster.put(document)
-        self.workload["status"]["observedGeneration"] = self.workload["metadata"]["generation"]
-        self.cluster.put(pod(POD, document))
-
-    async def until(self, *phases: str, looks: int = 12) -> None:
-        for _ in range(looks):
-            await self.look()
-            if self.phase in phases:
-                return
-        raise AssertionError(f"{self.phase}: {self.plan['status']['message']}")
-
-    def reasons(self) -> list[str]:
-        return [document["reason"] for document in self.cluster.all(EVENTS)]
+from inferplan.kube.resources import DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, PODS
 
 
 async def applied(**world: Any) -> Scene:

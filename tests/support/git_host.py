@@ -1,0 +1,65 @@
+"""Git and its forge in memory: one file, one branch that is deployed, pull requests."""
+
+from dataclasses import dataclass, field, replace
+
+from inferplan.gitops.port import GitOpsError, Proposal, Proposed, PullRequest, PullState
+
+from inferplan.api.apply import GitSpec, GitStrategy
+from inferplan.dialects.container import Container
+
+COMMIT = "c0ffee" * 6
+
+
+@dataclass
+class FakeGitHost:
+    """Implements GitHost.
+
+    Attributes:
+        pulls: Pull requests by branch.
+        commits: What the branch that is deployed got, in order.
+        asked: Proposals, in order.
+        comments: With what pull requests were closed.
+        fails: What every call raises; None where nothing fails.
+    """
+
+    pulls: dict[str, PullRequest] = field(default_factory=dict)
+    commits: list[Container] = field(default_factory=list)
+    asked: list[Proposal] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
+    fails: GitOpsError | None = None
+
+    async def propose(self, namespace: str, git: GitSpec, proposal: Proposal) -> Proposed:
+        self._check()
+        assert namespace == proposal.namespace
+        self.asked.append(proposal)
+        if git.strategy is GitStrategy.COMMIT:
+            self.commits.append(proposal.after)
+            return Proposed(git.branch, COMMIT, None)
+        number = len(self.pulls) + 1
+        url = f"https://git.example/pulls/{number}"
+        pull = self.pulls.setdefault(proposal.branch, PullRequest(number, url, PullState.OPEN))
+        return Proposed(proposal.branch, COMMIT, pull)
+
+    async def look(self, namespace: str, git: GitSpec, number: int) -> PullRequest:
+        del namespace, git
+        self._check()
+        return next(pull for pull in self.pulls.values() if pull.number == number)
+
+    async def close(self, namespace: str, git: GitSpec, number: int, comment: str) -> None:
+        del namespace, git
+        self._check()
+        self.comments.append(comment)
+        self.decide(PullState.CLOSED, number)
+
+    async def wanted(self, namespace: str, git: GitSpec, proposal: Proposal) -> bool:
+        del namespace, git
+        return proposal.after in self.commits
+
+    def decide(self, state: PullState, number: int = 1) -> None:
+        """Somebody merges or closes a pull request."""
+        branch = next(name for name, pull in self.pulls.items() if pull.number == number)
+        self.pulls[branch] = replace(self.pulls[branch], state=state)
+
+    def _check(self) -> None:
+        if self.fails is not None:
+            raise self.fails

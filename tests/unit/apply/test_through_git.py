@@ -1,0 +1,209 @@
+"""A plan that goes through Git: proposed, merged, shown by the workload, measured; and back."""
+
+import pytest
+from tests.support.application import FOREIGN, NEW, OLD, digest, plan_spec, window
+from tests.support.git_stage import GitStage, git_apply
+
+from inferplan.api.plan import Approval, Phase
+from inferplan.apply.case import Propose
+from inferplan.apply.through_git import DELIVERY_SECONDS
+
+COMMIT = git_apply(strategy="Commit")
+ACCURACY = {"accuracy_risk": "Recovery 99.5 %."}
+
+
+def reason(stage: GitStage, kind: str) -> str:
+    return next((entry.reason for entry in stage.status.conditions if entry.type == kind), "")
+
+
+def proposed(**changes: object) -> GitStage:
+    stage = GitStage(**changes)  # type: ignore[arg-type]
+    for _ in range(3):
+        stage.step()
+        stage.pass_time(seconds=30)
+    return stage
+
+
+def test_a_plan_is_proposed_merged_shown_by_the_workload_and_kept() -> None:
+    stage = proposed()
+    assert stage.status.phase is Phase.APPLYING
+    assert reason(stage, "Applied") == "PullRequestOpen"
+    assert "https://git.example/team/apps/pulls/1" in stage.status.message
+    assert stage.running == [OLD, OLD]
+    stage.decide("merged")
+    stage.step()
+    assert reason(stage, "Applied") == "Committed"
+    stage.window = window(1600.0)
+    stage.run_until(Phase.VERIFIED)
+    assert stage.running == [NEW, NEW]
+    assert stage.writes == []  # the workload itself is never written
+    assert len(stage.proposals) == 1
+    assert stage.status.attempt is not None
+    assert stage.status.attempt.git is not None
+    assert stage.status.attempt.git.branch == "inferplan/serving/llama-abababab"
+
+
+def test_the_proposal_says_what_changes_and_why() -> None:
+    stage = proposed()
+    act = stage.proposals[0]
+    assert act.title == "serving/llama: max_batch_size 32 -> 64"
+    assert "| max_batch_size |  | 32 | 64 | r |" in act.body
+    assert "**throughput +70%**" in act.body
+    assert "Closing" in act.body
+    assert (digest(act.before), digest(act.after)) == (digest(OLD), digest(NEW))
+
+
+def test_harm_is_taken_back_by_a_pull_request_of_its_own() -> None:
+    stage = proposed()
+    stage.decide("merged")
+    stage.window = window(700.0)
+    stage.run_until(Phase.ROLLING_BACK)
+    for _ in range(3):
+        stage.step()
+        stage.pass_time(seconds=30)
+    assert stage.running == [NEW, NEW]  # until somebody merges it
+    assert [act.undo for act in stage.proposals] == [False, True]
+    assert stage.proposals[1].branch == "inferplan/serving/llama-abababab-undo"
+    assert stage.proposals[1].title == "Undo serving/llama: max_batch_size 32 -> 64"
+    assert stage.status.message.startswith("Undone in Git: https://git.example/team/apps/pulls/2.")
+    stage.decide("merged")
+    stage.run_until(Phase.ROLLED_BACK)
+    assert stage.running == [OLD, OLD]
+    assert [entry.args for entry in stage.commits] == [NEW.args, OLD.args]
+
+
+def test_harm_is_taken_back_by_a_commit_where_the_owner_wants_that() -> None:
+    stage = proposed(apply=git_apply(undo="Commit"))
+    stage.decide("merged")
+    stage.window = window(700.0)
+    stage.run_until(Phase.ROLLED_BACK)
+    assert [entry.args for entry in stage.commits] == [NEW.args, OLD.args]
+    assert len(stage.pulls) == 1
+
+
+def test_an_undo_that_somebody_closes_calls_for_a_person() -> None:
+    stage = proposed()
+    stage.decide("merged")
+    stage.window = window(700.0)
+    stage.run_until(Phase.ROLLING_BACK)
+    stage.step()
+    stage.decide("closed")
+    stage.step()
+    assert stage.status.phase is Phase.FAILED
+    assert reason(stage, "RolledBack") == "RollbackFailed"
+    assert "was closed" in stage.status.message
+
+
+def test_a_pull_request_that_is_closed_rejects_the_plan_for_good() -> None:
+    stage = proposed()
+    stage.decide("closed")
+    stage.step()
+    assert stage.status.phase is Phase.REJECTED
+    assert reason(stage, "Approved") == "PullRequestClosed"
+    stage.step()
+    assert stage.status.phase is Phase.REJECTED
+    assert len(stage.proposals) == 1
+
+
+def test_a_persons_no_closes_the_pull_request() -> None:
+    stage = proposed()
+    stage.plan = plan_spec(Approval(approved=False, by="bob"))
+    stage.step()
+    assert stage.status.phase is Phase.REJECTED
+    assert stage.closed_with == ["Rejected: bob rejected it."]
+
+
+def test_other_arguments_make_the_proposal_void() -> None:
+    stage = proposed()
+    stage.put(FOREIGN)
+    stage.step()
+    assert stage.status.phase is Phase.SUPERSEDED
+    assert stage.closed_with == ["The workload runs other arguments now than those that the plan was made for."]
+
+
+def test_a_workload_that_is_gone_makes_it_void_too() -> None:
+    stage = proposed()
+    stage.gone = True
+    stage.step()
+    assert stage.status.phase is Phase.FAILED
+    assert stage.closed_with == ["Left alone: the workload does not exist any more."]
+
+
+def test_what_is_merged_and_never_deployed_is_given_up() -> None:
+    stage = proposed(deploys=False)
+    stage.decide("merged")
+    stage.step()
+    stage.pass_time(seconds=DELIVERY_SECONDS)
+    stage.step()
+    assert stage.status.phase is Phase.FAILED
+    assert reason(stage, "Applied") == "NotDelivered"
+
+
+def test_no_pull_request_waits_for_windows_baselines_or_approval() -> None:
+    never = [{"schedule": "0 2 * * 0", "durationSeconds": 60}]
+    stage = proposed(
+        apply={**git_apply(), "maintenanceWindows": never},
+        window=None,
+        plan=plan_spec(optimization=ACCURACY),
+    )
+    assert len(stage.proposals) == 1
+    assert reason(stage, "Approved") == "ApprovedByPolicy"
+    assert "- Recovery 99.5 %." in stage.proposals[0].body
+
+
+def test_a_commit_is_as_careful_as_a_patch() -> None:
+    stage = proposed(apply=COMMIT, window=None)
+    assert stage.proposals == []
+    assert reason(stage, "GatesPassed") == "BaselineMissing"
+    risky = proposed(apply=COMMIT, plan=plan_spec(optimization=ACCURACY))
+    assert risky.status.phase is Phase.AWAITING_APPROVAL
+
+
+def test_a_commit_is_shown_by_the_workload_and_undone_by_a_commit() -> None:
+    stage = GitStage(apply=COMMIT)
+    stage.run_until(Phase.VERIFYING)
+    stage.window = window(700.0)
+    stage.run_until(Phase.ROLLED_BACK)
+    assert [entry.args for entry in stage.commits] == [NEW.args, OLD.args]
+    assert stage.pulls == {}
+
+
+@pytest.mark.parametrize("phase", [Phase.APPLYING, Phase.ROLLING_BACK])
+def test_a_block_that_is_taken_away_on_the_way_ends_it(phase: Phase) -> None:
+    stage = proposed()
+    if phase is Phase.ROLLING_BACK:
+        stage.decide("merged")
+        stage.window = window(700.0)
+        stage.run_until(phase)
+    stage.apply = {"mode": "Approve"}
+    stage.step()
+    assert stage.status.phase is Phase.FAILED
+
+
+def test_a_container_that_cannot_be_edited_any_more_is_left() -> None:
+    stage = GitStage()
+    stage.step()
+    stage.case_changes = {"wanted": None}
+    stage.step()
+    assert stage.status.phase is Phase.FAILED
+    assert reason(stage, "Applied") == "NotApplicable"
+
+
+def test_a_killed_operator_proposes_again_on_the_same_branch() -> None:
+    stage = GitStage()
+    for _ in range(4):
+        stage.step(killed=True)
+    assert stage.proposals == []
+    stage.step()
+    stage.step()
+    assert list(stage.pulls) == ["inferplan/serving/llama-abababab"]
+
+
+def test_nobody_is_called_by_what_a_plan_says() -> None:
+    text = "ask @ada about #12 <script> and `a|b`\nnow"
+    changes = [{"parameter": "max_batch_size", "current_value": 32, "recommended_value": 64, "reason": text}]
+    act = proposed(plan=plan_spec(optimization={"config_changes": changes, "risks": [text]})).proposals[0]
+    assert isinstance(act, Propose)
+    for bad in ("@ada", "#12", "<script>", "a|b`\n"):
+        assert bad not in act.body.replace("- ask", "")
+    assert "a\\|b" in act.body

@@ -1,0 +1,93 @@
+"""Plans brought to Git, look by look, with Git and its forge in memory."""
+
+from typing import Any
+
+from inferplan.gitops.port import GitOpsError, PullState
+from tests.support.scene import Scene
+from tests.support.world import ARGS
+
+from inferplan.api.reasons import Reason
+
+GIT = {"repository": "https://git.example/team/apps", "path": "llama.yaml", "forge": "Gitea"}
+
+
+def git_ops(**git: Any) -> dict[str, Any]:
+    return {"mode": "GitOps", "git": {**GIT, **git}}
+
+
+async def proposed() -> Scene:
+    scene = Scene(git_ops())
+    await scene.look()
+    await scene.look()
+    return scene
+
+
+async def test_a_plan_becomes_a_pull_request_that_says_what_it_is_for() -> None:
+    scene = await proposed()
+    await scene.look()
+    assert (scene.phase, scene.reason("Applied")) == ("Applying", "PullRequestOpen")
+    (asked,) = scene.git.asked
+    assert asked.branch == f"inferplan/serving/{scene.plan['metadata']['name']}"
+    assert (asked.kind, asked.name, asked.container) == ("Deployment", "llama", "vllm")
+    assert (list(asked.before.args), "--max-num-seqs=64" in asked.after.args) == (list(ARGS), True)
+    assert ("InferPlan-Plan-Hash", scene.plan["spec"]["planHash"]) in asked.trailers
+    assert scene.plan["status"]["attempt"]["git"]["pullRequest"]["url"] == "https://git.example/pulls/1"
+    assert scene.args == list(ARGS)
+    assert not [write for write in scene.cluster.writes if write[1] == "deployments"]
+
+
+async def test_what_was_merged_is_looked_for_on_the_workload() -> None:
+    scene = await proposed()
+    scene.git.decide(PullState.MERGED)
+    await scene.look()
+    assert (scene.phase, scene.reason("Applied")) == ("Applying", "Committed")
+    scene.workload["spec"]["template"]["spec"]["containers"][0]["args"] = list(scene.git.asked[0].after.args)
+    await scene.until("RollingOut")
+    scene.roll_out()
+    await scene.until("Verifying")
+
+
+async def test_a_pull_request_that_somebody_closes_rejects_the_plan_for_good() -> None:
+    scene = await proposed()
+    scene.git.decide(PullState.CLOSED)
+    await scene.until("Rejected")
+    for _ in range(3):
+        await scene.look()
+    assert (scene.phase, len(scene.git.asked)) == ("Rejected", 1)
+
+
+async def test_a_persons_no_closes_the_pull_request() -> None:
+    scene = await proposed()
+    scene.decide(approved=False)
+    await scene.until("Rejected")
+    assert scene.git.comments == ["Rejected: ada rejected it."]
+
+
+async def test_a_pull_request_that_cannot_be_closed_now_is_closed_later() -> None:
+    scene = await proposed()
+    scene.decide(approved=False)
+    scene.git.fails = GitOpsError(Reason.PROMETHEUS_ERROR, "git.example does not answer", passes=True)
+    await scene.look()
+    assert scene.phase == "Applying"
+    scene.git.fails = None
+    await scene.until("Rejected")
+    assert len(scene.git.comments) == 1
+
+
+async def test_a_repository_that_is_away_is_tried_again_later() -> None:
+    scene = Scene(git_ops())
+    scene.git.fails = GitOpsError(Reason.PROMETHEUS_ERROR, "git.example does not answer", passes=True)
+    for _ in range(3):
+        await scene.look()
+    assert scene.phase == "Scheduled"
+    assert "git.example does not answer" in scene.plan["status"]["message"]
+    assert scene.plan["status"]["retryAt"]
+    assert scene.args == list(ARGS)
+
+
+async def test_a_forge_that_is_away_changes_nothing_about_an_open_pull_request() -> None:
+    scene = await proposed()
+    scene.git.fails = GitOpsError(Reason.PROMETHEUS_ERROR, "git.example does not answer", passes=True)
+    await scene.look()
+    await scene.look()
+    assert (scene.phase, scene.reason("Applied")) == ("Applying", "PullRequestOpen")
