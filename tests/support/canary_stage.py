@@ -37,11 +37,11 @@ class CanaryStage(Stage):
 
     def case(self) -> Case:
         case = super().case()
-        if self.canary is None:
+        live = self.live()
+        if self.canary is None or live is None:
             return case
         ready = not (self.trouble or self.unplaced or self.slow)
         pod = PodState("llama-canary-0", "c", digest(self.canary), ready, 0, self.trouble, "", self.unplaced)
-        live = self.live()
         beside = replace(live, container=self.canary, available=1 if ready else 0, replicas=1, updated=1, total=1)
         return replace(case, beside=Beside(beside, (pod,), self.shown, self.others))
 

@@ -9,13 +9,15 @@ from inferplan.kube.resources import DEPLOYMENTS, EVENTS, PLANS, Document
 
 APPROVE = {"mode": "Approve"}
 POD = "llama-abc-1"
+BATCHING = {"optimizers": ["batching"]}
+"""One optimizer's plans come onto workloads as all of them do, and each look takes a third of the time."""
 
 
 class Scene(World):
     """A world whose workload stands, and which a person works in."""
 
     def __init__(self, apply: dict[str, Any] | None = None, *documents: Document) -> None:
-        super().__init__(instance(apply=apply or APPROVE), *documents)
+        super().__init__(instance(apply=apply or APPROVE, constraints=BATCHING), *documents)
         self.roll_out()
 
     @property

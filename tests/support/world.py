@@ -84,7 +84,9 @@ def pod(
 ) -> Document:
     """A ready pod of the workload's present template."""
     kind = workload["kind"]
-    owner = "llama-abc" if kind == "Deployment" else "llama"
+    own = workload["metadata"]["name"]
+    owner = f"{own}-abc" if kind == "Deployment" else own
+    labels = workload["spec"]["template"].get("metadata", {}).get("labels") or {"app": "llama"}
     spec = workload["spec"]["template"]["spec"]
     running = [{"name": entry["name"], "state": {"running": {"startedAt": started}}} for entry in spec["containers"]]
     return {
@@ -93,7 +95,7 @@ def pod(
         "metadata": {
             "name": name,
             "namespace": NAMESPACE,
-            "labels": {"app": "llama", **({"pod-template-hash": "abc"} if kind == "Deployment" else {})},
+            "labels": {**labels, **({"pod-template-hash": "abc"} if kind == "Deployment" else {})},
             "ownerReferences": [
                 {"kind": "ReplicaSet" if kind == "Deployment" else kind, "name": owner, "uid": "o", "controller": True}
             ],

@@ -82,7 +82,7 @@ def _does_not_roll(case: Case) -> Closed | None:
 def _canary(case: Case) -> Closed | None:
     if not case.apply.canary or case.live is None or case.live.kind == "Deployment":
         return None
-    return Closed(Reason.NOT_APPLICABLE, f"apply.canary works with Deployments, not with a {case.live.kind}")
+    return Closed(Reason.CANARY_IMPOSSIBLE, f"apply.canary works with Deployments, not with a {case.live.kind}")
 
 
 def _git_ops(case: Case) -> Closed | None:

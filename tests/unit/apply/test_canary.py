@@ -150,7 +150,7 @@ def test_a_killed_operator_makes_no_second_one() -> None:
 def test_stateful_sets_and_pull_requests_have_none() -> None:
     stage = CanaryStage(live_changes={"kind": "StatefulSet"})
     stage.step()
-    assert reason(stage, "GatesPassed") == "NotApplicable"
+    assert reason(stage, "GatesPassed") == "CanaryImpossible"
     through_git = CanaryStage(apply={"mode": "GitOps", "canary": True, "git": GIT}, plan=plan_spec())
     through_git.step()
     assert through_git.status.phase is Phase.APPLYING
@@ -166,7 +166,8 @@ def test_it_is_the_workloads_pod_with_other_arguments_and_one_label_more() -> No
     assert template["metadata"]["labels"] == {"app": "llama", LABEL: "abab"}
     assert template["metadata"]["annotations"] == {"prometheus.io/scrape": "true"}
     engine, proxy = template["spec"]["containers"]
-    assert engine == {"name": "vllm", "image": "vllm:v0.33.0", "args": list(NEW.args), "env": [{"name": "A"}]}
+    words = {"command": ["vllm", "serve"], "args": list(NEW.args)}
+    assert engine == {"name": "vllm", "image": "vllm:v0.33.0", **words, "env": [{"name": "A"}]}
     assert proxy == {"name": "proxy", "image": "envoy"}
     assert template["spec"]["serviceAccountName"] == "llama"
     assert WORKLOAD["spec"]["template"]["metadata"]["labels"] == {"app": "llama"}  # type: ignore[index]

@@ -31,6 +31,11 @@ CLOSED = [
     ("Paused", {"live_changes": {"paused_by_owner": True}}, "inferplan.dev/paused"),
     ("Paused", {"live_changes": {"rollout_paused": True}}, "spec.paused"),
     ("DoesNotRoll", {"live_changes": {"rolls": False}}, "OnDelete"),
+    (
+        "CanaryImpossible",
+        {"apply": {"mode": "Approve", "canary": True}, "live_changes": {"kind": "StatefulSet"}},
+        "not with a StatefulSet",
+    ),
     ("GitOpsManaged", {"case_changes": {"owners": (HPA, HELM, FLUX)}}, "Flux keeps this workload"),
     ("RolloutInProgress", {"live_changes": {"updated": 1, "stuck": "Deadline: slow"}}, "1 of 2 pods"),
     ("RolloutInProgress", {"live_changes": {"observed_generation": 0}}, "2 of 2 pods run the present template"),
