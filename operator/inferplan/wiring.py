@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from inferplan.domain.seen import Seen
+from inferplan.gitops.nowhere import Nowhere
 from inferplan.kube.client import HttpCluster
 from inferplan.kube.connection import Connection
 from inferplan.kube.port import Cluster
@@ -23,8 +24,10 @@ from inferplan.observe.prometheus import Prometheus, Watch
 from inferplan.observe.prometheus_session import open_prometheus
 from inferplan.observe.scraping import ScrapeMeter
 from inferplan.observe.series_labels import SeriesLabels
-from inferplan.reconcile.application import Applier
+from inferplan.reconcile.application import Applier, Ways
+from inferplan.reconcile.canaries import Canaries
 from inferplan.reconcile.controller import Controller, Looked
+from inferplan.reconcile.delivery import Delivery
 from inferplan.reconcile.feed import Feed
 from inferplan.reconcile.instance import Key
 from inferplan.reconcile.planning import Means, Planner
@@ -109,7 +112,8 @@ def build(
     gatherer = Gatherer(cluster, Measurer(meters, clocks.now, ScrapeMeter(pages)), pages)
     looks = LastLooks(cluster, settings.namespaces)
     paused = "" if settings.apply else "INFERPLAN_APPLY is false: this operator changes no workload"
-    applier = Applier(cluster, clocks.now, paused)
+    ways = Ways(Delivery(Nowhere("this operator reaches no Git")), Canaries(cluster, gatherer))
+    applier = Applier(cluster, clocks.now, ways, paused)
     planner = Planner(Means(cluster, gatherer, applier), feed, looks, telemetry, clocks.now)
     return Context(settings, telemetry, controller, feed, cluster, clocks, looks)
 

@@ -17,7 +17,7 @@ from tests.support.lab import ROOT, Cluster, random_namespace
 from inferplan_lab.processes import wait_until
 
 DEPLOY = ROOT / "deploy"
-COMPONENTS = ("apply", "namespaced", "network-policy", "service-monitor")
+COMPONENTS = ("apply", "canary", "namespaced", "network-policy", "service-monitor")
 PATIENCE_SECONDS = 60
 NOT_OURS = ("CustomResourceDefinition",)
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 
-from inferplan.gitops.port import GitOpsError, Proposal, Proposed, PullRequest, PullState
-
 from inferplan.api.apply import GitSpec, GitStrategy
 from inferplan.dialects.container import Container
+from inferplan.gitops.port import GitOpsError, Proposal, Proposed, PullRequest, PullState
 
 COMMIT = "c0ffee" * 6
 

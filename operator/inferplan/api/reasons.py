@@ -169,7 +169,10 @@ class Reason(StrEnum):
     CANARY_STARTING = "CanaryStarting", "One replica with the plan is coming up beside the others."
     CANARY_BETTER = "CanaryBetter", "One replica with the plan did no worse than the others under the same load."
     CANARY_WORSE = "CanaryWorse", "One replica with the plan did worse, or could not run; the workload was not changed."
-    CANARY_IMPOSSIBLE = "CanaryImpossible", "spec.apply.canary is set, and the workload is of a kind that can have none."
+    CANARY_IMPOSSIBLE = (
+        "CanaryImpossible",
+        "spec.apply.canary is set, and a workload of this kind can have none.",
+    )
     CANARY_UNSCHEDULABLE = "CanaryUnschedulable", "No node took one more replica."
     # Applied
     PATCHED = "Patched", "The workload carries the plan's arguments."

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from inferplan.gitops.port import GitOpsError, PullState
 from tests.support.scene import Scene
 from tests.support.world import ARGS
 
 from inferplan.api.reasons import Reason
+from inferplan.gitops.port import GitOpsError, PullState
 
 GIT = {"repository": "https://git.example/team/apps", "path": "llama.yaml", "forge": "Gitea"}
 
