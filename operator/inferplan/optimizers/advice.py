@@ -57,17 +57,19 @@ def _replicas(look: Look) -> Alternative | None:
 
 
 def _how_many(look: Look) -> str:
-    """Replicas for all that comes: what comes is what finishes and what is refused; a queue alone tells no rate."""
-    done, refused = look.number("requests_per_second"), look.number("rejected_requests_per_second")
-    replicas = look.observation.replicas
-    if not done or not refused or not replicas:
+    """Replicas for all that comes: what arrives, or what finishes and is refused; a queue alone tells no rate."""
+    done, come, how = look.number("requests_per_second"), look.number("arrivals_per_second"), "come"
+    refused, replicas = look.number("rejected_requests_per_second") or 0.0, look.observation.replicas
+    if refused and done:
+        come, how = done + refused, "come, with those that it refuses"
+    if not done or not come or come <= done or not replicas:
         return (
             "How many is not known: the rate at which requests come was not measured, only that at which they finish."
         )
-    needed = ceil(replicas * (done + refused) / done)
+    needed = ceil(replicas * come / done)
     return (
-        f"A replica finishes {done:.3g} requests per second and refuses {refused:.3g}:"
-        f" {replicas} x ({done:.3g} + {refused:.3g}) / {done:.3g} makes {needed} replicas."
+        f"A replica finishes {done:.3g} requests per second, and {come:.3g} {how}: {replicas} x {come:.3g} /"
+        f" {done:.3g} makes {needed} replicas."
     )
 
 

@@ -64,15 +64,23 @@ def test_overload_needs_replicas() -> None:
 
 
 @pytest.mark.parametrize(
-    ("refused", "replicas", "told"),
+    ("refused", "come", "replicas", "told"),
     [
-        (1.0, 3, "3 x (2 + 1) / 2 makes 5 replicas."),
-        (0.0, 3, "How many is not known"),
-        (1.0, None, "How many is not known"),
+        (1.0, None, 3, "2 requests per second, and 3 come, with those that it refuses: 3 x 3 / 2 makes 5 replicas."),
+        (0.0, 4.5, 3, "2 requests per second, and 4.5 come: 3 x 4.5 / 2 makes 7 replicas."),
+        (0.0, None, 3, "How many is not known"),
+        (0.0, 1.9, 3, "How many is not known"),
+        (1.0, None, None, "How many is not known"),
     ],
 )
-def test_how_many_follows_from_what_comes_and_what_finishes(refused: float, replicas: int | None, told: str) -> None:
-    rates = {"requests_per_second": 2.0, "rejected_requests_per_second": refused}
+def test_how_many_follows_from_what_comes_and_what_finishes(
+    refused: float, come: float | None, replicas: int | None, told: str
+) -> None:
+    rates = {
+        "requests_per_second": 2.0,
+        "rejected_requests_per_second": refused,
+        **({} if come is None else {"arrivals_per_second": come}),
+    }
     seen = look(an.observation(load={**OVERLOAD, **rates}, replicas=replicas))
     assert told in said(seen, REPLICAS)
 
