@@ -1,4 +1,4 @@
-"""The lab's GitOps reconciler: Flux's real kustomize-controller, which keeps a namespace as a branch has it.
+"""The lab's GitOps reconciler: Flux's real kustomize-controller, which keeps namespaces as branches have them.
 
 Flux's other half, source-controller, fetches branches and publishes each commit's files as a tar.gz. It cannot be
 built from the module proxy, so `Flux.keep` does what it does, as far as kustomize-controller can see: it looks at a
@@ -10,6 +10,7 @@ import hashlib
 import http.server
 import json
 import os
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from inferplan_lab.processes import Process, free_port, wait_until
 
 READY_SECONDS = 60
 LOOK_SECONDS = 1.0
+NAME = "lab"
+OWN_LABEL = "lab.inferplan.dev/flux"
 SOURCES = "source.toolkit.fluxcd.io"
 SOURCE_KINDS = ("GitRepository", "OCIRepository", "Bucket", "ExternalArtifact")
 """What kustomize-controller watches; without one of them it does not start."""
@@ -46,13 +49,12 @@ Branch = Callable[[], tuple[str, bytes]]
 
 
 class Flux:
-    """One kustomize-controller for one namespace: it takes no notice of what others keep.
+    """One kustomize-controller. Of Kustomizations it sees those alone that `keep` makes.
 
     Args:
         state: The folder for its log, pid file and temporary files.
         kubeconfig: The cluster, with the rights of an administrator.
         kubectl: The same for commands.
-        namespace: Where its Kustomizations are.
         report: Gets a line of progress at a time.
     """
 
@@ -61,14 +63,13 @@ class Flux:
         state: Path,
         kubeconfig: Path,
         kubectl: Kubectl,
-        namespace: str,
         report: Callable[[str], None] = print,
     ) -> None:
         self.state = state.absolute()
         self._kubeconfig = kubeconfig
         self._kubectl = kubectl
-        self._namespace = namespace
         self._report = report
+        self._label = {OWN_LABEL: secrets.token_hex(4)}
         self._process = Process("kustomize-controller", self.state)
         self._artifacts = _Artifacts()
         self._ended = threading.Event()
@@ -93,9 +94,9 @@ class Flux:
         health = f"127.0.0.1:{free_port()}"
         argv = (
             *(str(program), f"--health-addr={health}", "--metrics-addr=0", "--log-level=info"),
-            *("--watch-all-namespaces=false", "--interval-jitter-percentage=0"),
+            *(f"--watch-label-selector={self._selector}", "--interval-jitter-percentage=0"),
         )
-        own = {"KUBECONFIG": str(self._kubeconfig), "RUNTIME_NAMESPACE": self._namespace, "TMPDIR": str(self.state)}
+        own = {"KUBECONFIG": str(self._kubeconfig), "TMPDIR": str(self.state)}
         self._process.start(argv, env={"PATH": os.environ.get("PATH", ""), "HOME": str(self.state), **own})
         try:
             self._wait()
@@ -109,75 +110,79 @@ class Flux:
         for thread in self._threads:
             thread.join()
         try:
-            self._delete()  # while it runs: it holds them by a finalizer, and the namespace with them
+            self._delete()  # while it runs: it holds them by a finalizer, and their namespaces with them
         finally:
             self._process.stop()
             self._artifacts.close()
 
-    def keep(self, name: str, branch: Branch, path: str = ".", *, interval_seconds: int = 2, **spec: object) -> None:
-        """Keep the namespace as a folder of a branch has it, from now on.
+    def keep(self, namespace: str, branch: Branch, path: str = ".", *, interval_seconds: int = 2) -> None:
+        """Keep a namespace as a folder of a branch has it, from now on.
 
         Args:
-            name: Of the Kustomization and of its GitRepository.
+            namespace: Which, and where its Kustomization is, of the name "lab".
             branch: Reads the branch.
             path: The folder with the manifests.
             interval_seconds: How often drift is taken back. A new commit is applied at once.
-            spec: Further fields of the Kustomization's spec.
         """
         interval = f"{interval_seconds}s"
-        meta = {"name": name, "namespace": self._namespace}
+        meta = {"name": NAME, "namespace": namespace, "labels": self._label}
         repository = {"interval": interval, "url": "https://git.example.invalid/lab"}
-        source = {"kind": "GitRepository", "name": name}
-        wanted = {"interval": interval, "path": path, "prune": True, "sourceRef": source, **spec}
+        source = {"kind": "GitRepository", "name": NAME}
+        wanted = {"interval": interval, "path": path, "prune": True, "sourceRef": source}
         self._apply(
             {"apiVersion": f"{SOURCES}/v1", "kind": "GitRepository", "metadata": meta, "spec": repository},
             {
                 "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
                 "kind": "Kustomization",
                 "metadata": meta,
-                "spec": {"targetNamespace": self._namespace, **wanted},
+                "spec": {"targetNamespace": namespace, **wanted},
             },
         )
-        thread = threading.Thread(target=self._follow, args=(name, branch), daemon=True)
+        thread = threading.Thread(target=self._follow, args=(namespace, branch), daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def applied(self, name: str) -> str:
+    def applied(self, namespace: str) -> str:
         """Return the commit that was applied last without an error; empty for none."""
-        revision: str = self._status(name).get("lastAppliedRevision", "")
+        revision: str = self._status(namespace).get("lastAppliedRevision", "")
         return revision.rpartition(":")[2]
 
-    def says(self, name: str) -> str:
-        """Return what it says of a Kustomization now."""
-        return "; ".join(f"{entry['reason']}: {entry['message']}" for entry in self._status(name).get("conditions", ()))
+    def says(self, namespace: str) -> str:
+        """Return what it says of a namespace now."""
+        conditions = self._status(namespace).get("conditions", ())
+        return "; ".join(f"{entry['reason']}: {entry['message']}" for entry in conditions)
 
-    def until_applied(self, name: str, commit: str, seconds: float = READY_SECONDS) -> None:
+    def until_applied(self, namespace: str, commit: str, seconds: float = READY_SECONDS) -> None:
         """Wait until this commit is applied.
 
         Raises:
             TimeoutError: It was not in time; the message says what Flux says.
         """
         try:
-            wait_until(lambda: self.applied(name) == commit, seconds, f"Flux to apply {commit}")
+            wait_until(lambda: self.applied(namespace) == commit, seconds, f"Flux to apply {commit}")
         except TimeoutError as error:
-            raise TimeoutError(f"{error}; it says: {self.says(name)}") from error
+            raise TimeoutError(f"{error}; it says: {self.says(namespace)}") from error
 
     def _delete(self) -> None:
         if self._threads and self._process.is_running():
-            where = (f"--namespace={self._namespace}", f"--timeout={READY_SECONDS}s")
-            self._kubectl("delete", "kustomizations", "--all", *where)
+            kind = "kustomizations.kustomize.toolkit.fluxcd.io"
+            own = ("--all-namespaces", f"--selector={self._selector}", f"--timeout={READY_SECONDS}s")
+            self._kubectl("delete", kind, *own)
+
+    @property
+    def _selector(self) -> str:
+        return f"{OWN_LABEL}={self._label[OWN_LABEL]}"
 
     def _install(self, own: Path) -> None:
         """Apply its CRDs, and as much of source-controller's as it needs."""
         self._kubectl("apply", "--server-side", "--force-conflicts", f"--filename={own}")
-        self._apply(*(_source_crd(kind) for kind in SOURCE_KINDS), namespaced=False)
+        self._apply(*(_source_crd(kind) for kind in SOURCE_KINDS))
         names = [f"crd/{_plural(kind)}.{SOURCES}" for kind in SOURCE_KINDS]
         own_name = "crd/kustomizations.kustomize.toolkit.fluxcd.io"
         self._kubectl("wait", "--for=condition=Established", own_name, *names, f"--timeout={READY_SECONDS}s")
 
-    def _apply(self, *documents: Mapping[str, Any], namespaced: bool = True) -> None:
-        where = (f"--namespace={self._namespace}",) if namespaced else ()
-        self._kubectl("apply", "--server-side", *where, "--filename=-", stdin=yaml.safe_dump_all(documents))
+    def _apply(self, *documents: Mapping[str, Any]) -> None:
+        self._kubectl("apply", "--server-side", "--filename=-", stdin=yaml.safe_dump_all(documents))
 
     def _wait(self) -> None:
         ready = "Starting workers"
@@ -192,23 +197,23 @@ class Flux:
         if not self._process.is_running():
             raise FluxError(f"kustomize-controller ended; its last log lines:\n{self._process.log_tail()}")
 
-    def _status(self, name: str) -> Mapping[str, Any]:
-        text = self._kubectl("get", "kustomization", name, f"--namespace={self._namespace}", "--output=json")
+    def _status(self, namespace: str) -> Mapping[str, Any]:
+        text = self._kubectl("get", "kustomization", NAME, f"--namespace={namespace}", "--output=json")
         status: Mapping[str, Any] = json.loads(text).get("status", {})
         return status
 
-    def _follow(self, name: str, branch: Branch) -> None:
-        """Publish each new commit. A branch that cannot be read keeps what was published, as source-controller does."""
+    def _follow(self, namespace: str, branch: Branch) -> None:
+        """Publish each new commit. Whatever fails is tried again, and what was published stays: as with Flux's own."""
         published = ""
         while not self._ended.is_set():
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(Exception):
                 commit, files = branch()
                 if commit != published:
-                    self._publish(name, commit, files)
+                    self._publish(namespace, commit, files)
                     published = commit
             self._ended.wait(LOOK_SECONDS)
 
-    def _publish(self, name: str, commit: str, files: bytes) -> None:
+    def _publish(self, namespace: str, commit: str, files: bytes) -> None:
         path = self._artifacts.add(files)
         artifact = {
             "digest": f"sha256:{hashlib.sha256(files).hexdigest()}",
@@ -219,8 +224,8 @@ class Flux:
             "url": f"{self._artifacts.url}/{path}",
         }
         patch = json.dumps({"status": {"artifact": artifact}})
-        where = (f"--namespace={self._namespace}", "--subresource=status", "--type=merge")
-        self._kubectl("patch", "gitrepository", name, *where, f"--patch={patch}")
+        where = (f"--namespace={namespace}", "--subresource=status", "--type=merge")
+        self._kubectl("patch", "gitrepository", NAME, *where, f"--patch={patch}")
 
 
 class _Artifacts:

@@ -25,18 +25,18 @@ def place(control_plane: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def flux(control_plane: Cluster, place: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flux]:
+def flux(control_plane: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flux]:
     folder = tmp_path_factory.mktemp("flux")
-    with Flux(folder, control_plane.kubeconfig, control_plane.kubectl, place, lambda _line: None) as running:
+    with Flux(folder, control_plane.kubeconfig, control_plane.kubectl, lambda _line: None) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def repository(gitea: Gitea, flux: Flux) -> Repository:
+def repository(gitea: Gitea, flux: Flux, place: str) -> Repository:
     """What Flux keeps, each second, in the folder `apps`."""
     made = gitea.people.add_repository("flux", {PATH: manifest("--max-num-seqs=16")})
-    flux.keep("apps", partial(gitea.archive, made.path, made.branch), "./apps", interval_seconds=1)
-    flux.until_applied("apps", made.head())
+    flux.keep(place, partial(gitea.archive, made.path, made.branch), "./apps", interval_seconds=1)
+    flux.until_applied(place, made.head())
     return made
 
 
@@ -50,7 +50,7 @@ def test_what_the_branch_holds_is_applied_and_owned_by_flux(
     del repository
     found = control_plane.get("deployment", "llama", place)
     assert found["spec"]["template"]["spec"]["containers"][0]["args"] == ["--max-num-seqs=16"]
-    assert found["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "apps"
+    assert found["metadata"]["labels"]["kustomize.toolkit.fluxcd.io/name"] == "lab"
     listed = control_plane.kubectl(
         "get", "deployment", "llama", f"--namespace={place}", "--show-managed-fields", "--output=json"
     )
@@ -58,14 +58,14 @@ def test_what_the_branch_holds_is_applied_and_owned_by_flux(
 
 
 def test_a_new_commit_is_applied(control_plane: Cluster, place: str, repository: Repository, flux: Flux) -> None:
-    flux.until_applied("apps", repository.commit({PATH: manifest("--max-num-seqs=32")}, "More at once"))
+    flux.until_applied(place, repository.commit({PATH: manifest("--max-num-seqs=32")}, "More at once"))
     assert args_of(control_plane, place) == '["--max-num-seqs=32"]'
 
 
 def test_a_live_patch_is_taken_back_within_the_interval(
     control_plane: Cluster, place: str, repository: Repository, flux: Flux
 ) -> None:
-    flux.until_applied("apps", repository.commit({PATH: manifest("--max-num-seqs=48")}, "Still more"))
+    flux.until_applied(place, repository.commit({PATH: manifest("--max-num-seqs=48")}, "Still more"))
     before = generation(control_plane, place)
     patch = '[{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["--max-num-seqs=64"]}]'
     where = (f"--namespace={place}", "--type=json", f"--patch={patch}")
@@ -74,13 +74,13 @@ def test_a_live_patch_is_taken_back_within_the_interval(
     assert args_of(control_plane, place) == '["--max-num-seqs=48"]'
 
 
-def test_what_cannot_be_applied_is_told(repository: Repository, flux: Flux) -> None:
+def test_what_cannot_be_applied_is_told(place: str, repository: Repository, flux: Flux) -> None:
     before = repository.read(PATH)
     broken = repository.commit({PATH: "kind: Nothing\n"}, "Broken")
-    wait_until(lambda: "Failed" in flux.says("apps"), PATIENCE_SECONDS, "an error")
+    wait_until(lambda: "Failed" in flux.says(place), PATIENCE_SECONDS, "an error")
     with pytest.raises(TimeoutError, match=r"it says: .*Failed"):
-        flux.until_applied("apps", broken, seconds=0)
-    flux.until_applied("apps", repository.commit({PATH: before}, "Mended"))
+        flux.until_applied(place, broken, seconds=0)
+    flux.until_applied(place, repository.commit({PATH: before}, "Mended"))
 
 
 def args_of(cluster: Cluster, namespace: str) -> str:
