@@ -15,7 +15,7 @@ from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
 from inferplan.apply.pods import PodState
 from inferplan.apply.restoring import undo
 from inferplan.apply.starting import rejected
-from inferplan.apply.through_git import delivering, withdrawn
+from inferplan.apply.through_git import delivered, delivering, withdrawn
 from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge, verification_of
 from inferplan.domain.units import timestamp
 
@@ -114,7 +114,8 @@ def _verification(case: Case, found: Judgement, after: WindowStatus | None) -> V
 
 
 def _patched(case: Case) -> Step:
-    attempt = case.attempt.model_copy(update={"patched_at": timestamp(case.now)})
+    git = delivered(case, case.attempt.git)
+    attempt = case.attempt.model_copy(update={"patched_at": timestamp(case.now), "git": git})
     applied = Said(PlanConditionType.APPLIED, Status.TRUE, Reason.PATCHED, "the workload carries the plan's arguments")
     rolling = Said(PlanConditionType.ROLLED_OUT, Status.UNKNOWN, Reason.ROLLOUT_IN_PROGRESS, "pods are replaced")
     message = "The workload carries the plan; its pods are replaced."

@@ -7,7 +7,7 @@ from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
-from inferplan.apply.through_git import undoing
+from inferplan.apply.through_git import delivered, undoing
 from inferplan.domain.units import timestamp
 from inferplan.engine.identity import args_digest
 
@@ -69,7 +69,8 @@ def _watched(case: Case) -> Step:
 
 
 def _restored(case: Case) -> Step:
-    rollback = case.rollback.model_copy(update={"restored_at": timestamp(case.now)})
+    git = delivered(case, case.rollback.git)
+    rollback = case.rollback.model_copy(update={"restored_at": timestamp(case.now), "git": git})
     said = Said(PlanConditionType.ROLLED_BACK, Status.TRUE, Reason.RESTORED, "all pods run the arguments from before")
     message = f"Undone, all pods run the arguments from before: {case.rollback.message}."
     return Step(moved(case, Phase.ROLLED_BACK, message, said, rollback=rollback))

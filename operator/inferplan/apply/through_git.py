@@ -132,6 +132,11 @@ def recorded(case: Case, found: InGit, *, undo: bool) -> PlanStatus:
     return case.status.model_copy(update=update)
 
 
+def delivered(case: Case, note: GitStatus | None) -> GitStatus | None:
+    """The note once the workload shows the change, which may be before Git was asked again."""
+    return note if note is None or note.commit is None else _seen(case, note)[0]
+
+
 def _seen(case: Case, note: GitStatus) -> tuple[GitStatus, PullStatus | None]:
     """With what Git says now of the pull request."""
     pull = case.pull if case.pull is not None else note.pull_request

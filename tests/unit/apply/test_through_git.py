@@ -4,6 +4,7 @@ import pytest
 from tests.support.application import FOREIGN, NEW, OLD, digest, plan_spec, window
 from tests.support.git_stage import GitStage, git_apply
 
+from inferplan.api.attempt import GitStatus
 from inferplan.api.plan import Approval, Phase
 from inferplan.apply.case import Propose
 from inferplan.apply.through_git import DELIVERY_SECONDS
@@ -41,6 +42,32 @@ def test_a_plan_is_proposed_merged_shown_by_the_workload_and_kept() -> None:
     assert stage.status.attempt is not None
     assert stage.status.attempt.git is not None
     assert stage.status.attempt.git.branch == "inferplan/serving/llama-abababab"
+
+
+def test_what_is_deployed_before_git_is_asked_again_is_noted_as_merged_and_so_is_its_undoing() -> None:
+    stage = proposed()
+    stage.decide("merged")
+    stage.roll()
+    stage.step()
+    assert stage.status.phase is Phase.ROLLING_OUT
+    assert stage.status.attempt is not None
+    assert merged(stage.status.attempt.git)
+    stage.window = window(700.0)
+    stage.run_until(Phase.ROLLING_BACK)
+    stage.step()
+    stage.decide("merged")
+    stage.roll()
+    stage.roll()
+    stage.step()
+    assert stage.status.phase is Phase.ROLLED_BACK
+    assert stage.status.rollback is not None
+    assert merged(stage.status.rollback.git)
+
+
+def merged(note: GitStatus | None) -> bool:
+    assert note is not None
+    assert note.pull_request is not None
+    return note.pull_request.state == "merged" and note.merged_at is not None
 
 
 def test_the_proposal_says_what_changes_and_why() -> None:
