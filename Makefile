@@ -17,6 +17,10 @@ setup: ## Install the locked Python packages into .venv
 demo: setup ## Run the whole loop on real parts: cluster, Prometheus, engine pods, operator, a plan
 	@$(PY) -m inferplan_lab.demo up --cluster $(CLUSTER)
 
+.PHONY: demo-apply
+demo-apply: setup ## Approve the demo's plan, and see what it brings
+	@$(PY) -m inferplan_lab.demo apply --cluster $(CLUSTER)
+
 .PHONY: demo-down
 demo-down: setup ## Stop what `make demo` left running
 	@$(PY) -m inferplan_lab.demo down --cluster $(CLUSTER)

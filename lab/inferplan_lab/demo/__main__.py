@@ -1,4 +1,4 @@
-"""`make demo` and `make demo-down`: python -m inferplan_lab.demo up|down [--cluster local|kind|current]."""
+"""`make demo`, `demo-apply`, `demo-down`: python -m inferplan_lab.demo up|apply|down [--cluster local|kind|current]."""
 
 import argparse
 import json
@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -21,6 +21,15 @@ HERE = Path(__file__).resolve().parent
 DEFAULT_STATE = ROOT / ".lab" / "demo"
 PLAN_SECONDS = 300
 PODS_SECONDS = 120
+APPLY_SECONDS = 420
+OWNER_WISHES = {
+    "mode": "Approve",
+    "takeOverFrom": ["kubectl-client-side-apply"],  # `kubectl apply` made the Deployment: its arguments are kubectl's
+    "cooldownSeconds": 0,
+    "verify": {"windowSeconds": 60, "warmUpSeconds": 15, "minRequests": 50},
+}
+_COLUMNS = ("before", "predicted", "after")
+ENDS = ("Verified", "RolledBack", "Failed")
 OPERATOR_NAMESPACE = "inferplan-system"
 OPERATOR = "inferplan-operator"
 OVERLAY = """\
@@ -28,6 +37,7 @@ OVERLAY = """\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [{deploy}]
+components: [{deploy}/apply]
 patches:
 - target: {{kind: Deployment, name: inferplan-operator}}
   patch: |
@@ -77,6 +87,29 @@ class Demo:
         name = self._wait_for_plan()
         self._report("6/6 the plan\n")
         self._print_plan(name)
+
+    def apply(self) -> None:
+        """Approves the plan that up printed, and waits for what it brings.
+
+        Raises:
+            LabError: It did not come to its end in time.
+        """
+        self._report("1/3 the owner lets plans be applied after approval (spec.apply.mode: Approve)")
+        self._patch("inferenceinstance", "llama-8b", {"apply": OWNER_WISHES})
+        name = self._wait_for_plan()
+        self._wait(PLAN_SECONDS, lambda: self._plan(name, "phase") == "AwaitingApproval", f"{name} AwaitingApproval")
+        self._report(f"2/3 somebody approves {name}")
+        plan_hash = self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "jsonpath={.spec.planHash}")
+        approval = {"approved": True, "by": "demo", "planHash": plan_hash}
+        self._patch("optimizationplan", name, {"approval": approval})
+        self._report("3/3 it is written, rolled out, and held against the minute before")
+        ended = lambda: self._plan(name, "phase") in ENDS  # noqa: E731  as the other waits have it
+        self._wait(APPLY_SECONDS, ended, f"the end of {name}", lambda: self._plan(name, "message"))
+        print(self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "wide"))
+        shown = json.loads(self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "json"))["status"]
+        for row in shown.get("verification", {}).get("compared", ()):
+            print("  " + _row(row))
+        print(f"  {shown['message']}")
 
     def down(self) -> None:
         """Stops everything that up started."""
@@ -132,6 +165,13 @@ class Demo:
     def _plan_name(self) -> str:
         return self._instance("{.status.plan.name}")
 
+    def _plan(self, name: str, field: str) -> str:
+        return self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", f"jsonpath={{.status.{field}}}")
+
+    def _patch(self, kind: str, name: str, spec: Mapping[str, object]) -> None:
+        patch = json.dumps({"spec": spec})
+        self._lab.kubectl("patch", kind, name, "-n", "serving", "--type=merge", f"--patch={patch}")
+
     def _progress(self) -> str:
         """What the operator says while one waits: its Ready message."""
         return self._instance('{.status.conditions[?(@.type=="PlanCurrent")].message}')
@@ -168,13 +208,21 @@ Everything keeps running. Try:
   kubectl explain inferenceinstance.spec --recursive
   kubectl get events -n serving
   {self._lab.prometheus.url}   (Prometheus)
+  make demo-apply             (approves the plan, and shows what it brings)
   make demo-down              (stops all of it)""")
+
+
+def _row(row: Mapping[str, object]) -> str:
+    """One metric before, as predicted, and after."""
+    numbers = {key: f"{row[key]:.4g}" if isinstance(row.get(key), int | float) else "?" for key in _COLUMNS}
+    said = f"{numbers['before']} before, {numbers['predicted']} predicted, {numbers['after']} after"
+    return f"{row['metric']}: {said} ({row['unit']})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs or stops the demo; one line on stderr and exit code 1 where it cannot."""
     parser = argparse.ArgumentParser(prog="inferplan_lab.demo", description=__doc__)
-    parser.add_argument("action", choices=("up", "down"))
+    parser.add_argument("action", choices=("up", "apply", "down"))
     parser.add_argument("--cluster", choices=("local", "kind", "current"), default="local")
     parser.add_argument("--state", type=Path, default=DEFAULT_STATE, help="folder for data, logs and pid files")
     parser.add_argument("--attached", action="store_true", help="stop everything once the plan is printed")
@@ -194,8 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(demo: Demo, options: argparse.Namespace) -> None:
-    if options.action == "down":
-        demo.down()
+    if options.action != "up":
+        demo.down() if options.action == "down" else demo.apply()
         return
     try:
         demo.up()

@@ -151,7 +151,7 @@ def _metrics(wanted: Wanted) -> Iterator[_Metric]:
     yield from (*latencies[:2], throughput, latencies[2]) if latency else (throughput, *latencies)
     for slo in wanted.slos:
         name = slo_name(slo)
-        yield _Metric(name, name, name, "ms", target=float(slo.target_milliseconds))
+        yield _Metric(name, name.replace(" ", "_"), name, "ms", target=float(slo.target_milliseconds))
 
 
 def _unlike(before: WindowStatus, after: WindowStatus, verify: VerifySpec) -> str | None:
@@ -216,7 +216,7 @@ def _harm(before: WindowStatus, after: WindowStatus, wanted: Wanted) -> Iterator
     chance = CHANCE * sqrt(1.0 / before.requests + 1.0 / after.requests)  # 1,000 each: 1.64 x 0.045 = 7.3 %
     for metric in _metrics(wanted):
         row = _compared(metric, before, after, wanted.effects)
-        if row is None or not metric.guarded:
+        if row is None or not metric.guarded or _holds(metric, row):
             continue
         worse = _worse(metric, row)
         breaks = metric.target is not None and row.before <= metric.target < row.after
@@ -225,6 +225,11 @@ def _harm(before: WindowStatus, after: WindowStatus, wanted: Wanted) -> Iterator
                 f"{metric.title} went from {row.before:.4g} to {row.after:.4g} {metric.unit}"
                 + (f", beyond its target of {metric.target:.0f}" if breaks else "")
             )
+
+
+def _holds(metric: _Metric, row: ComparedStatus) -> bool:
+    """Whether the owner named what it may be, and it is: then it may have become worse."""
+    return metric.target is not None and row.after <= metric.target
 
 
 def _worse(metric: _Metric, row: ComparedStatus) -> float:

@@ -104,6 +104,11 @@ def test_slower_tokens_are_harm_where_latency_is_wanted_and_nobody_said_so() -> 
     assert judged(worse, objective=Objective.LATENCY).verdict is Verdict.KEEP  # up to 42 was said
 
 
+def test_a_target_that_holds_may_come_nearer() -> None:
+    before = window(1000.0, **{"itl p95": 17.0})
+    assert judged(window(**{**BETTER, "itl p95": 40.0}), before, slos=(TARGET,)).verdict is Verdict.KEEP
+
+
 def test_a_target_that_held_must_hold() -> None:
     before = window(**{"itl p95": 48.0})
     found = judged(window(**{**BETTER, "itl p95": 52.0}), before, slos=(TARGET,))
