@@ -81,6 +81,8 @@ class Today:
         cap: max_batch_size, of one rank; infinite where it is not known.
         budget: Tokens that a step may hold; None where that is not known.
         full: Whether steps hold nearly as many.
+        longest: Tokens of the longest prompt, where nothing queues: steps with one hold no more; None where more may
+            come together.
         prompts: What comes to be computed; None where that, or the time of a step, was not measured.
         share: What computing prompts takes of the time, at least; 0 where that is not known.
         growing: Whether more requests come than are served.
@@ -93,6 +95,7 @@ class Today:
     cap: float
     budget: float | None = None
     full: bool = False
+    longest: float | None = None
     prompts: Prompts | None = None
     share: float = 0.0
     growing: bool = False
@@ -108,13 +111,15 @@ class Today:
     def steps(self, budgets: Floats) -> Floats:
         """Tokens of a step against today's, as far as they hold anything back: all of them where steps are full.
 
-        A larger budget changes nothing where steps are not full; a smaller one is taken to hold back in any case.
+        A larger budget changes nothing where steps are not full; a smaller one is taken to hold back what is longer.
         """
         if self.budget is None:
             return np.ones(budgets.shape)
-        ratio = budgets / self.budget
-        stretched: Floats = ratio if self.full else np.minimum(ratio, 1.0)
-        return stretched
+        if self.full:
+            stretched: Floats = budgets / self.budget
+            return stretched
+        shorter: Floats = np.minimum(budgets / (self.longest or self.budget), 1.0)
+        return shorter
 
     def kept(self, budgets: Floats) -> Floats:
         """The least throughput against today's with shorter steps; with others, what `steps` says."""
@@ -166,6 +171,7 @@ def measured_today(observation: Observation) -> Today | Missing:
         cap=float(cap) if cap is not None else float("inf"),
         budget=None if budget is None else float(budget),
         full=budget is not None and (value_of(seen.tokens_per_step) or 0.0) >= _FULL * budget,
+        longest=_longest(observation, waiting, budget),
         prompts=_prompts(observation),
         share=_share(observation),
         growing=_growing(observation),
@@ -192,6 +198,13 @@ def _growing(observation: Observation) -> bool:
     return come is not None and served is not None and come > served * _GROWS
 
 
+def _longest(observation: Observation, waiting: float, budget: int | None) -> float | None:
+    found = observation.metrics.prompt_tokens_max
+    if isinstance(found, Missing) or waiting >= 1.0 or budget is None:
+        return None
+    return min(float(budget), max(found.high if found.high is not None else found.value, 1.0))
+
+
 def _prompts(observation: Observation) -> Prompts | None:
     """None with speculation too: then a step gives several tokens, and is longer than the time between them."""
     seen, config = observation.metrics, observation.config
@@ -207,17 +220,24 @@ def _prompts(observation: Observation) -> Prompts | None:
 
 
 class _Ends(NamedTuple):
-    """How far it can go, against today: the other end of throughput is 1.
+    """How little and how much it can be, against today."""
+
+    least: Floats
+    most: Floats
+
+
+class _Reach(NamedTuple):
+    """How far it can go.
 
     Attributes:
         served: Throughput.
-        itl_least: Mean time between tokens where prompts take what they take today.
-        itl_most: The same in proportion to the work in a step.
+        itl: Mean time between tokens.
+        tail: Its percentiles.
     """
 
-    served: Floats
-    itl_least: Floats
-    itl_most: Floats
+    served: _Ends
+    itl: _Ends
+    tail: _Ends
 
 
 @dataclass(frozen=True)
@@ -264,38 +284,49 @@ class BoundedForecast:
             return plans
         tokens = np.broadcast_to(plans.tokens.astype(np.float64) * attention_ranks(place.config), tried.sequences.shape)
         running = self._running(place.config, moves, tokens)
-        ends = self._ends(running, tried.batched_tokens.astype(np.float64))
+        reach = self._reach(running, tried.batched_tokens.astype(np.float64))
         nothing, waits = np.zeros(tokens.shape), self.today.waits(running)
         starts, never = np.broadcast_to(plans.holds_request, tokens.shape), np.zeros(tokens.shape, dtype=bool)
-        served, itl = np.sqrt(ends.served), np.sqrt(ends.itl_least * ends.itl_most)
+        served, itl = (np.sqrt(ends.least * ends.most) for ends in (reach.served, reach.itl))
         return Outlook(starts, tokens, served, waits, itl, running, never, nothing, nothing, waits)
 
-    def _ends(self, running: Floats, budgets: Floats) -> _Ends:
-        today = self.today
+    def _reach(self, running: Floats, budgets: Floats) -> _Reach:
+        """A larger batch and shorter steps pull in different directions: each keeps its own end."""
+        today, one = self.today, np.ones(running.shape)
         batch, steps = running / today.running, today.steps(budgets)
-        served = today.served(batch * np.maximum(steps, 1.0)) * np.minimum(today.kept(budgets), 1.0)
-        return _Ends(served, batch / today.served(batch), batch * steps)
+        shared = batch / today.served(
+            batch
+        )  # running requests over tokens per second, where these go as far as they can
+        return _Reach(
+            served=_Ends(
+                np.minimum(today.served(batch), 1.0) * np.minimum(today.kept(budgets), 1.0),
+                np.maximum(today.served(batch * np.maximum(steps, 1.0)), 1.0),
+            ),
+            itl=_Ends(
+                np.minimum(batch, shared) * np.minimum(steps, one), np.maximum(batch, shared) * np.maximum(steps, one)
+            ),
+            tail=_Ends(
+                np.minimum(batch, one) * np.minimum(steps, one), np.maximum(batch, one) * np.maximum(steps, one)
+            ),
+        )
 
     def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
-        """Between the ends; percentiles of the ITL lie between no effect and one in proportion."""
-        first, second = self._ends_at(before), self._ends_at(after)
+        """Between the ends, against what they are before."""
+        first, second = self._reach_at(before), self._reach_at(after)
         if isinstance(first, Missing):
             return first
         if isinstance(second, Missing):
             return second
-        served, least, most = (float(late[0] / early[0]) for early, late in zip(first, second, strict=True))
-        tail = _span(1.0, most, after.doubt)
-        return Ratios(
-            _span(1.0, served, after.doubt), _span(least, most, after.doubt), None, dict.fromkeys(percentiles, tail)
-        )
+        served, itl, tail = (_span(*pair, after.doubt) for pair in zip(first, second, strict=True))
+        return Ratios(served, itl, None, dict.fromkeys(percentiles, tail))
 
-    def _ends_at(self, place: Place) -> _Ends | Missing:
+    def _reach_at(self, place: Place) -> _Reach | Missing:
         found = self.outlook(place, {})
         if isinstance(found, Missing):
             return found
         budget = place.config.integer("max_num_batched_tokens")
         budgets = np.full(found.running.shape, self.today.budget or 1.0 if budget is None else float(budget))
-        return self._ends(found.running, budgets)
+        return self._reach(found.running, budgets)
 
     def _running(self, config: ServingConfig, moves: Moves, tokens: Floats) -> Floats:
         today, ranks = self.today, attention_ranks(config)
@@ -308,6 +339,8 @@ class BoundedForecast:
         return running
 
 
-def _span(one: float, other: float, doubt: float) -> Span:
+def _span(before: _Ends, after: _Ends, doubt: float) -> Span:
+    """The ends against those before, which are 1 where that is today."""
+    least, most = (float(late[0] / early[0]) for early, late in zip(before, after, strict=True))
     widened = exp(Z80 * doubt)
-    return Span(min(one, other) / widened, None, max(one, other) * widened)
+    return Span(min(least, most) / widened, None, max(least, most) * widened)

@@ -90,6 +90,15 @@ def test_shorter_steps_cost_their_fixed_parts_and_no_more() -> None:
     assert found.itl == Span(pytest.approx(0.25), None, 1.0)
 
 
+@pytest.mark.parametrize(("waiting", "longest", "low"), [(0.0, 4096.0, 0.5), (0.0, 1000.0, 1.0), (12.0, 1000.0, 0.25)])
+def test_steps_are_no_longer_than_the_longest_prompt_where_nothing_queues(
+    waiting: float, longest: float, low: float
+) -> None:
+    load = {**STEADY, "num_requests_waiting": waiting, "prompt_tokens_max": longest}
+    forecast = bounded(an.observation(load=load))
+    assert ratios(forecast, place(forecast, max_num_batched_tokens=2048)).itl == Span(pytest.approx(low), None, 1.0)
+
+
 def test_without_the_time_of_a_step_shorter_ones_may_cost_in_proportion() -> None:
     forecast = bounded(an.observation(load={**STEADY, "itl_mean_milliseconds": None}))
     assert ratios(forecast, place(forecast, max_num_batched_tokens=2048)).throughput.low == pytest.approx(0.25)
@@ -129,6 +138,16 @@ def test_percentiles_lie_between_no_effect_and_one_in_proportion() -> None:
     found = forecast.ratios(place(forecast), place(forecast, max_batch_size=64), (95,))
     assert isinstance(found, Ratios)
     assert found.tails[95] == Span(1.0, None, pytest.approx(2.0))
+
+
+def test_a_larger_batch_and_shorter_steps_each_keep_their_end() -> None:
+    forecast = bounded(an.observation(load={**QUEUE, **STEADY}))
+    found = forecast.ratios(place(forecast), place(forecast, max_batch_size=64, max_num_batched_tokens=2048), (99,))
+    assert isinstance(found, Ratios)
+    kept = 1 / (1 + (5000 / 2048 + 2) * 0.05)
+    assert found.throughput == Span(pytest.approx(kept), None, pytest.approx(2.0))
+    assert found.itl == Span(pytest.approx(0.25), None, pytest.approx(2.0))
+    assert found.tails[99] == found.itl
 
 
 def test_an_unknown_cap_is_none_and_an_idle_engine_runs_one() -> None:
