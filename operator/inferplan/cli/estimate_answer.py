@@ -81,7 +81,7 @@ def answer(instance: Document, beside: Sequence[Document], asked: Asked) -> Answ
     _check_count(inputs, seen.config, instance.place)
     stated = load_of(inputs.spec.workload, asked.flags, _replicas(inputs, beside))
     memory = _memory(seen, asked) if not about_version else _memory_of_any(inputs, instance.place, seen, asked)
-    known = learned(instance, inputs, seen)
+    known = learned(instance, inputs, assembled)
     performance = _performance(seen, stated.load, memory, asked.taught(known))
     if isinstance(memory, Missing) and isinstance(performance, Missing):
         why = memory.reason.removeprefix("model config: ")

@@ -53,7 +53,7 @@ async def test_what_was_learned_moves_the_estimate_towards_what_was_seen(estimat
 async def test_what_was_learned_of_other_arguments_is_not_used_and_that_is_said(estimate: Estimate) -> None:
     documents = await in_the_cluster(itl=0.03)
     workload = next(entry for entry in documents["items"] if entry["kind"] == "Deployment")
-    workload["spec"]["template"]["spec"]["containers"][0]["args"].append("--max-num-seqs=64")
+    workload["spec"]["template"]["spec"]["containers"][0]["args"].append("--enforce-eager")
     answer = estimate(documents)
     assert answer["performance"]["source"] == "roofline"
     assert any(told.startswith("status.calibration is not used") for told in answer["notes"])
