@@ -10,9 +10,10 @@ import pytest
 from aiohttp import ClientConnectorDNSError, ClientTimeout, web
 
 from inferplan.observe import engine_pages
+from inferplan.observe.addresses import system_resolver
 from inferplan.observe.allow_list import DEFAULT, allow_list
 from inferplan.observe.endpoint import endpoint_of
-from inferplan.observe.engine_pages import EngineAccess, EnginePages, PageError, new_session, system_resolver
+from inferplan.observe.engine_pages import EngineAccess, EnginePages, PageError, new_session
 
 PAGE = "vllm:num_requests_running 3.0\n"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -8,16 +8,16 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
-from socket import EAI_NONAME, SOCK_STREAM, AddressFamily, gaierror
+from socket import EAI_NONAME, AddressFamily, gaierror
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from typing_extensions import override
 
-from inferplan.observe.allow_list import AllowList, unmapped
-from inferplan.observe.endpoint import Address, Endpoint, address_of
+from inferplan.observe.addresses import NoAddressError, Resolve, allowed_addresses, system_resolver
+from inferplan.observe.allow_list import AllowList
+from inferplan.observe.endpoint import Address, Endpoint
 from inferplan.observe.foreign import body_within, is_compressed
 
 PAGE_MAX_BYTES = 16 * 1024 * 1024
@@ -25,21 +25,13 @@ PAGE_MAX_BYTES = 16 * 1024 * 1024
 
 VERSION_MAX_BYTES = 64 * 1024
 TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)
-RESOLVE_SECONDS = 2.0
 CONNECTIONS = 32
 _VERSION = re.compile(r"^[0-9]+\.[0-9]+(\.[0-9]+)?([.+-][0-9A-Za-z.+-]{1,20})?$")
 _OK = 200
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Gives the addresses of a host name. Raises OSError where there are none."""
-
 
 class PageError(Exception):
     """There is no page; one line for people."""
-
-
-class NotAllowedError(Exception):
-    """The administrator's list does not have the endpoint; one line for people. Nothing was connected to."""
 
 
 class EnginePages:
@@ -113,28 +105,11 @@ class EngineAccess:
             NotAllowedError: The list does not have it, or not all that its name resolves to.
             PageError: Its name cannot be looked up.
         """
-        known = self._allowed.known_addresses(endpoint)
-        addresses = await self._looked_up(endpoint) if known is None else known
-        if not addresses:
-            raise NotAllowedError(f"{endpoint} is not on the administrator's list, and was not connected to")
-        return CheckedEngine(self._pages, endpoint, addresses)
-
-    async def _looked_up(self, endpoint: Endpoint) -> tuple[Address, ...]:
         try:
-            async with asyncio.timeout(RESOLVE_SECONDS):
-                texts = await self._resolve(endpoint.host, endpoint.port)
-        except TimeoutError:
-            raise PageError(f"{endpoint.host} was not found within {RESOLVE_SECONDS:g} s") from None
-        except (OSError, UnicodeError) as error:
-            raise PageError(f"{endpoint.host} was not found: {_told(error)}") from None
-        found = tuple(address for text in dict.fromkeys(texts) if (address := address_of(text)) is not None)
-        bad = next((entry for entry in found if not self._allowed.allows_resolved(entry, endpoint.port)), None)
-        if bad is not None or len(found) < len(set(texts)):
-            raise NotAllowedError(
-                f"{endpoint.host} resolves to {bad or 'what is no address'}, which is not on the administrator's"
-                " list; it was not connected to"
-            )
-        return tuple(map(unmapped, found))
+            addresses = await allowed_addresses(self._allowed, endpoint, self._resolve)
+        except NoAddressError as error:
+            raise PageError(str(error)) from None
+        return CheckedEngine(self._pages, endpoint, addresses)
 
 
 class CheckedEngine:
@@ -183,12 +158,6 @@ def new_session(connections: int = CONNECTIONS) -> aiohttp.ClientSession:
         auto_decompress=False,
         headers={"User-Agent": "inferplan"},
     )
-
-
-async def system_resolver(host: str, port: int) -> tuple[str, ...]:
-    """The addresses that the machine's own resolver gives."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM)
-    return tuple(str(address[0]) for *_, address in found)
 
 
 class _NoNames(AbstractResolver):

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from inferplan.kube.errors import KubeError
-from inferplan.observe.engine_pages import NotAllowedError
+from inferplan.observe.addresses import NotAllowedError
 from inferplan.web.answers import invalid, refusal
 from inferplan.web.bodies import BODY_BYTES_MAX, BodyTooLargeError
 from inferplan.web.looking import BusyError, NoSuchInstanceError

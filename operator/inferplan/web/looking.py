@@ -14,8 +14,9 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.api.reasons import Reason
 from inferplan.domain.measurement import Missing
 from inferplan.domain.seen import SeenInstance
+from inferplan.observe.addresses import NotAllowedError
 from inferplan.observe.endpoint import Endpoint, EndpointError, endpoint_of, is_endpoint
-from inferplan.observe.engine_pages import NotAllowedError, PageError
+from inferplan.observe.engine_pages import PageError
 from inferplan.observe.reduce import nothing
 from inferplan.observe.scrape import Scrape, ScrapeError
 from inferplan.web.analyze import answer_of_operator, answer_of_sighting, sighting_of_operator

@@ -67,7 +67,7 @@ class Engines(Protocol):
         """Checks that the endpoint may be asked.
 
         Raises:
-            observe.engine_pages.NotAllowedError: The administrator does not allow it; nothing was connected to.
+            observe.addresses.NotAllowedError: The administrator does not allow it; nothing was connected to.
             observe.engine_pages.PageError: Its name cannot be looked up.
         """
         ...

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from inferplan.observe.addresses import NotAllowedError
 from inferplan.observe.allow_list import allow_list
 from inferplan.observe.endpoint import endpoint_of
-from inferplan.observe.engine_pages import EngineAccess, EnginePages, NotAllowedError, PageError
+from inferplan.observe.engine_pages import EngineAccess, EnginePages, PageError
 
 
 @dataclass
@@ -123,7 +124,7 @@ async def test_a_resolver_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) ->
         await asyncio.Event().wait()
         return ()
 
-    monkeypatch.setattr("inferplan.observe.engine_pages.RESOLVE_SECONDS", 0.01)
+    monkeypatch.setattr("inferplan.observe.addresses.RESOLVE_SECONDS", 0.01)
     door = EngineAccess(allow_list(["engine.lab"]), FakePages(), resolve)  # type: ignore[arg-type]
     with pytest.raises(PageError, match="was not found within"):
         await door.open(endpoint_of("engine.lab:8000"))
