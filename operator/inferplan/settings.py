@@ -157,10 +157,12 @@ class Settings(BaseSettings):
     scrape_allow: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.0/8", "::1")
     """Engines that POST /api/v1/analyze may ask for their pages: CIDRs, addresses, host names, each with or without
     port. By default this pod alone."""
+    git_hosts: Annotated[tuple[str, ...], NoDecode] = ("github.com", "api.github.com", "gitlab.com")
+    """Git servers and their APIs that an instance's apply.git may name, as in `scrape_allow`."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
 
-    @field_validator("namespaces", "scrape_allow", mode="before")
+    @field_validator("namespaces", "scrape_allow", "git_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Reads "a,b", a JSON list, or a sequence."""
