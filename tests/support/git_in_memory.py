@@ -36,7 +36,7 @@ class GitServer:
     asked: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
     bodies: list[bytes | None] = field(default_factory=list)
     before: Callable[[str, str], Answer | None] = lambda _method, _target: None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     def commit(
         self,
@@ -81,10 +81,10 @@ class GitServer:
         }
 
     def repository(
-        self, credentials: Credentials = Credentials(), monotonic: Callable[[], float] = lambda: 0.0
+        self, credentials: Credentials | None = None, monotonic: Callable[[], float] = lambda: 0.0
     ) -> Repository:
         def client(meter: Meter) -> HttpsGit:
-            return HttpsGit(REMOTE, credentials, self, meter)
+            return HttpsGit(REMOTE, credentials or Credentials(), self, meter)
 
         host = str(REMOTE.endpoint)
         return Repository(client, PATH, host, lambda: Meter(self.limits, monotonic, host))
@@ -109,7 +109,7 @@ class GitServer:
         told: dict[str, Any] = {}
 
         def start(status: str, given: list[tuple[str, str]], *_rest: object) -> Callable[[bytes], int]:
-            told.update(status=int(status.split()[0]), headers=dict(given))
+            told.update(status=int(status[:3]), headers=dict(given))
             return sent.write
 
         for part in HTTPGitApplication(DictBackend({PATH: self.repo}))(environ, start):

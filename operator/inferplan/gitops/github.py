@@ -1,9 +1,11 @@
 """Pull requests on GitHub, and on GitHub Enterprise Server (REST API 2022-11-28, "Pulls" and "Issues")."""
 
+from contextlib import suppress
+
 from inferplan.dialects.untyped import mapping, mappings, text
 from inferplan.gitops.credentials import Credentials
-from inferplan.gitops.forge import Api, Found, chosen, malformed
-from inferplan.gitops.port import PullRequest, PullState
+from inferplan.gitops.forge import Api, ExistsError, Found, chosen, malformed
+from inferplan.gitops.port import GitOpsError, PullRequest, PullState
 
 PUBLIC_HOST, PUBLIC_API = "github.com", "https://api.github.com"
 
@@ -50,8 +52,9 @@ class GitHub:
     async def close(self, number: int, comment: str) -> None:
         """Closes an open one, with a comment."""
         if (await self.look(number)).state is PullState.OPEN:
-            await self._api.ask("POST", f"{self._root}/issues/{number}/comments", {"body": comment})
             await self._api.ask("PATCH", f"{self._root}/pulls/{number}", {"state": "closed"})
+            with suppress(GitOpsError, ExistsError):  # a courtesy; some tokens may close and not comment
+                await self._api.ask("POST", f"{self._root}/issues/{number}/comments", {"body": comment})
 
     def _found(self, answer: object) -> Found:
         entry = mapping(answer)

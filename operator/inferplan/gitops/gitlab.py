@@ -1,11 +1,12 @@
 """Merge requests on GitLab (REST API v4, "Merge requests" and "Notes")."""
 
+from contextlib import suppress
 from urllib.parse import quote
 
 from inferplan.dialects.untyped import mapping, mappings, text
 from inferplan.gitops.credentials import Credentials
-from inferplan.gitops.forge import Api, Found, chosen, malformed
-from inferplan.gitops.port import PullRequest, PullState
+from inferplan.gitops.forge import Api, ExistsError, Found, chosen, malformed
+from inferplan.gitops.port import GitOpsError, PullRequest, PullState
 
 _STATES = {"opened": PullState.OPEN, "locked": PullState.OPEN, "closed": PullState.CLOSED, "merged": PullState.MERGED}
 """`locked` is a merge request that is being merged."""
@@ -51,8 +52,9 @@ class GitLab:
     async def close(self, number: int, comment: str) -> None:
         """Closes an open one, with a comment."""
         if (await self.look(number)).state is PullState.OPEN:
-            await self._api.ask("POST", f"{self._root}/{number}/notes", {"body": comment})
             await self._api.ask("PUT", f"{self._root}/{number}", {"state_event": "close"})
+            with suppress(GitOpsError, ExistsError):  # a courtesy; some tokens may close and not comment
+                await self._api.ask("POST", f"{self._root}/{number}/notes", {"body": comment})
 
     def _found(self, answer: object) -> Found:
         entry = mapping(answer)

@@ -61,6 +61,13 @@ class HttpsGit(AbstractHttpGitClient):
         self._credentials = credentials
         self._exchange = exchange
         self._meter = meter
+        self._answers: list[Answer] = []
+
+    @override
+    def close(self) -> None:
+        """Ends the conversation: dulwich leaves some answers open."""
+        for answer in self._answers:
+            answer.close()
 
     @override
     def _http_request(
@@ -78,11 +85,8 @@ class HttpsGit(AbstractHttpGitClient):
         if self._credentials.basic:
             own["Authorization"] = f"Basic {self._credentials.basic}"
         answer = self._exchange("GET" if body is None else "POST", target, {**own, **(headers or {})}, body)
-        try:
-            self._check(answer)
-        except BaseException:
-            answer.close()
-            raise
+        self._answers.append(answer)
+        self._check(answer)
         return answer, lambda size: self._meter.received(answer.read(size))
 
     def _check(self, answer: Answer) -> None:

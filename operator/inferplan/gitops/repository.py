@@ -7,7 +7,7 @@ in the same conversation whose answer the server compares once more before it mo
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from dulwich.client import GitClient
@@ -65,8 +65,8 @@ class Repository:
             return len(data)
 
         walker = ObjectStoreGraphWalker([], lambda _: [], shallow=set())
-        with _telling(self.host):
-            self.client(meter).fetch_pack(
+        with _telling(self.host), closing(self.client(meter)) as client:
+            client.fetch_pack(
                 self.path,
                 wants,
                 walker,
@@ -106,8 +106,8 @@ class Repository:
             del have, want
             return pack_objects_to_data(list(objects))
 
-        with _telling(self.host):
-            result = self.client(self.meter()).send_pack(self.path.encode(), update, packed)
+        with _telling(self.host), closing(self.client(self.meter())) as client:
+            result = client.send_pack(self.path.encode(), update, packed)
         if moved:
             raise MovedError
         said = (result.ref_status or {}).get(_ref(branch))

@@ -1,6 +1,7 @@
 """Git over SSH: to exactly the checked addresses, with a key out of the Secret, and known host keys only."""
 
 import io
+import re
 from typing import Any
 
 import paramiko
@@ -14,7 +15,10 @@ from inferplan.gitops.limits import Meter
 from inferplan.gitops.remote import Remote
 
 _KEYS: tuple[type[paramiko.PKey], ...] = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
-_STANDARD_PORT = 22
+_PACKET = re.compile(rb"[0-9a-fA-F]{4}")
+"""How everything that Git says begins (gitprotocol-common, pkt-line)."""
+STDERR_SECONDS = 2.0
+STDERR_BYTES = 256
 
 
 def ssh_git(remote: Remote, credentials: Credentials, meter: Meter) -> SSHGitClient:
@@ -142,7 +146,7 @@ class _Streams:
         self._channel = channel
         self._meter = meter
         self._host = host
-        self.stderr = channel.makefile_stderr("rb")
+        self._begun = False
 
     def can_read(self) -> bool:
         """Whether something has come that is not read yet."""
@@ -164,7 +168,29 @@ class _Streams:
             if not part:
                 break
             data += self._meter.received(part)
+        if not self._begun:
+            self._begin(bytes(data))
         return bytes(data)
+
+    def _begin(self, first: bytes) -> None:
+        """Checks that Git talks, and not the server about somebody who may not talk to Git.
+
+        Raises:
+            GitOpsError: It is the server.
+        """
+        self._begun = True
+        if _PACKET.match(first):
+            return
+        self._channel.settimeout(STDERR_SECONDS)
+        try:
+            told = self._channel.recv_stderr(STDERR_BYTES)
+        except TimeoutError:
+            told = b""
+        said = " ".join((first + told).decode("ascii", "replace").split())
+        plain = "".join(letter if letter.isprintable() else " " for letter in said)[:STDERR_BYTES]
+        if not plain:
+            raise unreachable(f"{self._host}: closed the connection")
+        raise denied(f"{self._host}: does not let the key run Git in this repository: {plain}")
 
     def write(self, data: bytes) -> int:
         """Sends all of it.
