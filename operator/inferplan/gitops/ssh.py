@@ -2,10 +2,12 @@
 
 import io
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any
 
 import paramiko
 from dulwich.client import SSHGitClient, SSHVendor
+from dulwich.protocol import Protocol
 from typing_extensions import override
 
 from inferplan.gitops.credentials import Credentials
@@ -28,7 +30,27 @@ def ssh_git(remote: Remote, credentials: Credentials, meter: Meter) -> SSHGitCli
         GitOpsError: The Secret has no key or no known hosts, or they cannot be read.
     """
     vendor = _Vendor(remote, private_key(credentials), known_hosts(credentials), meter)
-    return SSHGitClient(remote.endpoint.host, vendor=vendor, quiet=True)
+    return _SshGit(remote.endpoint.host, vendor=vendor, quiet=True)
+
+
+class _SshGit(SSHGitClient):
+    """dulwich's client, which closes what it has opened: dulwich leaves it open where the server ends early."""
+
+    _opened: tuple[Protocol, ...] = ()
+
+    @override
+    def _connect(
+        self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
+    ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
+        opened = super()._connect(cmd, path, protocol_version)
+        self._opened = (*self._opened, opened[0])
+        return opened
+
+    @override
+    def close(self) -> None:
+        """Ends the conversation."""
+        for protocol in self._opened:
+            protocol.close()
 
 
 def private_key(credentials: Credentials) -> paramiko.PKey:
