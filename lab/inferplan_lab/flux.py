@@ -44,8 +44,14 @@ class Kubectl(Protocol):
         """Return its stdout; raises when it fails."""
 
 
-Branch = Callable[[], tuple[str, bytes]]
-"""Reads the branch that is deployed from: its newest commit, and that commit's files as tar.gz."""
+class Branch(Protocol):
+    """The branch that is deployed from."""
+
+    def head(self) -> str:
+        """Return its newest commit."""
+
+    def files(self, commit: str) -> bytes:
+        """Return a commit's files as tar.gz, without a folder around them."""
 
 
 class Flux:
@@ -120,7 +126,7 @@ class Flux:
 
         Args:
             namespace: Which, and where its Kustomization is, of the name "lab".
-            branch: Reads the branch.
+            branch: The branch.
             path: The folder with the manifests.
             interval_seconds: How often drift is taken back. A new commit is applied at once.
         """
@@ -207,9 +213,9 @@ class Flux:
         published = ""
         while not self._ended.is_set():
             with contextlib.suppress(Exception):
-                commit, files = branch()
+                commit = branch.head()
                 if commit != published:
-                    self._publish(namespace, commit, files)
+                    self._publish(namespace, commit, branch.files(commit))
                     published = commit
             self._ended.wait(LOOK_SECONDS)
 

@@ -11,6 +11,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -80,6 +81,38 @@ class GiteaError(RuntimeError):
 
 class GiteaUnavailableError(RuntimeError):
     """This machine lacks what Gitea needs; one line that says what to install."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch as whoever deploys it reads it.
+
+    Attributes:
+        folder: The bare repository.
+        name: The branch's name.
+    """
+
+    folder: Path
+    name: str
+
+    def head(self) -> str:
+        """Return its newest commit.
+
+        Raises:
+            GiteaError: There is no such branch.
+        """
+        return self._git("rev-parse", f"refs/heads/{self.name}").decode().strip()
+
+    def files(self, commit: str) -> bytes:
+        """Return a commit's files as tar.gz, without a folder around them.
+
+        Raises:
+            GiteaError: There is no such commit.
+        """
+        return self._git("archive", "--format=tar.gz", commit)
+
+    def _git(self, *words: str) -> bytes:
+        return _run(("git", f"--git-dir={self.folder}", *words), self.folder)
 
 
 class Gitea:
@@ -157,19 +190,9 @@ class Gitea:
         """Stop it; fine when it does not run."""
         self._process.stop()
 
-    def archive(self, repository: str, branch: str) -> tuple[str, bytes]:
-        """Return a branch's newest commit and its files as tar.gz, without a folder around them.
-
-        Args:
-            repository: OWNER/NAME.
-            branch: Its name.
-
-        Raises:
-            GiteaError: There is no such branch.
-        """
-        own = ("git", f"--git-dir={self.state / 'repositories' / repository}.git")
-        commit = _run((*own, "rev-parse", f"refs/heads/{branch}"), self.state).decode().strip()
-        return commit, _run((*own, "archive", "--format=tar.gz", commit), self.state)
+    def branch(self, repository: str, name: str = "main") -> "Branch":
+        """Return a branch of OWNER/NAME, read from the disk."""
+        return Branch(self.state / "repositories" / f"{repository}.git", name)
 
     def _program(self) -> Path:
         if shutil.which("git") is None:

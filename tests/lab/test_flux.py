@@ -1,7 +1,6 @@
 """Flux's kustomize-controller on the lab's API server: it applies a branch of Gitea's, and takes drift back."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 import yaml
@@ -35,7 +34,7 @@ def flux(control_plane: Cluster, tmp_path_factory: pytest.TempPathFactory) -> It
 def repository(gitea: Gitea, flux: Flux, place: str) -> Repository:
     """What Flux keeps, each second, in the folder `apps`."""
     made = gitea.people.add_repository("flux", {PATH: manifest("--max-num-seqs=16")})
-    flux.keep(place, partial(gitea.archive, made.path, made.branch), "./apps", interval_seconds=1)
+    flux.keep(place, gitea.branch(made.path), "./apps", interval_seconds=1)
     flux.until_applied(place, made.head())
     return made
 

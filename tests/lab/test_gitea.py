@@ -1,6 +1,8 @@
 """The lab's Git server as a person and a robot see it: HTTPS, SSH, pull requests."""
 
+import io
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from tests.support.git_server import git
 from inferplan_lab.gitea import Gitea, GiteaError, GiteaUnavailableError
 from inferplan_lab.gitea_api import GiteaApiError, People, Person, Repository
 
-FILES = {"apps/llama/deployment.yaml": "replicas: 1\n", "README.md": "deployed from here\n"}
+FILE = "apps/llama/deployment.yaml"
+FILES = {FILE: "replicas: 1\n", "README.md": "deployed from here\n"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def clone(gitea: Gitea, repository: Repository, tmp_path: Path) -> Callable[...,
 
 def changed(work: Path) -> Path:
     git(work, "checkout", "--quiet", "-b", "robot/change")
-    (work / "apps/llama/deployment.yaml").write_text("replicas: 2\n")
+    (work / FILE).write_text("replicas: 2\n")
     git(work, "commit", "--quiet", "--all", "--message", "Two replicas\n\nPlan: llama-1")
     return work
 
@@ -48,8 +51,8 @@ def test_a_token_pushes_a_branch_over_https(
     work = clone("anything", owner.token())
     git(work, "push", "--quiet", "origin", "robot/change", GIT_SSL_CAINFO=str(gitea.certificate))
     assert repository.branches() == ("main", "robot/change")
-    assert repository.read("apps/llama/deployment.yaml", "robot/change") == "replicas: 2\n"
-    assert repository.read("apps/llama/deployment.yaml") == "replicas: 1\n"
+    assert repository.read(FILE, "robot/change") == "replicas: 2\n"
+    assert repository.read(FILE) == "replicas: 1\n"
     assert repository.messages("robot/change")[0].startswith("Two replicas\n\nPlan: llama-1")
 
 
@@ -94,7 +97,7 @@ def test_a_deploy_key_pushes_a_branch_over_ssh_to_the_host_that_is_known(
     environment = over_ssh(repository.add_deploy_key(), gitea.known_hosts)
     git(tmp_path, "clone", "--quiet", repository.ssh_url, "work", **environment)
     git(changed(tmp_path / "work"), "push", "--quiet", "origin", "robot/change", **environment)
-    assert repository.read("apps/llama/deployment.yaml", "robot/change") == "replicas: 2\n"
+    assert repository.read(FILE, "robot/change") == "replicas: 2\n"
 
 
 def test_a_read_only_deploy_key_cannot_push(
@@ -126,7 +129,7 @@ def test_a_pull_request_is_opened_read_and_merged(repository: Repository) -> Non
     assert "-replicas: 1\n+replicas: 2\n" in repository.diff(pull.number)
     repository.merge(pull.number)
     assert repository.pull(pull.number).state == "merged"
-    assert repository.read("apps/llama/deployment.yaml") == "replicas: 2\n"
+    assert repository.read(FILE) == "replicas: 2\n"
 
 
 def test_a_pull_request_is_closed_unmerged(repository: Repository) -> None:
@@ -134,21 +137,22 @@ def test_a_pull_request_is_closed_unmerged(repository: Repository) -> None:
     pull = repository.open_pull("robot/change", "Two replicas")
     repository.close(pull.number)
     assert [entry.state for entry in repository.pulls()] == ["closed"]
-    assert repository.read("apps/llama/deployment.yaml") == "replicas: 1\n"
+    assert repository.read(FILE) == "replicas: 1\n"
 
 
 def branch(repository: Repository, name: str, text: str) -> None:
     repository.people.call("POST", f"/repos/{repository.path}/branches", {"new_branch_name": name})
-    repository.commit({"apps/llama/deployment.yaml": text}, "A change", name)
+    repository.commit({FILE: text}, "A change", name)
 
 
 def test_somebody_elses_commit_moves_the_branch(gitea: Gitea, repository: Repository) -> None:
     before = repository.head()
     after = repository.commit({"README.md": "changed\n", "new.txt": "new\n"}, "Somebody's change")
     assert (repository.head(), before != after) == (after, True)
-    commit, files = gitea.archive(repository.path, "main")
-    assert commit == after
-    assert files[:2] == b"\x1f\x8b"  # gzip
+    branch = gitea.branch(repository.path)
+    assert branch.head() == after
+    with tarfile.open(fileobj=io.BytesIO(branch.files(after))) as archive:
+        assert [name for name in archive.getnames() if "." in name] == ["README.md", FILE, "new.txt"]
 
 
 def test_a_stranger_sees_no_private_repository(gitea: Gitea, repository: Repository) -> None:
@@ -157,7 +161,7 @@ def test_a_stranger_sees_no_private_repository(gitea: Gitea, repository: Reposit
         Repository(stranger, repository.path).head()
     assert error.value.status == 401
     with pytest.raises(GiteaError, match="rev-parse"):
-        gitea.archive(repository.path, "none")
+        gitea.branch(repository.path, "none").head()
 
 
 def test_its_repositories_survive_a_restart(gitea: Gitea, repository: Repository) -> None:
