@@ -181,6 +181,8 @@ PROPOSAL_GATES: tuple[Callable[[Case], Closed | None], ...] = (
     _target_changed,
     _paused,
     _does_not_roll,
+    _cool_down,
     _back_off,
 )
-"""Before a pull request: whoever merges it decides when pods are replaced."""
+"""Before a pull request: whoever merges it decides when pods are replaced. It rests all the same: right after a plan
+that was undone nobody wants to review the next."""

@@ -1,7 +1,9 @@
 """A plan that goes through Git: proposed, merged, shown by the workload, measured; and back."""
 
+from datetime import timedelta
+
 import pytest
-from tests.support.application import FOREIGN, NEW, OLD, digest, plan_spec, window
+from tests.support.application import FOREIGN, NEW, OLD, START, digest, plan_spec, window
 from tests.support.git_stage import GitStage, git_apply
 
 from inferplan.api.attempt import GitStatus
@@ -176,6 +178,12 @@ def test_no_pull_request_waits_for_windows_baselines_or_approval() -> None:
     assert len(stage.proposals) == 1
     assert reason(stage, "Approved") == "ApprovedByPolicy"
     assert "- Recovery 99.5 %." in stage.proposals[0].body
+
+
+def test_a_pull_request_rests_after_the_last_change_all_the_same() -> None:
+    stage = proposed(case_changes={"rests_until": START + timedelta(hours=1)})
+    assert (stage.proposals, stage.status.phase) == ([], Phase.SCHEDULED)
+    assert reason(stage, "GatesPassed") == "CoolingDown"
 
 
 def test_a_commit_is_as_careful_as_a_patch() -> None:
