@@ -111,6 +111,9 @@ def judge(before: WindowStatus, after: WindowStatus, wanted: Wanted) -> Judgemen
     harm = tuple(_harm(before, after, wanted))
     if harm:
         return Judgement(Verdict.ROLL_BACK, "; ".join(harm), rows)
+    half = _half_measured(before, after, wanted)
+    if half is not None:
+        return Judgement(Verdict.INCONCLUSIVE, f"{half} was not measured both before and after", rows)
     return Judgement(Verdict.KEEP, _kept(rows[0]), rows)
 
 
@@ -201,6 +204,14 @@ def _in_flight(window: WindowStatus) -> float | None:
 
 def _moved(old: float, new: float) -> bool:
     return abs(new - old) > MOVED_MOST * max(old, new)
+
+
+def _half_measured(before: WindowStatus, after: WindowStatus, wanted: Wanted) -> str | None:
+    """What one window has and the other lacks, as where a query failed: harm to it would not be seen."""
+    found = (
+        metric.title for metric in _metrics(wanted) if (metric.name in before.values) != (metric.name in after.values)
+    )
+    return next(found, None)
 
 
 def _failures(before: WindowStatus, after: WindowStatus) -> str | None:

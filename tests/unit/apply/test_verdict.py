@@ -160,6 +160,16 @@ def test_nothing_to_compare_tells_nothing() -> None:
     assert judged(window(**bare)).reason == "no metric was measured both before and after"
 
 
+def test_what_one_window_lacks_is_not_taken_for_unharmed() -> None:
+    found = judged(window(generation_tokens_per_second=None))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.reason == "output tokens per second was not measured both before and after"
+    slow = judged(window(ttft_mean_milliseconds=None, generation_tokens_per_second=850.0))
+    assert slow.verdict is Verdict.ROLL_BACK  # what was seen is harm enough
+    never = {"before": window(itl_mean_milliseconds=None)}
+    assert judged(window(**{**BETTER, "itl_mean_milliseconds": None}), **never).verdict is Verdict.KEEP
+
+
 def test_the_objective_s_metric_comes_first() -> None:
     assert judged(window(), objective=Objective.LATENCY).compared[0].metric == "mean time between tokens"
 
