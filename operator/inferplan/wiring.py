@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 
 from inferplan.domain.seen import Seen
-from inferplan.gitops.nowhere import Nowhere
+from inferplan.gitops.host import open_git_host
+from inferplan.gitops.port import GitHost
 from inferplan.kube.client import HttpCluster
 from inferplan.kube.connection import Connection
 from inferplan.kube.port import Cluster
@@ -67,6 +68,21 @@ class Context:
     seen: Seen
 
 
+@dataclass(frozen=True)
+class Outside:
+    """What it reaches beyond the API server.
+
+    Attributes:
+        sources: Each Prometheus by name.
+        pages: Engines' own pages.
+        host: Repositories and their forges.
+    """
+
+    sources: Mapping[str, Prometheus]
+    pages: EnginePages
+    host: GitHost
+
+
 @asynccontextmanager
 async def operator_context(
     settings: Settings, connection: Connection, clocks: Clocks = CLOCKS
@@ -74,7 +90,7 @@ async def operator_context(
     """The operator, ready to run; closes every connection on the way out.
 
     Raises:
-        SettingsError: A file of a Prometheus source cannot be used.
+        SettingsError: A file of a Prometheus source, or an entry of git_hosts, cannot be used.
     """
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
@@ -86,15 +102,15 @@ async def operator_context(
             for name, source in settings.prometheus_sources.items()
         }
         pages = EnginePages(await stack.enter_async_context(new_session()))
-        yield build(settings, telemetry, cluster, sources, pages, clocks)
+        host = await stack.enter_async_context(open_git_host(settings, cluster, clocks.now, clocks.monotonic))
+        yield build(settings, telemetry, cluster, Outside(sources, pages, host), clocks)
 
 
 def build(
     settings: Settings,
     telemetry: Telemetry,
     cluster: Cluster,
-    sources: Mapping[str, Prometheus],
-    pages: EnginePages,
+    outside: Outside,
     clocks: Clocks,
 ) -> Context:
     """Puts the parts together."""
@@ -108,11 +124,13 @@ def build(
 
     controller = Controller(reconcile, list_keys, pace, telemetry, clocks.monotonic)
     feed = Feed(controller.add)
-    meters = {name: _meter(name, prometheus, settings, controller, clocks) for name, prometheus in sources.items()}
-    gatherer = Gatherer(cluster, Measurer(meters, clocks.now, ScrapeMeter(pages)), pages)
+    meters = {
+        name: _meter(name, prometheus, settings, controller, clocks) for name, prometheus in outside.sources.items()
+    }
+    gatherer = Gatherer(cluster, Measurer(meters, clocks.now, ScrapeMeter(outside.pages)), outside.pages)
     looks = LastLooks(cluster, settings.namespaces)
     paused = "" if settings.apply else "INFERPLAN_APPLY is false: this operator changes no workload"
-    ways = Ways(Delivery(Nowhere("this operator reaches no Git")), Canaries(cluster, gatherer))
+    ways = Ways(Delivery(outside.host), Canaries(cluster, gatherer))
     applier = Applier(cluster, clocks.now, ways, paused)
     planner = Planner(Means(cluster, gatherer, applier), feed, looks, telemetry, clocks.now)
     return Context(settings, telemetry, controller, feed, cluster, clocks, looks)
