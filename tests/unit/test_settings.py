@@ -164,3 +164,19 @@ def test_engines_that_a_request_may_name_are_a_list(
     if value is not None:
         monkeypatch.setenv("INFERPLAN_SCRAPE_ALLOW", value)
     assert load_settings().scrape_allow == entries
+
+
+@pytest.mark.parametrize(
+    ("value", "entries"),
+    [
+        (None, ("github.com", "api.github.com", "gitlab.com")),
+        ("", ()),
+        ("git.lab:3000, 10.0.0.0/8", ("git.lab:3000", "10.0.0.0/8")),
+    ],
+)
+def test_git_servers_that_an_instance_may_name_are_a_list(
+    value: str | None, entries: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("INFERPLAN_GIT_HOSTS", value)
+    assert load_settings().git_hosts == entries
