@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     listen_address: str = "0.0.0.0"
     listen_port: Annotated[int, Field(ge=0, le=65_535)] = 8002
     """HTTP API, health and metrics; 0 takes any free port."""
+    authentication: bool | None = None
+    """Whether those who read instances and plans over HTTP must send a Kubernetes token and have the right to; by
+    default where the operator runs in a pod. Approving needs a token in any case."""
     scrape_allow: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.0/8", "::1")
     """Engines that POST /api/v1/analyze may ask for their pages: CIDRs, addresses, host names, each with or without
     port. By default this pod alone."""

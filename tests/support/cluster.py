@@ -3,7 +3,7 @@
 import copy
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from inferplan.api.kinds import KINDS
 from inferplan.kube.errors import ConflictError, ForbiddenError, KubeError, NotFoundError, OwnedError
 from inferplan.kube.port import ApplyOptions
 from inferplan.kube.resources import (
+    ACCESS_REVIEWS,
     CONFIG_MAPS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
@@ -21,6 +22,7 @@ from inferplan.kube.resources import (
     PLANS,
     PODS,
     STATEFUL_SETS,
+    TOKEN_REVIEWS,
     Document,
     Resource,
     Row,
@@ -45,6 +47,7 @@ class FakeCluster:
         broken: Calls (verb, resource) that raise this error.
         owners: Field managers of a workload's arguments, by its name.
         logs: What a pod's engine wrote, by the pod's name.
+        reviewer: Gives the status of a review.
     """
 
     writes: list[tuple[str, str, str]] = field(default_factory=list)
@@ -54,6 +57,7 @@ class FakeCluster:
     broken: dict[tuple[str, str], KubeError] = field(default_factory=dict)
     owners: dict[str, tuple[str, ...]] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    reviewer: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {}
     _objects: dict[Place, Document] = field(default_factory=dict)
     _versions: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -110,13 +114,26 @@ class FakeCluster:
             for document in await self.list(resource, namespace)
         )
 
-    async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
+    async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, Any]) -> Document:
         self._called("create", resource.plural)
+        if resource in {TOKEN_REVIEWS, ACCESS_REVIEWS}:
+            return {**body, "status": self.reviewer(body)}
         name = body["metadata"]["name"]
         if (resource.plural, namespace, name) in self._objects:
             raise ConflictError(f"{resource.plural} {name} already exists")
         self.put(body)
         self.writes.append(("create", resource.plural, name))
+        return copy.deepcopy(self.one(resource, namespace or "", name))
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], version: str
+    ) -> Document:
+        self._called("patch", resource.plural)
+        old = self._found(resource, namespace, name)
+        if old["metadata"]["resourceVersion"] != version:
+            raise ConflictError(f"409: {resource.plural} {name} was changed meanwhile")
+        self.put(_merged(old, body))
+        self.writes.append(("patch", resource.plural, name))
         return copy.deepcopy(self.one(resource, namespace, name))
 
     async def patch_status(

@@ -172,13 +172,26 @@ class Decision(WireModel):
 
 
 class Approval(WireModel):
-    """A person's word on a plan."""
+    """A person's word on a plan; when it was given is in the status, condition Approved."""
 
     model_config = ConfigDict(json_schema_extra=rules(APPROVAL_NAMES_PLAN))
 
-    approved: Annotated[bool, Field(description="true approves, false rejects.")]
-    by: Annotated[str | None, Field(min_length=1, max_length=256, description="Who approves or rejects.")] = None
+    approved: Annotated[
+        bool, Field(description="true approves; false rejects, and undoes a plan that the workload carries.")
+    ]
+    by: Annotated[
+        str | None, Field(min_length=1, max_length=1024, description="User name of who approves or rejects.")
+    ] = None
     plan_hash: Annotated[Digest | None, Field(description="spec.planHash of what was approved.")] = None
+    note: Annotated[
+        str | None, Field(min_length=1, max_length=1024, description="Why, in the words of who approves or rejects.")
+    ] = None
+
+    @property
+    def told(self) -> str:
+        """Who it was, and the note where there is one: "ada approved it: seen in staging"."""
+        said = f"{self.by or 'somebody'} {'approved' if self.approved else 'rejected'} it"
+        return f"{said}: {self.note}" if self.note is not None else said
 
 
 class PlanSpec(Decision):

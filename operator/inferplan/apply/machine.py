@@ -48,10 +48,16 @@ def next_step(case: Case) -> Step:
         ValueError: The status was written by somebody else and contradicts itself.
     """
     if _asked_back(case):
-        who = case.plan.approval.by if case.plan.approval is not None and case.plan.approval.by else "somebody"
-        return undo(case, Reason.ROLLBACK_ASKED, f"{who} asked for it")
+        return undo(case, Reason.ROLLBACK_ASKED, _asked(case))
     step = _STEPS.get(case.status.phase)
     return step(case) if step is not None else Step(case.status)
+
+
+def _asked(case: Case) -> str:
+    approval = case.plan.approval
+    who = approval.by if approval is not None and approval.by else "somebody"
+    why = f": {approval.note}" if approval is not None and approval.note else ""
+    return f"{who} asked for it{why}"
 
 
 def _asked_back(case: Case) -> bool:

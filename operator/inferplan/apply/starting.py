@@ -47,8 +47,7 @@ def _with_baseline(case: Case) -> PlanStatus:
 
 def rejected(case: Case) -> PlanStatus:
     """A person's no to what the workload does not carry."""
-    who = case.plan.approval.by if case.plan.approval is not None else None
-    why = f"{who or 'somebody'} rejected it"
+    why = case.plan.approval.told if case.plan.approval is not None else "somebody rejected it"
     said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, why)
     return moved(case, Phase.REJECTED, f"Rejected: {why}.", said)
 
@@ -75,8 +74,7 @@ def _awaiting(case: Case) -> PlanStatus:
 def _approved(case: Case) -> Said:
     approval = case.plan.approval
     if approval is not None and approval.approved:
-        who = f"{approval.by} approved it"
-        return Said(PlanConditionType.APPROVED, Status.TRUE, Reason.APPROVED_BY_PERSON, who)
+        return Said(PlanConditionType.APPROVED, Status.TRUE, Reason.APPROVED_BY_PERSON, approval.told)
     why = f"spec.apply.mode is {case.mode}, and the plan takes nothing from clients"
     if case.by_pull_request:
         why = "spec.apply.mode is GitOps: whoever merges the pull request decides"

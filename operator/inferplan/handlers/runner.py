@@ -9,6 +9,7 @@ import kopf
 from inferplan.handlers.credentials import NoCredentialsError, connection_of, log_in
 from inferplan.handlers.service import service
 from inferplan.handlers.watches import kopf_settings, registry_of
+from inferplan.kube.connection import Connection
 from inferplan.kube.errors import KubeError, NotFoundError
 from inferplan.observe.allow_list import AllowList, AllowListError, allow_list
 from inferplan.settings import Settings, SettingsError
@@ -53,7 +54,7 @@ async def operate(settings: Settings) -> None:
     _stop_at_signals()
     watching = kopf_settings()
     connection = connection_of(log_in(watching))
-    async with operator_context(settings, connection) as context:
+    async with operator_context(_guarded(settings, connection), connection) as context:
         try:
             async with service(context, allowed):
                 await _prime(context)
@@ -74,6 +75,13 @@ def _allowed(settings: Settings) -> AllowList:
         return allow_list(settings.scrape_allow)
     except AllowListError as error:
         raise StartError(f"INFERPLAN_SCRAPE_ALLOW: {error}") from None
+
+
+def _guarded(settings: Settings, connection: Connection) -> Settings:
+    """In a pod anybody in the cluster reaches the service, so by default they are asked who they are."""
+    if settings.authentication is not None:
+        return settings
+    return settings.model_copy(update={"authentication": connection.token_file is not None})
 
 
 async def _prime(context: Context) -> None:

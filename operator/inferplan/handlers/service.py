@@ -8,6 +8,8 @@ from inferplan.observe.allow_list import AllowList
 from inferplan.observe.engine_pages import EngineAccess, EnginePages, new_session
 from inferplan.reconcile.controller import Controller
 from inferplan.web.app import create_app
+from inferplan.web.callers import Callers
+from inferplan.web.deciding import Deciding
 from inferplan.web.objects import ClusterObjects
 from inferplan.web.outermost import HttpMetrics
 from inferplan.web.ports import Parts
@@ -52,6 +54,9 @@ def parts_of(context: Context, engines: EngineAccess) -> Parts:
         engines=engines,
         seen=context.seen,
         objects=ClusterObjects(context.cluster, context.settings.namespaces, context.clocks.monotonic),
+        words=Deciding(context.cluster, context.settings.namespaces),
+        callers=Callers(context.cluster, context.clocks.monotonic),
+        guarded=bool(context.settings.authentication),
     )
 
 

@@ -118,9 +118,17 @@ class HttpCluster:
         """All objects, the printed columns alone: megabytes of plans are kilobytes of these."""
         return await self._pages(resource, namespace, {}, _TABLE, _rows)
 
-    async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
+    async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, Any]) -> Document:
         """Creates an object."""
         return await self._send(_Call("create", resource.plural, "POST", resource.path(namespace), body=body))
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], version: str
+    ) -> Document:
+        """Merges into an object, bound to a resource version."""
+        path = resource.path(namespace, name)
+        bound = {**body, "metadata": {"resourceVersion": version}}
+        return await self._send(_Call("patch", resource.plural, "PATCH", path, body=bound, content=_MERGE_PATCH))
 
     async def patch_status(
         self, resource: Resource, namespace: str, name: str, status: Mapping[str, Any], version: str | None = None

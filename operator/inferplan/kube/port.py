@@ -41,8 +41,14 @@ class Cluster(Protocol):
         """As `list`, with what `kubectl get -o wide` prints of each object instead of the object."""
         ...
 
-    async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> Document:
-        """Creates an object; ConflictError when the name is taken."""
+    async def create(self, resource: Resource, namespace: str | None, body: Mapping[str, Any]) -> Document:
+        """Creates an object; ConflictError when the name is taken. A review is answered and not stored."""
+        ...
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], version: str
+    ) -> Document:
+        """Merges into an object while that is its resourceVersion (RFC 7386); ConflictError when it is not."""
         ...
 
     async def patch_status(

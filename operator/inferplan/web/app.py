@@ -10,22 +10,23 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from inferplan import __version__
 from inferplan.api.exchange import AnalyzeRequest, OptimizeRequest
-from inferplan.web.answers import invalid
 from inferplan.web.bodies import body_of
 from inferplan.web.cluster_routes import INSTANCES, PLAN, PLANS, add_cluster_routes
-from inferplan.web.errors import add_refusals, unknown_engine
+from inferplan.web.errors import add_refusals
+from inferplan.web.gate import Gate
 from inferplan.web.looking import Analyst
 from inferplan.web.memory import InstanceId, SightingMemory
-from inferplan.web.openapi import ANALYZE_OPERATION, DESCRIPTION, OPTIMIZE_OPERATION, component_schemas
+from inferplan.web.openapi import ANALYZE_OPERATION, DESCRIPTION, OPTIMIZE_OPERATION, components
 from inferplan.web.optimize import optimize
 from inferplan.web.outermost import Outermost
 from inferplan.web.ports import Clock, Health, Parts
-from inferplan.web.requests import InvalidRequestError, UnknownEngineError, read_request
+from inferplan.web.requests import read_request
+from inferplan.web.word_routes import WORDS, add_word_routes
 
 _OPTIMIZE = "/api/v1/optimize"
 _ANALYZE = "/api/v1/analyze"
 _PATHS = (
-    _OPTIMIZE, _ANALYZE, INSTANCES, PLANS, PLAN, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs",
+    _OPTIMIZE, _ANALYZE, INSTANCES, PLANS, PLAN, *WORDS, "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs",
 )  # fmt: skip
 
 
@@ -46,9 +47,11 @@ def create_app(clock: Clock, parts: Parts | None = None) -> FastAPI:
         openapi_url="/openapi.json",
     )
     memory = SightingMemory()
-    _add_analyze(app, Analyst(clock, own, memory))
-    _add_optimize(app, clock, memory)
-    add_cluster_routes(app, own)
+    gate = Gate(own)
+    _add_analyze(app, Analyst(clock, own, memory), gate)
+    _add_optimize(app, clock, memory, gate)
+    add_cluster_routes(app, own, gate)
+    add_word_routes(app, own, gate)
     _add_probes(app, own.health)
     _add_metrics(app, own)
     add_refusals(app, _PATHS)
@@ -57,7 +60,7 @@ def create_app(clock: Clock, parts: Parts | None = None) -> FastAPI:
     return app
 
 
-def _add_analyze(app: FastAPI, analyst: Analyst) -> None:
+def _add_analyze(app: FastAPI, analyst: Analyst, gate: Gate) -> None:
     @app.post(
         _ANALYZE,
         summary="See what limits one instance",
@@ -70,11 +73,13 @@ def _add_analyze(app: FastAPI, analyst: Analyst) -> None:
         response_model=None,
     )
     async def post_analyze(request: Request) -> Response:
-        answer = await analyst.answer(read_request(await body_of(request), AnalyzeRequest))
+        asked = read_request(await body_of(request), AnalyzeRequest)
+        await gate.to_ask_of(request, asked.instance_id)
+        answer = await analyst.answer(asked)
         return JSONResponse(answer.to_http())
 
 
-def _add_optimize(app: FastAPI, clock: Clock, memory: SightingMemory) -> None:
+def _add_optimize(app: FastAPI, clock: Clock, memory: SightingMemory, gate: Gate) -> None:
     @app.post(
         _OPTIMIZE,
         summary="Plan what to change in one instance",
@@ -88,20 +93,12 @@ def _add_optimize(app: FastAPI, clock: Clock, memory: SightingMemory) -> None:
         response_model=None,
     )
     async def post_optimize(request: Request) -> Response:
-        return await asyncio.to_thread(answer_optimize, await body_of(request), clock, memory)
-
-
-def answer_optimize(body: bytes, clock: Clock, memory: SightingMemory) -> JSONResponse:
-    """The answer to a body of POST /api/v1/optimize."""
-    try:
-        request = read_request(body, OptimizeRequest)
+        asked = read_request(await body_of(request), OptimizeRequest)
+        await gate.to_ask_of(request, asked.instance_id)
         now = clock()
-        seen = memory.get(InstanceId(request.instance_id, request.instance_type), now)
-        return JSONResponse(optimize(request, now, seen).to_http())
-    except UnknownEngineError as error:
-        return unknown_engine(error)
-    except InvalidRequestError as error:
-        return invalid(error.problems)
+        seen = memory.get(InstanceId(asked.instance_id, asked.instance_type), now)
+        answer = await asyncio.to_thread(optimize, asked, now, seen)
+        return JSONResponse(answer.to_http())
 
 
 _PROBE_ANSWERS: dict[int | str, dict[str, Any]] = {
@@ -143,7 +140,7 @@ def _use_own_schemas(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = written_by_fastapi()
-        document["components"] = {"schemas": component_schemas()}
+        document["components"] = components()
         _without_its_own_refusal(document)
         return document
 

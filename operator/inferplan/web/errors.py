@@ -11,6 +11,8 @@ from inferplan.kube.errors import KubeError
 from inferplan.observe.addresses import NotAllowedError
 from inferplan.web.answers import invalid, refusal
 from inferplan.web.bodies import BODY_BYTES_MAX, BodyTooLargeError
+from inferplan.web.callers import NotPermittedError, UnauthenticatedError
+from inferplan.web.deciding import WordRefusedError
 from inferplan.web.looking import BusyError, NoSuchInstanceError
 from inferplan.web.requests import InvalidRequestError, UnknownEngineError, allowed_engines
 
@@ -19,6 +21,10 @@ _RETRY_SECONDS = "5"
 
 class NotHereError(LookupError):
     """There is no such object, or no cluster to look for it; one line for people."""
+
+
+class OtherVersionError(ValueError):
+    """A plan was written by another version and cannot be read; one line for people."""
 
 
 def add_refusals(app: FastAPI, paths: tuple[str, ...]) -> None:
@@ -63,6 +69,12 @@ def _later(error: Exception) -> JSONResponse:
     return answer
 
 
+def _unauthenticated(error: Exception) -> JSONResponse:
+    answer = refusal(401, str(error))
+    answer.headers["www-authenticate"] = "Bearer"
+    return answer
+
+
 def _no_cluster_answer(error: KubeError) -> JSONResponse:
     return _later(KubeError(f"the cluster does not answer: {error}"))
 
@@ -74,6 +86,10 @@ _ANSWERS: dict[type[Exception], Callable[[Any], JSONResponse]] = {
     NotAllowedError: lambda error: refusal(403, f"instance_id: {error}", "instance_id"),
     NoSuchInstanceError: lambda error: refusal(404, f"instance_id: {error}", "instance_id"),
     NotHereError: lambda error: refusal(404, str(error)),
+    OtherVersionError: lambda error: refusal(409, str(error)),
+    UnauthenticatedError: _unauthenticated,
+    NotPermittedError: lambda error: refusal(403, str(error)),
+    WordRefusedError: lambda error: refusal(409, str(error)),
     BusyError: _later,
     KubeError: _no_cluster_answer,
 }

@@ -33,7 +33,7 @@ LOOKS_MAX = 4
 _PAGES_MAX = 6
 _LINE_MAX = 500  # a page can put text of any length into what is wrong with it
 _PAGE_SECONDS = 1.0  # gauges move within a second; more pages show more of it
-_OBJECT = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)")
+_INSTANCE = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/([a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?)")
 
 
 class NoSuchInstanceError(LookupError):
@@ -72,9 +72,9 @@ class Analyst:
         """
         spec = spec_of(request)
         _check_sources(request)
-        named = None if _states_metrics(request) else _OBJECT.fullmatch(request.instance_id)
+        named = None if _states_metrics(request) else named_instance(request.instance_id)
         if named is not None:
-            return await self._seen(request, spec, named[1], named[2])
+            return await self._seen(request, spec, *named)
         sighting = await self._look(request, spec)
         now = self._clock()
         answer = await asyncio.to_thread(answer_of_sighting, request, spec, sighting, now)
@@ -153,6 +153,12 @@ class Analyst:
         if sighting is not None:
             self._memory.put(InstanceId(request.instance_id, request.instance_type), sighting, now)
         return await asyncio.to_thread(answer_of_operator, request, seen, now)
+
+
+def named_instance(instance_id: str) -> tuple[str, str] | None:
+    """Namespace and name where the id names an instance of the cluster."""
+    found = _INSTANCE.fullmatch(instance_id)
+    return None if found is None else (found[1], found[2])
 
 
 def _check_sources(request: AnalyzeRequest) -> None:

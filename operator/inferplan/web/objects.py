@@ -1,6 +1,6 @@
 """Instances and plans out of the cluster, for reading over HTTP. Knows no framework.
 
-Nobody logs in to the service, so a request must cost little: lists are the printed columns, not the objects, and one
+Anybody may ask again and again, so a request must cost little: lists are the printed columns, not the objects, and one
 list serves everybody who asks within a few seconds.
 """
 
@@ -12,7 +12,7 @@ from inferplan.api.listing import InstanceSummary, ListedObject, PlanResource, P
 from inferplan.api.plan import PlanSpec, PlanStatus
 from inferplan.kube.errors import NotFoundError
 from inferplan.kube.port import Cluster
-from inferplan.kube.resources import INSTANCES, PLANS, Resource, Row
+from inferplan.kube.resources import INSTANCES, PLANS, Document, Resource, Row
 
 FRESH_SECONDS = 5.0
 """As long as a list serves everybody who asks."""
@@ -27,11 +27,14 @@ class ClusterObjects:
         cluster: The API server.
         namespaces: Watched namespaces; none means all.
         monotonic: Gives seconds that only grow.
+
+    Attributes:
+        namespaces: Watched namespaces.
     """
 
     def __init__(self, cluster: Cluster, namespaces: Sequence[str], monotonic: Callable[[], float]) -> None:
         self._cluster = cluster
-        self._namespaces = tuple(namespaces)
+        self.namespaces = tuple(namespaces)
         self._instances = _Shared(lambda: self._list(INSTANCES, InstanceSummary), monotonic)
         self._plans = _Shared(lambda: self._list(PLANS, PlanRow), monotonic)
 
@@ -49,24 +52,33 @@ class ClusterObjects:
         Raises:
             pydantic.ValidationError: Another version wrote it, and this one cannot read it.
         """
-        if self._namespaces and namespace not in self._namespaces:
+        if self.namespaces and namespace not in self.namespaces:
             return None
         try:
             document = await self._cluster.get(PLANS, namespace, name)
         except NotFoundError:
             return None
-        return PlanResource(
-            **_identity(document["metadata"]),
-            spec=PlanSpec.from_kube(document["spec"]),
-            status=PlanStatus.from_kube(document.get("status") or {}),
-        )
+        return plan_of(document)
 
     async def _list(self, resource: Resource, model: type[_Listed]) -> tuple[_Listed, ...]:
         found: list[Row] = []
-        for namespace in self._namespaces or (None,):
+        for namespace in self.namespaces or (None,):
             found += await self._cluster.list_table(resource, namespace)
         listed = [_summary(row, model) for row in found]
         return tuple(sorted(listed, key=lambda entry: (entry.namespace, entry.name)))
+
+
+def plan_of(document: Document) -> PlanResource:
+    """A plan as the API server answers it.
+
+    Raises:
+        pydantic.ValidationError: Another version wrote it, and this one cannot read it.
+    """
+    return PlanResource(
+        **_identity(document["metadata"]),
+        spec=PlanSpec.from_kube(document["spec"]),
+        status=PlanStatus.from_kube(document.get("status") or {}),
+    )
 
 
 class _Shared(Generic[_Listed]):

@@ -14,12 +14,23 @@ from inferplan.api.exchange import (
 )
 from inferplan.api.listing import InstanceList, PlanList, PlanResource
 from inferplan.web.answers import InternalError, InvalidRequest
+from inferplan.web.deciding import WordRequest
+
+BEARER = "bearer"
+"""Name of the security scheme."""
+
+WITH_TOKEN: dict[str, Any] = {"security": [{BEARER: []}]}
+"""Part of an operation that needs a token, or may need one (INFERPLAN_AUTHENTICATION)."""
+
+NO_TOKEN = (401, "There is no token, or the API server does not take it.", "ErrorResponse")
+NOT_PERMITTED = (403, "The caller may not; the answer says which right is missing.", "ErrorResponse")
 
 _REFERENCE = "#/components/schemas/{model}"
 
 DESCRIPTION = (
     "Sees what limits a running LLM server (vLLM, SGLang, TGI) and plans what to change in it. Nothing is changed; the"
-    " only thing that is fetched are /metrics and /version of engines that the administrator allows."
+    " only thing that is fetched are /metrics and /version of engines that the administrator allows. In the operator,"
+    " plans can be approved, rejected and rolled back by those who may."
 )
 
 NOTHING_KNOWN: dict[str, JsonValue] = {
@@ -130,7 +141,14 @@ OPTIMIZE_OPERATION: dict[str, Any] = {
         nothing_known=("Settings only: rules of thumb", NOTHING_KNOWN),
         measured=("Model, GPU and metrics known", MEASURED),
     ),
-    **answers_of((200, "The plan, best change first.", "OptimizeResponse"), *_REFUSALS),
+    **answers_of(
+        (200, "The plan, best change first.", "OptimizeResponse"),
+        NO_TOKEN,
+        NOT_PERMITTED,
+        (503, "The cluster does not answer.", "ErrorResponse"),
+        *_REFUSALS,
+    ),
+    "security": [{}, {BEARER: []}],
 }
 
 ANALYZE_OPERATION: dict[str, Any] = {
@@ -141,14 +159,35 @@ ANALYZE_OPERATION: dict[str, Any] = {
     ),
     **answers_of(
         (200, "What limits the instance; what cannot be told stands in `unknowns`.", "AnalyzeResponse"),
-        (403, "The engine is not on the administrator's list; nothing was connected to.", "ErrorResponse"),
+        NO_TOKEN,
+        (
+            403,
+            "The engine is not on the administrator's list, or the instance not for the caller.",
+            "ErrorResponse",
+        ),
         (404, "The cluster has no such instance, or there is no cluster.", "ErrorResponse"),
         (503, "Too many engines are being asked, or the cluster does not answer.", "ErrorResponse"),
         *_REFUSALS,
     ),
+    "security": [{}, {BEARER: []}],
 }
 
-_REQUESTS: tuple[type[BaseModel], ...] = (OptimizeRequest, AnalyzeRequest)
+WORD_OPERATION: dict[str, Any] = {
+    **_body("WordRequest", seen=("With a reason", {"note": "seen in staging"})),
+    **answers_of(
+        (200, "The plan with the caller's word in `spec.approval`.", "PlanResource"),
+        NO_TOKEN,
+        NOT_PERMITTED,
+        (404, "There is no such plan, or no cluster.", "ErrorResponse"),
+        (409, "The plan is in no phase for it, or its `plan_hash` is another.", "ErrorResponse"),
+        (503, "The cluster does not answer.", "ErrorResponse"),
+        *(entry for entry in _REFUSALS if entry[0] != 400),  # noqa: PLR2004  no engine is named
+    ),
+    **WITH_TOKEN,
+}
+WORD_OPERATION["requestBody"]["required"] = False
+
+_REQUESTS: tuple[type[BaseModel], ...] = (OptimizeRequest, AnalyzeRequest, WordRequest)
 _ANSWERS: tuple[type[BaseModel], ...] = (
     OptimizeResponse,
     AnalyzeResponse,
@@ -161,7 +200,17 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
 )
 
 
-def component_schemas() -> dict[str, Any]:
+def components() -> dict[str, Any]:
+    """Everything that operations refer to: schemas, and how a caller says who they are."""
+    bearer = {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A Kubernetes token: `kubectl create token ACCOUNT`, or your own.",
+    }
+    return {"schemas": _component_schemas(), "securitySchemes": {BEARER: bearer}}
+
+
+def _component_schemas() -> dict[str, Any]:
     """Schemas of everything that requests and answers hold, in snake_case."""
     read: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "validation") for model in _REQUESTS]
     written: list[tuple[type[BaseModel], JsonSchemaMode]] = [(model, "serialization") for model in _ANSWERS]

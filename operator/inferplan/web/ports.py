@@ -8,8 +8,11 @@ from typing import Protocol
 from uuid import uuid4
 
 from inferplan.api.listing import InstanceSummary, PlanResource, PlanRow
+from inferplan.apply.asking import Word
 from inferplan.domain.seen import Seen
 from inferplan.observe.endpoint import Endpoint
+from inferplan.web.callers import Callers
+from inferplan.web.deciding import WordRequest
 from inferplan.web.outermost import HttpMetrics
 
 Clock = Callable[[], datetime]
@@ -45,6 +48,24 @@ class Objects(Protocol):
 
     async def plan(self, namespace: str, name: str) -> PlanResource | None:
         """One plan; None where there is none, or the namespace is not watched."""
+        ...
+
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """Watched namespaces; none means all."""
+        ...
+
+
+class Words(Protocol):
+    """People's words on plans, for writing."""
+
+    async def say(self, place: tuple[str, str], word: Word, request: WordRequest, by: str) -> PlanResource | None:
+        """The plan (namespace and name) with the word of this user; None where there is no such plan.
+
+        Raises:
+            web.deciding.WordRefusedError: The plan is in no phase for it, or is not the one that is meant.
+            kube.errors.KubeError: The cluster does not answer.
+        """
         ...
 
 
@@ -101,6 +122,9 @@ class Parts:
         engines: Engines that a request may name; None where none may.
         seen: The operator's memory; None without a cluster.
         objects: The cluster's objects; None without a cluster.
+        words: Where words on plans go; None without a cluster.
+        callers: Who calls, and what they may do; None without a cluster.
+        guarded: Whether those who read the cluster's objects must have the right to.
         new_id: Gives the ids under which internal errors are logged.
         sleep: Waits for some seconds.
     """
@@ -110,5 +134,8 @@ class Parts:
     engines: Engines | None = None
     seen: Seen | None = None
     objects: Objects | None = None
+    words: Words | None = None
+    callers: Callers | None = None
+    guarded: bool = False
     new_id: Callable[[], str] = random_id
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from inferplan.api.exchange import InstanceQuestion, OptimizeRequest
 from inferplan.api.instance import InstanceSpec, ModelSpec
@@ -23,7 +23,7 @@ _FIELDS = Fields(
     optimizers="constraints.optimizers",
 )
 
-_Request = TypeVar("_Request", bound=InstanceQuestion)
+_Request = TypeVar("_Request", bound=BaseModel)
 
 
 class UnknownEngineError(ValueError):

@@ -20,7 +20,7 @@ from inferplan.kube.errors import (
     UnreachableError,
 )
 from inferplan.kube.port import ApplyOptions
-from inferplan.kube.resources import DEPLOYMENTS, EVENTS, INSTANCES, LEASES, NODES, PLANS, PODS, Row
+from inferplan.kube.resources import DEPLOYMENTS, EVENTS, INSTANCES, LEASES, NODES, PLANS, PODS, TOKEN_REVIEWS, Row
 
 
 class Client:
@@ -181,6 +181,22 @@ async def test_a_status_goes_out_as_a_merge_patch() -> None:
     assert asked["headers"]["Content-Type"] == "application/merge-patch+json"
     assert json.loads(asked["data"]) == {"status": {"plan": None}}
     assert client.observed == [("patch", "inferenceinstances/status", "200")]
+
+
+async def test_a_patch_is_bound_to_a_version() -> None:
+    client = Client(document(kind="OptimizationPlan"))
+    await client.cluster.patch(PLANS, "a", "b", {"spec": {"approval": None}}, "7")
+    (asked,) = client.session.asked
+    assert asked["url"].endswith("/namespaces/a/optimizationplans/b")
+    assert asked["headers"]["Content-Type"] == "application/merge-patch+json"
+    assert json.loads(asked["data"]) == {"spec": {"approval": None}, "metadata": {"resourceVersion": "7"}}
+    assert client.observed == [("patch", "optimizationplans", "200")]
+
+
+async def test_a_review_is_created_in_no_namespace() -> None:
+    client = Client(document(kind="TokenReview"))
+    await client.cluster.create(TOKEN_REVIEWS, None, {"spec": {}})
+    assert client.session.asked[0]["url"].endswith("/apis/authentication.k8s.io/v1/tokenreviews")
 
 
 async def test_deleting_what_is_gone_is_fine() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -12,11 +11,8 @@ from hypothesis import strategies as st
 from tests.support.web import FakePages, Service
 
 from inferplan.api.measured_metrics import MeasuredMetrics
-from inferplan.web.app import answer_optimize
-from inferplan.web.memory import SightingMemory
 
 ALLOWED = {200, 400, 422}
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -200,7 +196,8 @@ def test_any_look_gets_an_analysis_or_a_refusal(body: dict[str, Any]) -> None:
 
 
 def status(body: bytes) -> int:
-    return answer_optimize(body, lambda: NOW, SightingMemory()).status_code
+    """Status of a plan."""
+    return asyncio.run(_service().optimize(body)).status
 
 
 @pytest.mark.timeout(60)

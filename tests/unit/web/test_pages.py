@@ -98,10 +98,16 @@ async def test_examples_are_valid_by_the_description_and_are_answered_by_it() ->
 @pytest.mark.parametrize(
     ("path", "method", "statuses"),
     [
-        ("/api/v1/optimize", "post", {"200", "400", "413", "422", "500"}),
-        ("/api/v1/analyze", "post", {"200", "400", "403", "404", "413", "422", "500", "503"}),
-        ("/api/v1/instances", "get", {"200", "404", "503"}),
-        ("/api/v1/plans", "get", {"200", "404", "503"}),
+        ("/api/v1/optimize", "post", {"200", "400", "401", "403", "413", "422", "500", "503"}),
+        ("/api/v1/analyze", "post", {"200", "400", "401", "403", "404", "413", "422", "500", "503"}),
+        ("/api/v1/instances", "get", {"200", "401", "403", "404", "503"}),
+        ("/api/v1/plans", "get", {"200", "401", "403", "404", "503"}),
+        ("/api/v1/plans/{namespace}/{name}", "get", {"200", "401", "403", "404", "409", "503"}),
+        (
+            "/api/v1/plans/{namespace}/{name}/approve",
+            "post",
+            {"200", "401", "403", "404", "409", "413", "422", "500", "503"},
+        ),
     ],
 )
 async def test_every_status_is_described(path: str, method: str, statuses: set[str]) -> None:

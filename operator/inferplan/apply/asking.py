@@ -1,0 +1,104 @@
+"""What a person may say of a plan, by its phase and its owner's mode. Pure.
+
+The same words stand behind `kubectl inferplan approve` and `POST …/approve`: a word that would change nothing, or
+would come too late, is refused in a sentence instead of being written down and ignored.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+from inferplan.api.apply import ApplyMode
+from inferplan.api.plan import Approval, Phase, PlanSpec, PlanStatus
+from inferplan.dialects.untyped import mapping, scalar
+
+
+class Word(StrEnum):
+    """What a person says of a plan."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+    ROLLBACK = "rollback"
+
+
+_NONE: frozenset[Word] = frozenset()
+_WAITS = frozenset({Word.APPROVE, Word.REJECT})
+_CARRIED = frozenset({Word.ROLLBACK})
+
+POSSIBLE: Mapping[Phase, frozenset[Word]] = MappingProxyType(
+    {
+        Phase.PROPOSED: _WAITS,
+        Phase.AWAITING_APPROVAL: _WAITS,
+        Phase.SCHEDULED: _WAITS,
+        Phase.APPLYING: frozenset({Word.REJECT, Word.ROLLBACK}),  # it may be written in this very moment
+        Phase.ROLLING_OUT: _CARRIED,
+        Phase.VERIFYING: _CARRIED,
+        Phase.VERIFIED: _CARRIED,
+        Phase.ROLLING_BACK: _NONE,
+        Phase.ROLLED_BACK: _NONE,
+        Phase.REJECTED: _NONE,
+        Phase.SUPERSEDED: _NONE,
+        Phase.FAILED: _NONE,
+    }
+)
+"""Words that change something in a phase."""
+
+
+def refusal(word: Word, plan: PlanSpec, status: PlanStatus, mode: ApplyMode) -> str | None:
+    """Why the word cannot be taken, and what can be done instead; None where it can.
+
+    Args:
+        word: What the person says.
+        plan: The plan's spec.
+        status: What became of it.
+        mode: spec.apply.mode of its instance.
+    """
+    possible = POSSIBLE[status.phase]
+    if word not in possible:
+        return _too_late(word, status, possible)
+    return _in_vain(plan, mode) if word is Word.APPROVE else None
+
+
+def approval(word: Word, plan: PlanSpec, by: str, note: str | None) -> Approval:
+    """The word as spec.approval has it; a roll-back is a no to what the workload carries (decision 0016)."""
+    return Approval(approved=word is Word.APPROVE, by=by, plan_hash=plan.plan_hash, note=note)
+
+
+def is_said(word: Word, plan: PlanSpec) -> bool:
+    """Whether spec.approval says so already: it is not written again, and keeps who said it first."""
+    given = plan.approval
+    if given is None or given.approved is not (word is Word.APPROVE):
+        return False
+    return not given.approved or given.plan_hash == plan.plan_hash
+
+
+def mode_of(instance: Mapping[str, Any]) -> ApplyMode:
+    """spec.apply.mode of an InferenceInstance as it is stored; a mode that is not known applies nothing."""
+    mode = scalar(mapping(mapping(instance.get("spec")).get("apply")).get("mode"))
+    return ApplyMode(mode) if mode in set(ApplyMode) else ApplyMode.OFF
+
+
+def _too_late(word: Word, status: PlanStatus, possible: frozenset[Word]) -> str:
+    told = f"the plan is {status.phase}" + (f" ({status.message.rstrip('.')})" if status.message else "")
+    if word is Word.ROLLBACK and possible:
+        return f"{told}: the workload does not carry it, so there is nothing to undo; use reject"
+    if word is Word.REJECT and possible:
+        return f"{told}: it was begun; use rollback to undo it"
+    instead = f"possible now: {', '.join(sorted(possible))}" if possible else "nothing can be said of it any more"
+    return f"{told}: {word} comes too late; {instead}"
+
+
+def _in_vain(plan: PlanSpec, mode: ApplyMode) -> str | None:
+    if mode is ApplyMode.OFF:
+        name = plan.instance_ref.name
+        return (
+            f'spec.apply.mode of InferenceInstance "{name}" is Off, so nothing would be applied: set it to Approve,'
+            " Auto or GitOps first"
+        )
+    if plan.target is None:
+        return "the plan names no workload (spec.targetRef), so there is nothing to write into"
+    if plan.patch is None or not plan.patch.applicable:
+        why = plan.patch.reason if plan.patch is not None and plan.patch.reason else "the arguments cannot be edited"
+        return f"the plan has to be carried out by hand: {why}"
+    return None
