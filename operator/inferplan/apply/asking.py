@@ -31,6 +31,7 @@ POSSIBLE: Mapping[Phase, frozenset[Word]] = MappingProxyType(
         Phase.PROPOSED: _WAITS,
         Phase.AWAITING_APPROVAL: _WAITS,
         Phase.SCHEDULED: _WAITS,
+        Phase.CANARY: frozenset({Word.REJECT}),  # the canary goes, and nothing else was touched
         Phase.APPLYING: frozenset({Word.REJECT, Word.ROLLBACK}),  # it may be written in this very moment
         Phase.ROLLING_OUT: _CARRIED,
         Phase.VERIFYING: _CARRIED,

@@ -156,7 +156,7 @@ def _not_wanted(case: Case) -> PlanStatus | None:
     """A person's no, or a workload that is another one by now."""
     approval, live, target = case.plan.approval, case.live, case.plan.target
     if approval is not None and not approval.approved:
-        why = f"{approval.by or 'somebody'} rejected it"
+        why = approval.told
         said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, why)
         return moved(case, Phase.REJECTED, f"Rejected: {why}.", said)
     if live is None or target is None or live.args_digest != target.args_digest or case.wanted is None:

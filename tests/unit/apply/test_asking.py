@@ -22,6 +22,8 @@ def test_each_phase_has_its_words(phase: Phase) -> None:
     assert taken == POSSIBLE[phase]
     if phase in WAITING:
         assert taken == {Word.APPROVE, Word.REJECT}
+    elif phase is Phase.CANARY:
+        assert taken == {Word.REJECT}
     elif phase in ENDED - {Phase.VERIFIED} or phase is Phase.ROLLING_BACK:
         assert taken == set()
     else:
