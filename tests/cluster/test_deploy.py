@@ -42,10 +42,13 @@ ALLOWED = (
     "get configmaps",
     "get nodes",
     "create events",
+    "create tokenreviews.authentication.k8s.io",
+    "create subjectaccessreviews.authorization.k8s.io",
 )
 REFUSED = (
     "patch inferenceinstances.inferplan.dev",
     "patch optimizationplans.inferplan.dev",
+    "approve optimizationplans.inferplan.dev",
     "patch deployments.apps",
     "update deployments.apps",
     "delete deployments.apps",
@@ -113,7 +116,7 @@ def installed(control_plane: Cluster, tmp_path_factory: pytest.TempPathFactory) 
         assert (answer.code, answer.err) == (0, "")
         ready = Installed(control_plane, namespace, suffix)
         try:
-            one_of_each_binding = ("create events", "get nodes")
+            one_of_each_binding = ("create events", "get nodes", "create tokenreviews.authentication.k8s.io")
             wait_until(lambda: all(map(ready.may, one_of_each_binding)), PATIENCE_SECONDS, "the operator's rights")
             yield ready
         finally:
@@ -159,7 +162,7 @@ def test_the_tables_of_rights_name_every_right_that_is_granted(control_plane: Cl
     granted = {
         f"{verb} {resource.replace('/', f'.{group}/', 1) if '/' in resource else f'{resource}.{group}'.rstrip('.')}"
         for role in roles
-        if role["metadata"]["name"] in {"inferplan-observe", "inferplan-read-nodes"}
+        if role["metadata"]["name"] in {"inferplan-observe", "inferplan-read-nodes", "inferplan-authenticate"}
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -181,6 +184,8 @@ def test_people_who_may_edit_write_instances_and_only_admins_approve(installed: 
     assert not may("view", "create", "ii")
     assert may("edit", "create", "ii")
     assert not may("edit", "patch", "oplan")
+    assert not may("edit", "approve", "oplan")
+    assert may("admin", "approve", "oplan")
     assert not may("admin", "create", "oplan")
 
 
@@ -214,7 +219,7 @@ def test_the_namespaced_component_leaves_no_right_on_the_whole_cluster_but_nodes
 ) -> None:
     documents = render(control_plane, overlay(tmp_path, ("namespaced",)))
     bindings = [document for document in documents if document["kind"] == "ClusterRoleBinding"]
-    assert [document["roleRef"]["name"] for document in bindings] == ["inferplan-read-nodes"]
+    assert {document["roleRef"]["name"] for document in bindings} == {"inferplan-authenticate", "inferplan-read-nodes"}
     (role_binding,) = (document for document in documents if document["kind"] == "RoleBinding")
     (deployment,) = (document for document in documents if document["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]

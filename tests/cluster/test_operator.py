@@ -182,6 +182,8 @@ def test_what_is_granted_is_used_and_what_is_used_is_granted(stage: Stage) -> No
     stage.until_reason("PlanCurrent", "PlanWritten", "plain")
     plan = stage.plans()[0]["metadata"]["name"]
     assert stage.operator.status(f"/api/v1/plans/{stage.namespace}/{plan}") == 200
+    token = stage.cluster.kubectl("create", "token", "default", f"--namespace={stage.namespace}").strip()
+    assert stage.operator.status(f"/api/v1/plans/{stage.namespace}/{plan}/approve", token, "POST") == 403
     calls = used(stage.cluster.kubeconfig.parent / "audit.log", stage.operator.user, stage.namespace)
     assert {call for call in calls if call[2] in {401, 403}} == set()
     api = {(verb, resource) for verb, resource, _ in calls}

@@ -41,10 +41,12 @@ class Operator:
     url: str
     user: str = ""
 
-    def status(self, path: str) -> int | None:
+    def status(self, path: str, token: str = "", method: str = "GET") -> int | None:
         """HTTP status of a path; None when nothing answers."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(self.url + path, headers=headers, method=method)
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as response:
+            with urllib.request.urlopen(request, timeout=5) as response:
                 status: int = response.status
                 return status
         except urllib.error.HTTPError as error:
@@ -99,6 +101,7 @@ def started(folder: Path, credentials: Path, prometheus_url: str, port: int, **e
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT / "operator"),
         "KUBECONFIG": str(credentials),
+        "INFERPLAN_LEADER_ELECTION": "false",  # tests run several at once, which have nothing to do with each other
         "INFERPLAN_LISTEN_ADDRESS": "127.0.0.1",
         "INFERPLAN_LISTEN_PORT": str(port),
         "INFERPLAN_PROMETHEUS_SOURCES": json.dumps({"default": prometheus_url}),
@@ -109,10 +112,14 @@ def started(folder: Path, credentials: Path, prometheus_url: str, port: int, **e
 
 
 @contextmanager
-def service_account(cluster: Cluster, folder: Path) -> Iterator[tuple[Path, str]]:
-    """Kubeconfig and user name of a service account with exactly the rights that deploy/ grants."""
+def service_account(cluster: Cluster, folder: Path, *, applies: bool = False) -> Iterator[tuple[Path, str]]:
+    """Kubeconfig and user name of a service account with exactly the rights that deploy/ grants.
+
+    With `applies`, those of the component apply/ too, and the admission policy that comes with them.
+    """
     prefix = f"test-{secrets.token_hex(4)}"
-    documents = [_renamed(document, prefix) for document in _rbac()]
+    files = ("rbac.yaml", *(("apply/rbac-apply.yaml", "apply/admission-policy.yaml") if applies else ()))
+    documents = [_renamed(document, prefix) for name in files for document in _documents(name)]
     cluster.kubectl("create", "namespace", prefix)
     try:
         cluster.apply(*documents, namespace=prefix)
@@ -128,7 +135,8 @@ def service_account(cluster: Cluster, folder: Path) -> Iterator[tuple[Path, str]
 
 def granted() -> set[tuple[str, str]]:
     """Every (verb, resource) that deploy/rbac.yaml grants; a resource with its group, as `kubectl auth` takes it."""
-    rules = [rule for document in _rbac() if document["kind"] == "ClusterRole" for rule in document["rules"]]
+    roles = [document for document in _documents("rbac.yaml") if document["kind"] == "ClusterRole"]
+    rules = [rule for role in roles for rule in role["rules"]]
     return {
         (verb, _qualified(resource, group))
         for rule in rules
@@ -157,8 +165,8 @@ def _qualified(resource: str, group: str) -> str:
     return "/".join(part for part in (f"{plural}.{group}".rstrip("."), subresource) if part)
 
 
-def _rbac() -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((ROOT / "deploy" / "rbac.yaml").read_text("utf-8")))
+def _documents(name: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((ROOT / "deploy" / name).read_text("utf-8")))
 
 
 def _renamed(document: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -170,6 +178,8 @@ def _renamed(document: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     renamed["metadata"]["name"] = f"{prefix}-{renamed['metadata']['name']}"
     if "roleRef" in renamed:
         renamed["roleRef"]["name"] = f"{prefix}-{renamed['roleRef']['name']}"
+    if "policyName" in renamed.get("spec", {}):
+        renamed["spec"]["policyName"] = f"{prefix}-{renamed['spec']['policyName']}"
     return renamed
 
 

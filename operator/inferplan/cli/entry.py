@@ -38,16 +38,21 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 fine, 1 findings or failure, 2 bad input."""
     words = sys.argv[1:] if argv is None else list(argv)
+    return guarded(" ".join(("inferplan", *words[:1])), lambda: _run(words))
+
+
+def guarded(name: str, run: Callable[[], int]) -> int:
+    """Runs a command and turns what goes wrong into lines that begin with its name, and an exit code."""
     try:
-        code = _run(words)
+        code = run()
         sys.stdout.flush()  # here and not at the interpreter's end, where a closed pipe is beyond reach
     except SystemExit as stop:  # argparse ends the process after -h and after a usage error
         return stop.code if isinstance(stop.code, int) else FINE
     except BadInputError as error:
-        _complain(words, error.lines)
+        _complain(name, error.lines)
         return BAD_INPUT
     except CannotRunError as error:
-        _complain(words, [str(error)])
+        _complain(name, [str(error)])
         return FAILED
     except BrokenPipeError:  # `inferplan plan … | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -61,9 +66,9 @@ def _run(words: Sequence[str]) -> int:
     return run(words[1:])
 
 
-def _complain(words: Sequence[str], lines: Sequence[str]) -> None:
+def _complain(name: str, lines: Sequence[str]) -> None:
     for line in lines:
-        print(f"inferplan {words[0]}: {line}", file=sys.stderr)
+        print(f"{name}: {line}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,6 +21,6 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(" ", text).strip()
 
 
-def note(command: str, text: str) -> None:
+def note(command: str, text: str, program: str = "inferplan") -> None:
     """Prints one line beside a command's output: what a person should know, and no error."""
-    print(encodable(f"inferplan {command}: note: {one_line(text)}"), file=sys.stderr)
+    print(encodable(f"{program} {command}: note: {one_line(text)}"), file=sys.stderr)

@@ -28,11 +28,16 @@ def run(words: Sequence[str]) -> int:
     plans = [entry for entry in read_documents(options.filename) if entry.kind == OPTIMIZATION_PLAN.kind]
     if not plans:
         raise BadInputError(f"{' '.join(options.filename)}: holds no {OPTIMIZATION_PLAN.kind}")
-    sys.stdout.write("\n".join(_rendered(plan) for plan in plans))
+    sys.stdout.write("\n".join(rendered(plan) for plan in plans))
     return 0
 
 
-def _rendered(document: Document) -> str:
+def rendered(document: Document) -> str:
+    """A stored plan as `inferplan plan` prints it.
+
+    Raises:
+        BadInputError: It is no plan that this version can read.
+    """
     try:
         spec = PlanSpec.model_validate(document.content.get("spec"))
     except ValidationError as error:

@@ -47,7 +47,7 @@ def build_patch(place: Place, container: Container, version: str | None, changes
     if isinstance(edited, NotEditable):
         return Patch(applicable=False, reason=edited.reason)
     body = json.dumps(_body(place, container, edited), separators=(",", ":"))
-    patch = (_diff(place, container, edited), body, _command(place, body))
+    patch = (diff_text(place, container, edited), body, _command(place, body))
     if max(map(len, patch)) > _LENGTH_MAX:
         return Patch(applicable=False, reason=f"the arguments are longer than {_LENGTH_MAX} characters")
     return Patch(applicable=True, diff=patch[0], server_side_apply=patch[1], command=patch[2])
@@ -68,7 +68,8 @@ def _body(place: Place, before: Container, after: Container) -> dict[str, Any]:
     }
 
 
-def _diff(place: Place, before: Container, after: Container) -> str:
+def diff_text(place: Place, before: Container, after: Container) -> str:
+    """Command and args before and after, as a unified diff; a newline alone where they are the same."""
     name = f"{place.kind.lower()}/{place.name}/{after.name}"
     lines = difflib.unified_diff(list(_lines(before)), list(_lines(after)), f"a/{name}", f"b/{name}", lineterm="")
     return "\n".join(lines) + "\n"
