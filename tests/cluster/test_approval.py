@@ -2,10 +2,15 @@
 
 import copy
 import json
+import os
+import stat
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +26,15 @@ from inferplan_lab.processes import wait_until
 
 PATIENCE_SECONDS = 60
 HASH = "ab" * 32
+CONTAINER = {"name": "vllm", "args": ["--model=llama", "--max-num-seqs=64"]}
+BODY = {"spec": {"template": {"spec": {"containers": [CONTAINER]}}}}
+PLUGIN = """\
+#!{python}
+import sys
+from inferplan.cli.plugin import main
+sys.exit(main())
+"""
+PATCH = {"applicable": True, "diff": "-", "server_side_apply": json.dumps(BODY), "command": "kubectl"}
 ALL = ("ada", "bob", "eve")
 """ada may approve, bob may patch whatever there is, eve may only read."""
 
@@ -32,7 +46,20 @@ class Place:
     cluster: Cluster
     namespace: str
     operator: Operator
+    plugins: Path
     number: int = 0
+
+    def inferplan(self, *words: str, user: str = "ada") -> Answer:
+        """`kubectl inferplan …` as somebody, with the lab's kubectl, which finds the plugin on its PATH."""
+        kubectl = self.cluster.programs["kubectl"]
+        folders = (str(self.plugins), str(kubectl.parent), os.environ["PATH"])
+        own = {"PATH": os.pathsep.join(folders), "PYTHONPATH": str(ROOT / "operator"), "HOME": str(self.plugins)}
+        flags = (f"--kubeconfig={self.cluster.kubeconfig}", f"--as={user}", f"--namespace={self.namespace}")
+        command = (str(kubectl), "inferplan", *words, *flags)
+        done = subprocess.run(
+            command, env=own, capture_output=True, text=True, check=False, timeout=60, stdin=subprocess.DEVNULL
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
 
     def plan(self, phase: str = "AwaitingApproval", instance: str = "llama") -> str:
         """A new plan in a phase; its name."""
@@ -42,7 +69,7 @@ class Place:
             "apiVersion": "inferplan.dev/v1alpha1",
             "kind": "OptimizationPlan",
             "metadata": {"name": name},
-            "spec": plan_spec(instance_ref={"name": instance}).to_kube(),
+            "spec": plan_spec(instance_ref={"name": instance}, patch=PATCH).to_kube(),
         }
         self.cluster.apply(document, namespace=self.namespace)
         self.set_status(name, {"phase": phase, "message": "As the test has it."})
@@ -103,7 +130,10 @@ def renamed(prefix: str, account: str, namespace: str) -> list[dict[str, Any]]:
 
 
 def people(cluster: Cluster, namespace: str, prefix: str) -> None:
-    patcher = ("--verb=get,list,watch,patch,update", "--resource=optimizationplans.inferplan.dev")
+    patcher = (
+        "--verb=get,list,watch,patch,update",
+        "--resource=optimizationplans.inferplan.dev,inferenceinstances.inferplan.dev",
+    )
     cluster.kubectl("create", "role", "patcher", *patcher, f"--namespace={namespace}")
     roles = {
         "ada": f"--clusterrole={prefix}-inferplan-approver",
@@ -116,23 +146,35 @@ def people(cluster: Cluster, namespace: str, prefix: str) -> None:
         cluster.kubectl("create", "rolebinding", user, role, *subjects, f"--namespace={namespace}")
 
 
+def plugin_in(folder: Path, cluster: Cluster) -> Path:
+    """kubectl-inferplan as an installation puts it there, and kubectl under its own name."""
+    program = folder / "kubectl-inferplan"
+    program.write_text(PLUGIN.format(python=sys.executable), "utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    (folder / "kubectl").symlink_to(cluster.programs["kubectl"])
+    return folder
+
+
 @pytest.fixture(scope="module")
 def place(control_plane: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("approval")
-    paused = {"INFERPLAN_AUTHENTICATION": "true", "INFERPLAN_NAMESPACES": ""}
+    asking = {"INFERPLAN_AUTHENTICATION": "true"}
     with (
         random_namespace(control_plane, "approval") as namespace,
         operator_process.service_account(control_plane, folder, applies=True) as (credentials, user),
         serving(FakePrometheus()) as url,
-        operator_process.running(folder, credentials, url, **paused) as operator,
+        operator_process.running(folder, credentials, url, **asking) as operator,
     ):
         documents = renamed(namespace, user, namespace)
         control_plane.apply(*documents)
         names = [f"{document['kind'].lower()}/{document['metadata']['name']}" for document in documents]
         try:
             people(control_plane, namespace, namespace)
-            found = Place(control_plane, namespace, Operator(operator.process, operator.url, user))
-            control_plane.apply(instance(), workload("llama", *OLD.args), namespace=namespace)
+            plugins = plugin_in(tmp_path_factory.mktemp("plugins"), control_plane)
+            found = Place(control_plane, namespace, Operator(operator.process, operator.url, user), plugins)
+            control_plane.apply(
+                instance(), workload("llama", *OLD.args, command=list(OLD.command)), namespace=namespace
+            )
             plan = found.plan()
             no = {"approved": False, "by": "bob", "planHash": HASH}
             wait_until(
@@ -264,3 +306,95 @@ def test_over_http_one_reads_what_one_may_read(place: Place) -> None:
     assert [place.ask("GET", path, "")[0] for path in (own, one, "/api/v1/instances")] == [401, 401, 401]
     assert place.operator.status("/healthz") == place.operator.status("/metrics") == 200
     assert eve not in place.operator.log()
+
+
+def test_the_plugin_is_found_and_approves_as_its_user(place: Place) -> None:
+    name = place.plan()
+    assert "kubectl inferplan" in place.inferplan("-h").out
+    shown = place.inferplan("status", name)
+    assert (shown.code, shown.err) == (0, "")
+    assert f"kubectl inferplan approve {name} -n {place.namespace}" in shown.out
+    unasked = place.inferplan("approve", name)
+    assert (unasked.code, "add --yes" in unasked.err) == (2, True)
+    approved = place.inferplan("approve", name, "--yes", "--note", "seen in staging")
+    assert (approved.code, approved.err) == (0, "")
+    assert approved.out.splitlines()[-1].startswith(f"{name}: approved as ada; ")
+    assert place.approval(name) == {**YES, "note": "seen in staging"}
+
+
+def test_the_plugin_tells_what_the_policy_says(place: Place) -> None:
+    name = place.plan()
+    refused = place.inferplan("approve", name, "--yes", user="bob")
+    assert refused.code == 1
+    assert "bob may not change spec.approval: the verb approve" in refused.err
+    assert len(refused.err.splitlines()) == 1
+    assert place.approval(name) is None
+
+
+def test_the_plugin_shows_what_would_change_in_what_runs(place: Place) -> None:
+    name = place.plan()
+    shown = place.inferplan("diff", name)
+    assert (shown.code, shown.err) == (0, "")
+    assert '-- "--max-num-seqs=32"\n+- "--max-num-seqs=64"' in shown.out
+    assert "Raise the running requests" in place.inferplan("explain", name).out
+
+
+def test_an_approver_sees_all_that_the_plugin_needs(place: Place) -> None:
+    listed = place.inferplan("status")
+    assert (listed.code, listed.err) == (0, "")
+    assert listed.out.splitlines()[0].split() == ["INSTANCE", "MODE", "PLAN", "PHASE", "GAIN", "REALIZED", "WHY"]
+    assert place.inferplan("status", "-A").code == 1  # not of namespaces that are none of ada's
+
+
+def test_what_a_plan_brought_is_a_column_of_its_own(place: Place) -> None:
+    name = place.plan()
+    place.set_status(name, VERIFIED)
+    there = (f"--namespace={place.namespace}", "--output=wide")
+    head, row = place.cluster.kubectl("get", "oplan", name, *there).splitlines()
+    assert head.split()[-2:] == ["REALIZED", "AGE"]
+    assert "REALIZED" not in place.cluster.kubectl("get", "oplan", name, there[0])
+    assert row[head.index("REALIZED") :].startswith("throughput +68%")
+    text = place.cluster.kubectl("describe", "oplan", name, there[0])
+    for line in ("Phase:       Verified", "Verdict:  Keep", "Realized:     throughput +68%"):
+        assert " ".join(line.split()) in {" ".join(entry.split()) for entry in text.splitlines()}
+
+
+VERIFIED = {
+    "phase": "Verified",
+    "message": "Kept: output tokens per second 1,000 to 1,680.",
+    "appliedAt": "2026-03-01T12:01:00Z",
+    "conditions": [
+        {
+            "type": "Verified",
+            "status": "True",
+            "reason": "ImprovementKept",
+            "message": "output tokens per second 1,000 to 1,680",
+            "lastTransitionTime": "2026-03-01T12:30:00Z",
+        }
+    ],
+    "attempt": {
+        "number": 1,
+        "startedAt": "2026-03-01T12:00:00Z",
+        "targetUid": "1",
+        "appliedDigest": "ab" * 32,
+        "patchedAt": "2026-03-01T12:01:00Z",
+    },
+    "rollback": {"args": list(OLD.args)},
+    "verification": {
+        "predicted": "throughput +70%",
+        "realized": "throughput +68%",
+        "error": "-2 percentage points",
+        "verdict": "Keep",
+        "compared": [
+            {
+                "metric": "output_tokens_per_second",
+                "unit": "tokens/s per replica",
+                "before": 1000,
+                "predictedLow": 1500,
+                "predicted": 1700,
+                "predictedHigh": 1900,
+                "after": 1680,
+            }
+        ],
+    },
+}
