@@ -24,7 +24,7 @@ def spec(name: str) -> InstanceSpec:
 
 
 def test_there_is_one_example_for_each_use() -> None:
-    assert [path.stem for path in PATHS] == ["git-ops", "sglang", "slo", "spec-only", "tgi", "vllm"]
+    assert [path.stem for path in PATHS] == ["approve", "git-ops", "sglang", "slo", "spec-only", "tgi", "vllm"]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -44,9 +44,10 @@ def test_the_examples_show_every_engine() -> None:
     assert {spec(path.stem).engine for path in PATHS} == set(Engine)
 
 
-def test_only_the_git_example_leaves_the_mode_off() -> None:
+def test_only_two_examples_have_plans_applied() -> None:
     modes = {path.stem: spec(path.stem).apply.mode for path in PATHS}
-    assert {name for name, mode in modes.items() if mode is not ApplyMode.OFF} == {"git-ops"}
+    applied = {name: mode for name, mode in modes.items() if mode is not ApplyMode.OFF}
+    assert applied == {"approve": ApplyMode.APPROVE, "git-ops": ApplyMode.GITOPS}
 
 
 def test_the_tgi_example_says_that_the_engine_is_at_its_end() -> None:
