@@ -67,6 +67,7 @@ FULL_SPEC: Document = {
             "branch": "main",
             "path": "apps/llama/deployment.yaml",
             "strategy": "PullRequest",
+            "undo": "Commit",
             "forge": "Gitea",
             "apiUrl": "https://example.org/api/v1",
             "author": {"name": "Ada", "email": "ada@example.org"},

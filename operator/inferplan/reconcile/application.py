@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from inferplan.api.apply import ApplyMode
 from inferplan.api.attempt import WindowStatus
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
@@ -202,6 +203,7 @@ class Applier:
         live = read_live(workload, plan.target.container) if workload and plan.target else None
         words = applied_words(plan)
         acting = status.phase in ACTING
+        may_begin = spec.apply.mode is not ApplyMode.OFF and not acting
         return Case(
             namespace=meta["namespace"],
             name=meta["name"],
@@ -218,7 +220,7 @@ class Applier:
             owners=owners_of(workload, plan.target.container) if workload and plan.target else (),
             window=_window(look, now),
             paused=self._paused or _paused_instance(look),
-            disruption=await self._disruption(meta["namespace"], live) if live and not acting else "",
+            disruption=await self._disruption(meta["namespace"], live) if live and may_begin else "",
             rests_until=_rests_until(stored, spec),
             failed_before=_failed_before(stored, plan, meta["name"]),
         )
