@@ -140,6 +140,7 @@ def test_a_patch_may_name_its_object_as_it_was_or_as_it_is(name: str, namespace:
         '{name: "lla(ma|va)"}',
         "{labelSelector: app=llama}",
         "{name: '(?P>x)'}",
+        "{name: '(l+)+[ma]+z'}",
     ],
 )
 def test_a_patch_that_may_change_others_stays_and_one_is_added(target: str) -> None:

@@ -17,6 +17,7 @@ from inferplan.gitops.edit.tree import Files, joined
 from inferplan.gitops.failures import not_editable
 
 _CONTAINERS = "/spec/template/spec/containers"
+_SIMPLE = re.compile(r"[A-Za-z0-9.^$|-]*(?:\.\*[A-Za-z0-9.^$|-]*){0,2}")
 _LITERAL = re.compile(r"[A-Za-z0-9.-]+")
 
 
@@ -105,10 +106,13 @@ def _selects(selector: Mapping[str, Any], target: Target, ids: Sequence[Id]) -> 
 
 
 def _matches(pattern: str, values: set[str]) -> bool:
-    try:
-        return not pattern or any(re.fullmatch(pattern, value) for value in values)
-    except re.error:
-        return True  # Go's regular expressions are not all Python's: better one patch looked at too many
+    """Whether a selector's pattern fits; one that is not simple may fit: better one patch looked at too many.
+
+    Python's regular expressions are not Go's, and one of a repository's choosing could take for ever.
+    """
+    if not pattern or _SIMPLE.fullmatch(pattern) is None:
+        return True
+    return any(re.fullmatch(pattern, value) for value in values)
 
 
 def merged(patch: Patch, target: Target) -> Iterator[Found]:

@@ -13,6 +13,9 @@ from inferplan.gitops.failures import not_editable, not_found
 FILE_MAX_BYTES = 1024 * 1024
 """A larger file is no manifest that people write; the API server takes objects of 1.5 MiB (etcd's limit)."""
 
+TEXTS_MAX_BYTES = 16 * 1024 * 1024
+"""All files together that are read to find one manifest: a minute's parsing is nobody's to have."""
+
 _LFS = b"version https://git-lfs.github.com/spec/"
 """How a pointer of Git LFS begins (git-lfs docs/spec.md)."""
 
@@ -66,7 +69,7 @@ class Changed:
 
     def content(self, path: str) -> bytes | None:
         """A file's content."""
-        return self.files.get(path) or self.tree.content(path)
+        return self.files[path] if path in self.files else self.tree.content(path)
 
 
 class Files:
@@ -79,6 +82,7 @@ class Files:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._texts: dict[str, str] = {}
+        self._bytes = 0
 
     @override
     def __repr__(self) -> str:
@@ -120,6 +124,11 @@ class Files:
             raise not_editable(f"{path}: is larger than {FILE_MAX_BYTES // 1024} KiB")
         if content.startswith(_LFS):
             raise not_editable(f"{path}: is kept in Git LFS; only its pointer stands in the repository")
+        self._bytes += len(content)
+        if self._bytes > TEXTS_MAX_BYTES:
+            raise not_found(
+                f"{path}: more than {TEXTS_MAX_BYTES // 1024**2} MiB of files; give the manifest's own path"
+            )
         try:
             return content.decode("utf-8")
         except UnicodeDecodeError:
