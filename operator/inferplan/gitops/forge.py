@@ -1,6 +1,7 @@
 """Pull requests, and how a forge's API is asked for them; github.py, gitlab.py and gitea.py know what each answers."""
 
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ import aiohttp
 
 from inferplan.dialects.untyped import mapping
 from inferplan.gitops.failures import denied, refused, unreachable
-from inferplan.gitops.port import PullRequest
+from inferplan.gitops.port import PullRequest, PullState
 from inferplan.observe.foreign import body_within, is_compressed
 
 ANSWER_MAX_BYTES = 4 * 1024 * 1024
 """Pull requests of one branch are a few KiB each, with their texts."""
 TIMEOUT = aiohttp.ClientTimeout(total=20, connect=5)
 _SAID_MAX = 200
+_NUMBER_MAX = 2**31 - 1
+_PAGE = re.compile(r"https?://[\x21-\x7e]{1,1000}")
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,21 @@ def chosen(found: list[Found]) -> Found | None:
     return ordered[-1] if ordered else None
 
 
-def malformed(api: Api) -> Exception:
-    """An answer that lacks what it must have."""
-    return refused(f"{api.host}: answers with a pull request of another shape; is apply.git.forge right?")
+def read_pull(api: Api, number: object, url: str, state: PullState | None, commits: tuple[str, str]) -> Found:
+    """A pull request as an API tells of it.
+
+    Args:
+        api: The API.
+        number: Its number.
+        url: Its page.
+        state: What became of it; None where the API says something unknown.
+        commits: What it was merged as, and its branch's newest commit; what is none counts as not said.
+
+    Raises:
+        GitOpsError: It lacks what it must have.
+    """
+    is_number = isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= _NUMBER_MAX
+    if not isinstance(number, int) or not is_number or state is None or _PAGE.fullmatch(url) is None:
+        raise refused(f"{api.host}: answers with a pull request of another shape; is apply.git.forge right?")
+    merged, head = (commit if _COMMIT.fullmatch(commit) else "" for commit in commits)
+    return Found(PullRequest(number, url, state, merged if state is PullState.MERGED else ""), head)

@@ -4,9 +4,10 @@ from contextlib import suppress
 
 from inferplan.dialects.untyped import mapping, mappings, text
 from inferplan.gitops.credentials import Credentials
-from inferplan.gitops.forge import Api, ExistsError, Found, chosen, malformed
+from inferplan.gitops.forge import Api, ExistsError, Found, chosen, read_pull
 from inferplan.gitops.port import GitOpsError, PullRequest, PullState
 
+_STATES = {"open": PullState.OPEN, "closed": PullState.CLOSED}
 PUBLIC_HOST, PUBLIC_API = "github.com", "https://api.github.com"
 
 
@@ -58,11 +59,7 @@ class GitHub:
 
     def _found(self, answer: object) -> Found:
         entry = mapping(answer)
-        number, state = entry.get("number"), entry.get("state")
-        if not isinstance(number, int) or state not in {"open", "closed"}:
-            raise malformed(self._api)
-        merged = entry.get("merged_at") is not None
-        kind = PullState.MERGED if merged else PullState(state)
-        commit = text(entry.get("merge_commit_sha")) if merged else ""  # of an open one it is a trial merge
-        head = text(mapping(entry.get("head")).get("sha"))
-        return Found(PullRequest(number, text(entry.get("html_url")), kind, commit), head)
+        state = PullState.MERGED if entry.get("merged_at") is not None else _STATES.get(text(entry.get("state")))
+        # of an open one, merge_commit_sha is a trial merge
+        commits = text(entry.get("merge_commit_sha")), text(mapping(entry.get("head")).get("sha"))
+        return read_pull(self._api, entry.get("number"), text(entry.get("html_url")), state, commits)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from inferplan.dialects.untyped import mapping, mappings, text
 from inferplan.gitops.credentials import Credentials
-from inferplan.gitops.forge import Api, ExistsError, Found, chosen, malformed
+from inferplan.gitops.forge import Api, ExistsError, Found, chosen, read_pull
 from inferplan.gitops.port import GitOpsError, PullRequest, PullState
 
 _STATES = {"opened": PullState.OPEN, "locked": PullState.OPEN, "closed": PullState.CLOSED, "merged": PullState.MERGED}
@@ -58,9 +58,7 @@ class GitLab:
 
     def _found(self, answer: object) -> Found:
         entry = mapping(answer)
-        number, state = entry.get("iid"), _STATES.get(text(entry.get("state")))
-        if not isinstance(number, int) or state is None:
-            raise malformed(self._api)
-        merged = text(entry.get("merge_commit_sha")) or text(entry.get("squash_commit_sha")) or text(entry.get("sha"))
-        commit = merged if state is PullState.MERGED else ""
-        return Found(PullRequest(number, text(entry.get("web_url")), state, commit), text(entry.get("sha")))
+        head = text(entry.get("sha"))
+        merged = text(entry.get("merge_commit_sha")) or text(entry.get("squash_commit_sha")) or head
+        state = _STATES.get(text(entry.get("state")))
+        return read_pull(self._api, entry.get("iid"), text(entry.get("web_url")), state, (merged, head))

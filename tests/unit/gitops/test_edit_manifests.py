@@ -249,3 +249,34 @@ def test_json_stays_json() -> None:
         f' "image": "v",\n\t\t"args": ["{ARGS[0]}", "{ARGS[1]}"]}}]}}\n}}\n'
     )
     assert changed({"a.json": text}, "a.json") == {"a.json": text.replace("=32", "=64")}
+
+
+@pytest.mark.parametrize(
+    ("container", "told"),
+    [
+        ("{name: vllm, image: v}", "the container is not written line by line"),
+        ("&c\n    name: vllm\n    image: v\n  - *c", "is shared by an anchor and its aliases"),
+    ],
+)
+def test_arguments_that_cannot_be_added(container: str, told: str) -> None:
+    text = f"kind: Deployment\nmetadata: {{name: llama}}\nspec:\n  containers:\n  - {container}\n"
+    wanted = proposal((), ("--max-num-seqs=64",), container="vllm")
+    if "*c" in container:
+        text = text.replace("  - *c\n", "  initContainers: [*c]\n")
+    error = refusal({"a.yaml": text}, wanted=wanted)
+    assert (error.reason, told in error.message) == (Reason.MANIFEST_NOT_EDITABLE, True), error.message
+
+
+def test_arguments_are_added_below_the_first_line_of_its_own() -> None:
+    text = (
+        "kind: Deployment\nmetadata: {name: llama}\nspec:\n  containers:\n  - env:\n    - name: A\n    name: vllm # x"
+    )
+    got = changed({"a.yaml": "\ufeff" + text}, "a.yaml", proposal((), ("yes", "--a=b")))
+    assert got == {"a.yaml": f'\ufeff{text}\n    args:\n      - "yes"\n      - --a=b'}
+
+
+def test_too_much_to_read() -> None:
+    large = "# " + "x" * (1024 * 1024 - 100) + "\n"
+    files: dict[str, str | bytes] = {f"apps/{n:02}.yaml": large for n in range(17)}
+    error = refusal({**files, "apps/llama.yaml": PLAIN}, "apps")
+    assert error.reason is Reason.MANIFEST_NOT_FOUND

@@ -187,6 +187,10 @@ async def test_what_is_sent_goes_nowhere_else() -> None:
         (Answer(200, b"<html>"), Reason.GIT_REFUSED, "answers with no JSON"),
         (Answer(200, b"[" * 100_000), Reason.GIT_REFUSED, "answers with no JSON"),
         (Answer(200, b""), Reason.GIT_REFUSED, "of another shape"),
+        (Answer(200, b'{"number": 7, "state": "new", "html_url": "https://x"}'), Reason.GIT_REFUSED, "of another"),
+        (Answer(200, b'{"number": true, "state": "open", "html_url": "https://x"}'), Reason.GIT_REFUSED, "of another"),
+        (Answer(200, b'{"number": 0, "state": "open", "html_url": "https://x"}'), Reason.GIT_REFUSED, "of another"),
+        (Answer(200, b'{"number": 7, "state": "open", "html_url": "javascript:x"}'), Reason.GIT_REFUSED, "of another"),
         (Answer(200, b'{"number": "7", "state": "open"}'), Reason.GIT_REFUSED, "of another shape"),
         (Answer(200, b" " * (ANSWER_MAX_BYTES + 1)), Reason.GIT_REFUSED, "more than 4 MiB"),
         (Answer(200, b"{}", {"Content-Encoding": "gzip"}), Reason.GIT_REFUSED, "compressed"),
@@ -210,3 +214,10 @@ async def test_a_merge_request_of_another_shape() -> None:
     forge, _ = opened("gitlab", Answer(body=b'{"iid": 7, "state": "new"}'))
     with pytest.raises(GitOpsError, match="of another shape"):
         await forge.look(7)
+
+
+async def test_commits_that_are_none_are_not_said() -> None:
+    forge, _ = opened(
+        "github", Answer(body=body({**answers("github", "merged"), "merge_commit_sha": "x\ny", "head": 1}))
+    )
+    assert (await forge.look(7)).merge_commit == ""
