@@ -117,6 +117,7 @@ class Stage:
     case_changes: dict[str, Any] = field(default_factory=dict)
     writes: list[Container] = field(default_factory=list)
     gone: bool = False
+    attempt: str = ""
 
     def live(self) -> Live | None:
         if self.gone:
@@ -131,7 +132,7 @@ class Stage:
             "generation": self.version,
             "observed_generation": self.version,
             "container": self.container,
-            "attempt": "",
+            "attempt": self.attempt,
             "paused_by_owner": False,
             "rollout_paused": False,
             "rolls": True,
@@ -195,6 +196,7 @@ class Stage:
         if self.gone or act.resource_version != str(self.version):
             return
         self.put(act.container)
+        self.attempt = act.attempt
         self.writes.append(act.container)
 
     def put(self, container: Container) -> None:

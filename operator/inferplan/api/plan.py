@@ -235,6 +235,10 @@ class PlanStatus(WireModel):
         CanaryStatus | None, Field(description="One replica with the plan, before the workload carries it.")
     ] = None
     retry_at: Annotated[Timestamp | None, Field(description="When it is tried again, after a failure.")] = None
+    refused_generation: Annotated[
+        int | None,
+        Field(ge=0, description="metadata.generation of the instance that failed; with another it is tried at once."),
+    ] = None
     failures: Annotated[int, Field(ge=0, description="Tries in a row that did not reach the workload.")] = 0
     rollback: Annotated[RollbackStatus | None, Field(description="What to restore to undo the plan.")] = None
     verification: Annotated[VerificationStatus | None, Field(description="Predicted against realized.")] = None

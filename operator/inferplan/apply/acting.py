@@ -12,6 +12,7 @@ from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
+from inferplan.apply.live import Live
 from inferplan.apply.pods import PodState
 from inferplan.apply.restoring import undo
 from inferplan.apply.starting import rejected
@@ -36,6 +37,8 @@ def applying(case: Case) -> Step:
         return _patched(case)
     if git is not None:
         return delivering(case, git)
+    if live.attempt == attempt_id(case, case.attempt.number):  # it was written, and is not there any more
+        return Step(_taken_back_by(case, live))
     if case.plan.approval is not None and not case.plan.approval.approved:
         return Step(rejected(case))
     if case.plan.target is None or live.args_digest != case.plan.target.args_digest:
@@ -147,12 +150,16 @@ def _taken_back(case: Case) -> Step | None:
     live = case.live
     if live is None or live.args_digest == case.attempt.applied_digest:
         return None
+    return Step(_taken_back_by(case, live))
+
+
+def _taken_back_by(case: Case, live: Live) -> PlanStatus:
     before = case.plan.target.args_digest if case.plan.target is not None else None
     if live.args_digest == before:
         keepers = ", ".join(owner.name for owner in case.owners) or "somebody"
         why = f"the arguments are again those from before: {keepers} took the change back"
-        return Step(_left(case, Reason.REVERTED_BY_OTHER, why))
-    return Step(_left(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments after the plan was written"))
+        return _left(case, Reason.REVERTED_BY_OTHER, why)
+    return _left(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments after the plan was written")
 
 
 def _left(case: Case, reason: Reason, why: str) -> PlanStatus:

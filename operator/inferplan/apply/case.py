@@ -44,6 +44,7 @@ class Case:
         name: The plan's name.
         generation: Its metadata.generation.
         instance: The instance's spec.
+        instance_generation: metadata.generation of the instance.
         plan: What was decided.
         status: What became of it until now.
         live: The workload; None where it does not exist.
@@ -80,6 +81,7 @@ class Case:
     failed_before: str = ""
     pull: PullStatus | None = None
     beside: Beside = Beside()
+    instance_generation: int = 0
 
     @property
     def apply(self) -> ApplySpec:

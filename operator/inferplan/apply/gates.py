@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from inferplan.api.reasons import Reason
+from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import Case
 from inferplan.apply.windows import closes_at, opens_at
 from inferplan.domain.units import timestamp
@@ -41,7 +41,7 @@ def _not_applicable(case: Case) -> Closed | None:
         return Closed(
             Reason.NOT_APPLICABLE, "the spec names no workload (targetRef), so there is nothing to write into"
         )
-    if not patch.applicable or case.wanted is None:
+    if not patch.applicable or (case.wanted is None and case.live is not None):
         return Closed(
             Reason.NOT_APPLICABLE, f"{patch.reason or 'the arguments cannot be edited with certainty'}: do it by hand"
         )
@@ -139,9 +139,14 @@ def _cool_down(case: Case) -> Closed | None:
 
 
 def _back_off(case: Case) -> Closed | None:
+    """After a failure; an owner who changed the instance may have mended what it was."""
+    if case.status.refused_generation not in {None, case.instance_generation}:
+        return None
     if case.status.retry_at is None or (until := datetime.fromisoformat(case.status.retry_at)) <= case.now:
         return None
-    return Closed(Reason.BACKING_OFF, f"{case.status.message} Tried again at {timestamp(until)}.", until)
+    failed = next((entry for entry in case.status.conditions if entry.type == PlanConditionType.APPLIED), None)
+    reason, why = (failed.reason, failed.message) if failed is not None else (Reason.BACKING_OFF, "a try failed")
+    return Closed(Reason(reason), f"{why}; tried again at {timestamp(until)}", until)
 
 
 def _disruption(case: Case) -> Closed | None:

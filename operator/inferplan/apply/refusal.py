@@ -35,4 +35,5 @@ def refused(case: Case, reason: Reason, why: str, *, passes: bool = False) -> Pl
     pause = min(PAUSE_MOST_SECONDS, PAUSE_SECONDS * 2.0 ** (failures - 1))
     again = timestamp(case.now + timedelta(seconds=pause))
     gates = Said(PlanConditionType.GATES_PASSED, Status.FALSE, reason, why)
-    return moved(case, Phase.SCHEDULED, f"Not applied: {why}.", said, gates, failures=failures, retry_at=again)
+    later = {"failures": failures, "retry_at": again, "refused_generation": case.instance_generation}
+    return moved(case, Phase.SCHEDULED, f"Not applied: {why}.", said, gates, **later)

@@ -209,6 +209,7 @@ class Applier:
             name=meta["name"],
             generation=int(meta.get("generation") or 0),
             instance=spec,
+            instance_generation=look.instance.generation,
             plan=plan,
             status=status,
             live=live,

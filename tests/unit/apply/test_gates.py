@@ -6,13 +6,30 @@ from typing import Any
 import pytest
 from tests.support.application import START, Stage, digest, plan_spec, window
 
+from inferplan.api.conditions import Condition, Status
 from inferplan.api.plan import Patch, Phase, PlanStatus
+from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.gates import GATES, closed_gate
 from inferplan.domain.owner import OwnedField, Owner
 
 FLUX = Owner("Flux", OwnedField.ALL, reconciles=True, basis="a label")
 HPA = Owner("an autoscaler", OwnedField.REPLICAS, reconciles=True, basis="scale")
 HELM = Owner("Helm", OwnedField.ALL, reconciles=False, basis="an annotation")
+REFUSED = PlanStatus(
+    retry_at="2026-03-01T12:10:00Z",
+    refused_generation=7,
+    baseline=window(),
+    conditions=(
+        Condition(
+            type=PlanConditionType.APPLIED,
+            status=Status.FALSE,
+            reason=Reason.ACCESS_DENIED,
+            message="no right to it",
+            last_transition_time="2026-03-01T12:00:00Z",
+            observed_generation=1,
+        ),
+    ),
+)
 NIGHT = [{"schedule": "0 2 * * *", "durationSeconds": 3600}]
 
 
@@ -43,7 +60,12 @@ CLOSED = [
     ("BaselineMissing", {"apply": {"mode": "Auto"}, "status": PlanStatus(baseline=window(requests=9.0))}, "200"),
     ("OutsideWindow", {"apply": {"mode": "Auto", "maintenanceWindows": NIGHT}}, "opens at 2026-03-02T02:00:00Z"),
     ("CoolingDown", {"case_changes": {"rests_until": START + timedelta(hours=1)}}, "until 2026-03-01T13:00:00Z"),
-    ("BackingOff", {"status": PlanStatus(retry_at="2026-03-01T12:10:00Z", message="Forbidden.")}, "Forbidden. Tried"),
+    ("BackingOff", {"status": PlanStatus(retry_at="2026-03-01T12:10:00Z")}, "a try failed; tried again at"),
+    (
+        "AccessDenied",
+        {"status": REFUSED, "case_changes": {"instance_generation": 7}},
+        "no right to it; tried again at 2026-03-01T12:10:00Z",
+    ),
     ("DisruptionBudget", {"live_changes": {"takes_down": True}, "case_changes": {"disruption": "pdb"}}, "pdb"),
     ("GroupBusy", {"case_changes": {"busy": "a/b-12345678"}}, "a/b-12345678 changes a workload of the same model"),
 ]
@@ -58,7 +80,8 @@ def test_each_gate_closes_and_says_why(reason: str, changes: dict[str, Any], tol
 
 
 def test_every_gate_is_tried_above() -> None:
-    assert len({reason for reason, _, _ in CLOSED}) == len(GATES) + 1  # TargetGone and TargetChanged are one
+    # TargetGone and TargetChanged are one gate, BackingOff and what it tells of are another
+    assert len({reason for reason, _, _ in CLOSED}) == len(GATES) + 2
 
 
 @pytest.mark.parametrize(
@@ -70,6 +93,7 @@ def test_every_gate_is_tried_above() -> None:
         {"case_changes": {"rests_until": START}},
         {"case_changes": {"disruption": "pdb"}},  # a surge takes nobody down
         {"status": PlanStatus(retry_at="2026-03-01T12:00:00Z")},
+        {"status": REFUSED, "case_changes": {"instance_generation": 8}},  # the owner changed something since
         {"status": PlanStatus()},  # a person may want it without a baseline
         {"apply": {"mode": "Auto", "maintenanceWindows": [{"schedule": "0 12 * * *", "durationSeconds": 60}]}},
     ],

@@ -210,6 +210,16 @@ def test_what_somebody_takes_back_is_not_fought(phase: Phase) -> None:
     assert len(stage.writes) == 1
 
 
+def test_nor_what_is_taken_back_before_it_was_looked_at_again() -> None:
+    stage = put_in(Phase.APPLYING)
+    stage.step()
+    assert len(stage.writes) == 1
+    stage.put(OLD)
+    stage.step()
+    assert (stage.status.phase, reason(stage, "Applied")) == (Phase.FAILED, "RevertedByOther")
+    assert len(stage.writes) == 1
+
+
 @pytest.mark.parametrize("phase", [Phase.APPLYING, Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK])
 def test_what_somebody_else_wrote_is_left_alone(phase: Phase) -> None:
     stage = Stage()
