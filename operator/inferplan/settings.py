@@ -149,6 +149,10 @@ class Settings(BaseSettings):
     """Instances that are looked at at once."""
     apply: bool = True
     """Whether plans may be applied at all; false keeps every workload as it is, whatever instances ask for."""
+    leader_election: bool = True
+    """Whether of several operators only the one acts that holds the Lease; without, there must never be two."""
+    lease_namespace: str = ""
+    """Where that Lease is; by default the operator's own namespace."""
     prometheus_sources: Annotated[dict[str, PrometheusSource], NoDecode] = {}
     """Name → Prometheus; spec.metrics.prometheusRef chooses by name."""
     listen_address: str = "0.0.0.0"
@@ -182,6 +186,11 @@ class Settings(BaseSettings):
         if bad:
             raise ValueError(f'"{bad[0]}" is no namespace name (lower-case letters, digits and "-")')
         return names
+
+    @field_validator("lease_namespace")
+    @classmethod
+    def _namespace(cls, name: str) -> str:
+        return name and _matching(_DNS_LABEL, name, 'is no namespace name (lower-case letters, digits and "-")')
 
     @field_validator("prometheus_sources", mode="before")
     @classmethod

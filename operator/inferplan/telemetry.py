@@ -33,6 +33,9 @@ class Telemetry:
             "inferplan_oldest_key_age_seconds", "Time that the longest due instance waits.", registry=self.registry
         )
         self.instances = Gauge("inferplan_instances", "Instances that the operator knows.", registry=self.registry)
+        self.leader = Gauge(
+            "inferplan_leader", "1 where this operator acts, 0 where it stands by.", registry=self.registry
+        )
         self.plans_written = Counter(
             "inferplan_plans_written", "OptimizationPlans created or revived.", registry=self.registry
         )

@@ -1,10 +1,12 @@
 """Builds the operator out of its parts; the only place that reads the clocks and the dice."""
 
 import random
+import socket
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,6 +15,7 @@ from inferplan.gitops.host import open_git_host
 from inferplan.gitops.port import GitHost
 from inferplan.kube.client import HttpCluster
 from inferplan.kube.connection import Connection
+from inferplan.kube.election import Election, Elector, Terms, Timing
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import INSTANCES
 from inferplan.observe.engine_pages import EnginePages, new_session
@@ -54,10 +57,24 @@ class Clocks:
 
 CLOCKS = Clocks()
 
+NAMESPACE = "inferplan-system"
+"""Where deploy/ puts the operator."""
+
 
 @dataclass(frozen=True)
 class Context:
-    """The operator's parts that others hold on to."""
+    """The operator's parts that others hold on to.
+
+    Attributes:
+        settings: As they were set.
+        telemetry: Its own metrics.
+        controller: The queue.
+        feed: Takes what the watches see.
+        cluster: The API server, for whoever may use it whether or not this operator acts.
+        clocks: Time and chance.
+        seen: What was seen last.
+        elector: Says whether this operator is the one that acts; None where there is only one.
+    """
 
     settings: Settings
     telemetry: Telemetry
@@ -66,6 +83,7 @@ class Context:
     cluster: Cluster
     clocks: Clocks
     seen: Seen
+    elector: Elector | None = None
 
 
 @dataclass(frozen=True)
@@ -94,16 +112,28 @@ async def operator_context(
     """
     telemetry = Telemetry()
     async with AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(
-            HttpCluster(connection, telemetry.observe_kube, uniform=clocks.uniform)
+        observe, uniform = telemetry.observe_kube, clocks.uniform
+        cluster = await stack.enter_async_context(HttpCluster(connection, observe, uniform=uniform))
+        elector = _elector(settings, connection, cluster, clocks)
+        acting = await stack.enter_async_context(
+            HttpCluster(connection, observe, may_write=lambda: elector is None or elector.leads, uniform=uniform)
         )
         sources = {
             name: await open_prometheus(stack, name, source, _watch(name, telemetry, clocks))
             for name, source in settings.prometheus_sources.items()
         }
         pages = EnginePages(await stack.enter_async_context(new_session()))
-        host = await stack.enter_async_context(open_git_host(settings, cluster, clocks.now, clocks.monotonic))
-        yield build(settings, telemetry, cluster, Outside(sources, pages, host), clocks)
+        host = await stack.enter_async_context(open_git_host(settings, acting, clocks.now, clocks.monotonic))
+        context = build(settings, telemetry, acting, Outside(sources, pages, host), clocks)
+        yield replace(context, cluster=cluster, elector=elector)
+
+
+def _elector(settings: Settings, connection: Connection, cluster: Cluster, clocks: Clocks) -> Elector | None:
+    if not settings.leader_election:
+        return None
+    namespace = settings.lease_namespace or connection.namespace or NAMESPACE
+    identity = f"{socket.gethostname()}_{uuid.uuid4()}"  # as client-go's examples: a pod that restarts is another one
+    return Elector(cluster, namespace, Election(identity, Terms()), Timing(clocks.now, clocks.monotonic))
 
 
 def build(

@@ -157,6 +157,13 @@ def test_the_operator_may_not(right: str, installed: Installed) -> None:
     assert not installed.may(right)
 
 
+def test_the_operator_may_lead_from_its_own_namespace_alone(installed: Installed) -> None:
+    for verb in ("get", "create", "update"):
+        assert installed.may(f"{verb} leases.coordination.k8s.io", installed.namespace)
+        assert not installed.may(f"{verb} leases.coordination.k8s.io")
+    assert not installed.may("delete leases.coordination.k8s.io", installed.namespace)
+
+
 def test_the_tables_of_rights_name_every_right_that_is_granted(control_plane: Cluster) -> None:
     roles = [document for document in render(control_plane, DEPLOY) if document["kind"] == "ClusterRole"]
     granted = {

@@ -48,6 +48,7 @@ def test_a_source_is_a_url_or_more(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PROMETHEUS_SOURCES", '{"a": "http://x\\n"}', "must be http://"),
         ("PROMETHEUS_SOURCES", '{"A b": "http://x"}', '"A b" is no name'),
         ("PROMETHEUS_SOURCES", '{"a": 5}', "INFERPLAN_PROMETHEUS_SOURCES.a:"),
+        ("LEASE_NAMESPACE", "A b", "is no namespace name"),
     ],
 )
 def test_a_setting_that_is_none_is_told_with_its_name(

@@ -10,6 +10,7 @@ from inferplan.handlers.credentials import NoCredentialsError, connection_of, lo
 from inferplan.handlers.service import service
 from inferplan.handlers.watches import kopf_settings, registry_of
 from inferplan.kube.connection import Connection
+from inferplan.kube.election import LostError
 from inferplan.kube.errors import KubeError, NotFoundError
 from inferplan.observe.allow_list import AllowList, AllowListError, allow_list
 from inferplan.settings import Settings, SettingsError
@@ -29,7 +30,7 @@ def run(settings: Settings) -> int:
     configure_logging(settings.log_level, settings.log_format)
     try:
         asyncio.run(operate(settings))
-    except (StartError, NoCredentialsError, SettingsError) as error:
+    except (StartError, NoCredentialsError, SettingsError, LostError) as error:
         logger.error("%s", error)  # noqa: TRY400  a line for people; there is nothing in the traceback
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -49,6 +50,7 @@ async def operate(settings: Settings) -> None:
         StartError: The API server cannot be used, or the address is taken.
         NoCredentialsError: There is no way to log in.
         SettingsError: A file of a Prometheus source cannot be used.
+        LostError: Another operator may act by now.
     """
     allowed = _allowed(settings)
     _stop_at_signals()
@@ -57,8 +59,7 @@ async def operate(settings: Settings) -> None:
     async with operator_context(_guarded(settings, connection), connection) as context:
         try:
             async with service(context, allowed):
-                await _prime(context)
-                await _watch_and_work(context, watching)
+                await _act(context, watching)
         except CannotListenError as error:
             raise StartError(f"INFERPLAN_LISTEN_ADDRESS/PORT: {error}") from None
 
@@ -84,6 +85,24 @@ def _guarded(settings: Settings, connection: Connection) -> Settings:
     return settings.model_copy(update={"authentication": connection.token_file is not None})
 
 
+async def _act(context: Context, watching: kopf.OperatorSettings) -> None:
+    """Waits until this operator is the one that acts, and acts until a signal, or until it is not any more."""
+    elector = context.elector
+    if elector is None:
+        await _prime(context)
+        await _watch_and_work(context, watching, ())
+        return
+    await elector.acquire()
+    renewing = asyncio.create_task(elector.renew())
+    try:
+        await _prime(context)
+        await _watch_and_work(context, watching, (renewing,))
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
+        await elector.release()
+
+
 async def _prime(context: Context) -> None:
     try:
         await context.controller.prime()
@@ -93,12 +112,20 @@ async def _prime(context: Context) -> None:
         raise StartError(f"the instances cannot be listed: {error}") from None
 
 
-async def _watch_and_work(context: Context, settings: kopf.OperatorSettings) -> None:
-    """Workers and watches side by side; when either ends, both do."""
+async def _watch_and_work(
+    context: Context, settings: kopf.OperatorSettings, conditions: tuple[asyncio.Task[None], ...]
+) -> None:
+    """Workers and watches side by side; when either ends, or what they depend on does, all do, the workers first."""
     workers = asyncio.create_task(context.controller.run(context.settings.concurrency))
     registry = registry_of(context.feed, settings)
     stop = asyncio.Event()
-    workers.add_done_callback(lambda _: stop.set())
+
+    def end(_: asyncio.Task[None]) -> None:
+        workers.cancel()
+        stop.set()
+
+    for task in (workers, *conditions):
+        task.add_done_callback(end)
 
     @kopf.on.cleanup(registry=registry)
     async def stop_workers(**_: object) -> None:
@@ -113,5 +140,6 @@ async def _watch_and_work(context: Context, settings: kopf.OperatorSettings) -> 
     finally:
         workers.cancel()
         await asyncio.gather(workers, return_exceptions=True)
-    if not workers.cancelled():
-        workers.result()
+    for task in (*conditions, workers):
+        if task.done() and not task.cancelled():
+            task.result()

@@ -4,9 +4,11 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from inferplan.kube.election import Elector
 from inferplan.observe.allow_list import AllowList
 from inferplan.observe.engine_pages import EngineAccess, EnginePages, new_session
 from inferplan.reconcile.controller import Controller
+from inferplan.telemetry import Telemetry
 from inferplan.web.app import create_app
 from inferplan.web.callers import Callers
 from inferplan.web.deciding import Deciding
@@ -27,10 +29,18 @@ class OperatorHealth:
 
     Args:
         controller: The queue.
+        elector: Says whether this operator acts; None where there is only one.
+        telemetry: Where it is told.
     """
 
-    def __init__(self, controller: Controller) -> None:
+    def __init__(self, controller: Controller, elector: Elector | None, telemetry: Telemetry) -> None:
         self._controller = controller
+        self._elector = elector
+        self._telemetry = telemetry
+
+    @property
+    def _stands_by(self) -> bool:
+        return self._elector is not None and not self._elector.leads
 
     def unhealthy(self) -> str | None:
         """Why a restart would help."""
@@ -38,18 +48,20 @@ class OperatorHealth:
         return f"an instance is due for {age:.0f} s" if age > STUCK_SECONDS else None
 
     def unready(self) -> str | None:
-        """Why it does not work yet."""
-        return None if self._controller.ready else "the first list of all instances is not done"
+        """Why it does not work yet; one that stands by is as ready as it can be."""
+        ready = self._controller.ready or self._stands_by
+        return None if ready else "the first list of all instances is not done"
 
     def refresh(self) -> None:
-        """Brings the queue's gauges up to date."""
+        """Brings the gauges up to date."""
         self._controller.refresh_gauges()
+        self._telemetry.leader.set(0 if self._stands_by else 1)
 
 
 def parts_of(context: Context, engines: EngineAccess) -> Parts:
     """The operator as the HTTP service sees it."""
     return Parts(
-        health=OperatorHealth(context.controller),
+        health=OperatorHealth(context.controller, context.elector, context.telemetry),
         metrics=HttpMetrics(context.telemetry.registry),
         engines=engines,
         seen=context.seen,

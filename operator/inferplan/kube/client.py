@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 
 from inferplan.kube.connection import Connection, TokenFile
-from inferplan.kube.errors import ExpiredError, NotFoundError, UnreachableError, error_of
+from inferplan.kube.errors import ExpiredError, FencedError, NotFoundError, UnreachableError, error_of
 from inferplan.kube.port import ApplyOptions
 from inferplan.kube.resources import PODS, Document, Resource, Row
 
@@ -72,18 +72,28 @@ class _RetryError(Exception):
 
 
 class HttpCluster:
-    """Implements `kube.port.Cluster`; an async context manager that owns its session."""
+    """Implements `kube.port.Cluster`; an async context manager that owns its session.
+
+    Args:
+        connection: Where the API server is.
+        observe: Told of every answer.
+        may_write: Asked before each request that writes: whether this operator is the one that acts.
+        sleep: Waits.
+        uniform: Random number between two bounds.
+    """
 
     def __init__(
         self,
         connection: Connection,
         observe: Observe,
         *,
+        may_write: Callable[[], bool] = lambda: True,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._connection = connection
         self._observe = observe
+        self._may_write = may_write
         self._sleep = sleep
         self._uniform = uniform
         self._token = TokenFile(connection.token_file, time.monotonic) if connection.token_file is not None else None
@@ -216,6 +226,8 @@ class HttpCluster:
     async def _once(self, call: _Call) -> Document:
         if self._session is None:
             raise AssertionError("the client is used before it was entered")
+        if call.method != "GET" and not self._may_write():
+            raise FencedError(f"{call.method} {call.path}: not sent, another operator may act by now")
         url = self._connection.server.rstrip("/") + call.path
         data = json.dumps(call.body) if call.body is not None else None
         try:

@@ -44,9 +44,11 @@ class Connection:
         tls: Trust and client certificate; None for the machine's own trust.
         headers: Fixed Authorization header, where there is no token file.
         token_file: File of a token that is renewed there; wins over `headers`.
+        namespace: The pod's own, or the kubeconfig's; None where neither names one.
     """
 
     server: str
     tls: ssl.SSLContext | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     token_file: Path | None = None
+    namespace: str | None = None

@@ -7,6 +7,7 @@ KubeError
 ├── ForbiddenError     401, 403: the operator may not do this
 ├── InvalidError       400, 413, 415, 422: the API server refuses what was sent
 ├── ExpiredError       410: a paged list took too long and must start again
+├── FencedError        nothing was sent: another operator may act by now
 └── UnreachableError   no answer, 429 or 5xx after all retries, or an answer that is no JSON
 """
 
@@ -47,6 +48,10 @@ class InvalidError(KubeError):
 
 class ExpiredError(KubeError):
     """A paged list took too long and must start again."""
+
+
+class FencedError(KubeError):
+    """Nothing was sent: another operator may act by now."""
 
 
 class UnreachableError(KubeError):

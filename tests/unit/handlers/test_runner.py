@@ -7,10 +7,11 @@ import pytest
 from inferplan.handlers import runner
 from inferplan.handlers.credentials import NoCredentialsError
 from inferplan.kube.connection import Connection
+from inferplan.kube.election import LostError
 from inferplan.settings import Settings, SettingsError
 
 
-@pytest.mark.parametrize("kind", [SettingsError, NoCredentialsError, runner.StartError])
+@pytest.mark.parametrize("kind", [SettingsError, NoCredentialsError, LostError, runner.StartError])
 def test_a_start_that_cannot_be_is_one_line(
     kind: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

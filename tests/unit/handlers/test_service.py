@@ -32,14 +32,22 @@ class FakeController:
         self.refreshed += 1
 
 
-def operators_app(controller: FakeController, namespaces: str = "") -> FastAPI:
+@dataclass
+class FakeElector:
+    """As much of an elector as health looks at."""
+
+    leads: bool = True
+
+
+def operators_app(controller: FakeController, namespaces: str = "", elector: FakeElector | None = None) -> FastAPI:
     telemetry = Telemetry()
     telemetry.observe_kube("get", "pods", "200")
     settings = Settings(namespaces=namespaces)  # type: ignore[arg-type]  # as the environment gives it
     anything: Any = controller
     cluster = FakeCluster()
     looks = LastLooks(cluster, settings.namespaces)
-    context = Context(settings, telemetry, anything, Feed(lambda _: None), cluster, CLOCKS, looks)
+    one_of_several: Any = elector
+    context = Context(settings, telemetry, anything, Feed(lambda _: None), cluster, CLOCKS, looks, one_of_several)
     nothing: Any = None  # no page is fetched here
     return create_app(CLOCKS.now, parts_of(context, EngineAccess(allow_list(DEFAULT), nothing)))
 
@@ -58,6 +66,13 @@ async def test_a_key_that_is_due_for_ten_minutes_is_unhealthy(age: float, status
 @pytest.mark.parametrize(("ready", "status"), [(True, 200), (False, 503)])
 async def test_the_first_list_makes_it_ready(ready: bool, status: int) -> None:
     assert (await ask("/readyz", FakeController(ready=ready))).status == status
+
+
+@pytest.mark.parametrize(("leads", "status", "gauge"), [(False, 200, b"0.0"), (True, 503, b"1.0")])
+async def test_one_that_stands_by_is_ready_and_says_so(leads: bool, status: int, gauge: bytes) -> None:
+    app = operators_app(FakeController(ready=False), elector=FakeElector(leads))
+    assert (await call(app, "GET", "/readyz")).status == status
+    assert b"\ninferplan_leader " + gauge in (await call(app, "GET", "/metrics")).body
 
 
 async def test_metrics_are_refreshed_and_shown_together_with_those_of_http() -> None:

@@ -12,6 +12,7 @@ from inferplan.kube.client import ATTEMPTS, HttpCluster
 from inferplan.kube.connection import Connection, TokenFile
 from inferplan.kube.errors import (
     ConflictError,
+    FencedError,
     ForbiddenError,
     InvalidError,
     KubeError,
@@ -26,6 +27,8 @@ from inferplan.kube.resources import DEPLOYMENTS, EVENTS, INSTANCES, LEASES, NOD
 class Client:
     """A client on a scripted session, its pauses and what it observed."""
 
+    may_write = True
+
     def __init__(self, *script: Answer | Exception, token_file: Path | None = None) -> None:
         self.pauses: list[float] = []
         self.observed: list[tuple[str, str, str]] = []
@@ -33,6 +36,7 @@ class Client:
         self.cluster = HttpCluster(
             connection,
             lambda *seen: self.observed.append(seen),
+            may_write=lambda: self.may_write,
             sleep=self._sleep,
             uniform=lambda low, high: (low + high) / 2,
         )
@@ -296,3 +300,18 @@ async def test_a_log_is_text() -> None:
 async def test_a_log_that_is_not_there_is_an_error() -> None:
     with pytest.raises(NotFoundError):
         await Client(status(404)).cluster.log("a", "p", "vllm", 20, previous=False)
+
+
+async def test_one_that_may_not_act_any_more_reads_and_writes_nothing() -> None:
+    client = Client(document(kind="X"))
+    client.may_write = False
+    await client.cluster.get(PODS, "a", "x")
+    for write in (
+        client.cluster.create(EVENTS, "a", {}),
+        client.cluster.patch_status(PLANS, "a", "x", {}),
+        client.cluster.replace(LEASES, "a", {"metadata": {"name": "x"}}),
+        client.cluster.delete(PLANS, "a", "x"),
+    ):
+        with pytest.raises(FencedError, match="another operator may act by now"):
+            await write
+    assert len(client.session.asked) == 1
