@@ -25,6 +25,8 @@ from inferplan_lab.prometheus import Prometheus, Targets
 NODE_SECONDS = 60
 FEED_SECONDS = 1.0
 REQUESTS_PER_SECOND = 8.0
+ANSWER_TOKENS = 200.0
+"""As `vllm_series` has it."""
 IN_FLIGHT = 44
 """More than the 32 that trials begin with run at once, and fewer than the 64 that plans want."""
 
@@ -126,8 +128,14 @@ def _series(pods: list[dict[str, Any]]) -> dict[str, Any]:
     series: dict[str, list[Any]] = {}
     for pod in pods:
         meta = pod["metadata"]
-        for metric, entries in vllm_series([meta["name"]], meta["namespace"], **_load(pod)).items():
+        load = _load(pod)
+        for metric, entries in vllm_series([meta["name"]], meta["namespace"], **load).items():
             series.setdefault(metric, []).extend(entries)
+        tokens = (
+            {"namespace": meta["namespace"], "pod": meta["name"], "engine": "0"},
+            load["requests"] * ANSWER_TOKENS,
+        )
+        series.setdefault("vllm:generation_tokens_total", []).append(tokens)
     return series
 
 
