@@ -4,9 +4,7 @@ Workloads come in waves, half of them better and half of them worse off with the
 the operator is started, killed (SIGKILL) at a random moment, and started again. Then a last one ends what was begun.
 """
 
-import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.kills.lives import Lives
 from benchmarks.kills.watching import Watch
 from tests.support import operator_process
 from tests.support.ground import Ground
@@ -22,7 +21,7 @@ from tests.support.lab import random_namespace
 from tests.support.operator_process import Operator
 from tests.support.trial import ENDED, Trial
 
-from inferplan_lab.processes import free_port, wait_until
+from inferplan_lab.processes import wait_until
 
 READY_SECONDS = 60.0
 WAVE_SECONDS = 600.0
@@ -159,25 +158,26 @@ class Sweep:
             operator_process.service_account(self.ground.cluster, self.folder, applies=True) as (credentials, user),
             Watch(self.ground.cluster, "deployments") as workloads,
             Watch(self.ground.cluster, "oplan") as plans,
+            Lives(self.ground, self.folder, credentials, user) as lives,
         ):
-            lives = _Lives(self.ground, self.folder, credentials, user)
             while len(result.kills) < self.options.kills:
                 wave = 1 + max((one.wave for one in result.outcomes), default=0)
                 with self._wave(lives) as trials:
                     self._kill(lives, (chance, wave, trials, plans), result)
                     self._end(lives, trials, plans)
-                    result.outcomes += [_outcome(wave, one, workloads, plans) for one in trials.items()]
+                    own = _own(trials, plans)
+                    result.outcomes += [_outcome(wave, one, workloads, own.get(one[0])) for one in trials.items()]
                 if workloads.lost or plans.lost:
                     raise RuntimeError("a watch ended: versions are missing")
                 self.report(f"wave {wave}: {len(result.kills)} kills, {len(result.outcomes)} workloads, {result.wrong}")
         return result
 
     @contextmanager
-    def _wave(self, lives: "_Lives") -> Iterator[dict[str, tuple[Kind, Trial]]]:
+    def _wave(self, lives: Lives) -> Iterator[dict[str, tuple[Kind, Trial]]]:
         with random_namespace(self.ground.cluster, "wave") as namespace:
             trials: dict[str, tuple[Kind, Trial]] = {}
             for number, kind in enumerate(self.options.kinds):
-                operator = Operator(lives.process, "", lives.user)
+                operator = Operator(lives.log, "", lives.user)
                 name = f"{kind.name}-{number}"
                 trial = Trial(self.ground.cluster, namespace, self.ground.fake, operator, name=name)
                 trial.extra = dict(kind.told)
@@ -189,23 +189,22 @@ class Sweep:
             yield trials
 
     def _kill(
-        self, lives: "_Lives", of: tuple[random.Random, int, dict[str, tuple[Kind, Trial]], Watch], result: Result
+        self, lives: Lives, of: tuple[random.Random, int, dict[str, tuple[Kind, Trial]], Watch], result: Result
     ) -> None:
         chance, wave, trials, plans = of
         while len(result.kills) < self.options.kills and not _ended(trials, plans):
             early = chance.random() < EARLY_SHARE
             born = time.monotonic()
-            with lives.one() as ready:
+            with lives.one() as life:
                 if not early:
-                    wait_until(ready, READY_SECONDS, "a ready operator")
+                    wait_until(lambda of=life: of.ready, READY_SECONDS, "a ready operator")  # type: ignore[misc]
                 time.sleep(chance.uniform(0.0, self.options.most_seconds))
-                was_ready, seconds = ready(), time.monotonic() - born
-                phases = Counter(_phase(plan) for plan in _own(trials, plans))
-                os.kill(lives.process.pid or 0, signal.SIGKILL)
+                was_ready, seconds = life.ready, time.monotonic() - born
+                phases = Counter(map(_phase, _own(trials, plans).values()))
             result.kills.append(Kill(wave, round(seconds, 3), was_ready, dict(phases)))
             _approve(trials, plans)
 
-    def _end(self, lives: "_Lives", trials: dict[str, tuple[Kind, Trial]], plans: Watch) -> None:
+    def _end(self, lives: Lives, trials: dict[str, tuple[Kind, Trial]], plans: Watch) -> None:
         """A last operator, which nobody kills."""
         with lives.one():
             deadline = time.monotonic() + WAVE_SECONDS
@@ -216,31 +215,13 @@ class Sweep:
                 _approve(trials, plans)
 
 
-class _Lives:
-    """One operator after the other."""
-
-    def __init__(self, ground: Ground, folder: Path, credentials: Path, user: str) -> None:
-        self._ground = ground
-        self._folder = folder
-        self._credentials = credentials
-        self.user = user
-        self.process = operator_process.Process("operator", folder)
-
-    @contextmanager
-    def one(self) -> Iterator[Callable[[], bool]]:
-        """A life; tells whether it is ready."""
-        port = free_port()
-        self.process = operator_process.started(self._folder, self._credentials, "", port, **self._ground.environment)
-        operator = Operator(self.process, f"http://127.0.0.1:{port}", self.user)
-        try:
-            yield lambda: operator.status("/readyz") == 200  # noqa: PLR2004  HTTP's own
-        finally:
-            self.process.stop()
-
-
-def _own(trials: dict[str, tuple[Kind, Trial]], plans: Watch) -> list[dict[str, Any]]:
+def _own(trials: dict[str, tuple[Kind, Trial]], plans: Watch) -> dict[str, dict[str, Any]]:
+    """The first plan of each workload; what is proposed once it has ended, nobody approves."""
     namespace = next(iter(trials.values()))[1].namespace
-    return plans.latest(namespace)
+    found: dict[str, dict[str, Any]] = {}
+    for plan in sorted(plans.latest(namespace), key=lambda plan: str(plan["metadata"]["creationTimestamp"])):
+        found.setdefault(plan["spec"]["instanceRef"]["name"], plan)
+    return found
 
 
 def _phase(plan: Mapping[str, Any]) -> str:
@@ -248,40 +229,38 @@ def _phase(plan: Mapping[str, Any]) -> str:
 
 
 def _ended(trials: dict[str, tuple[Kind, Trial]], plans: Watch) -> bool:
-    own = {plan["spec"]["instanceRef"]["name"]: _phase(plan) for plan in _own(trials, plans)}
-    return all(own.get(name) in ENDED for name in trials)
+    own = _own(trials, plans)
+    return all(name in own and _phase(own[name]) in ENDED for name in trials)
 
 
 def _approve(trials: dict[str, tuple[Kind, Trial]], plans: Watch) -> None:
     """A person's word on every plan that waits for one."""
-    for plan in _own(trials, plans):
-        name = plan["spec"]["instanceRef"]["name"]
-        if _phase(plan) == "AwaitingApproval" and "approval" not in plan["spec"] and name in trials:
+    for name, plan in _own(trials, plans).items():
+        if _phase(plan) == "AwaitingApproval" and "approval" not in plan["spec"]:
             trials[name][1].decide()
 
 
-def _outcome(wave: int, entry: tuple[str, tuple[Kind, Trial]], workloads: Watch, plans: Watch) -> Outcome:
+def _outcome(
+    wave: int, entry: tuple[str, tuple[Kind, Trial]], workloads: Watch, plan: Mapping[str, Any] | None
+) -> Outcome:
     name, (kind, trial) = entry
     versions = [version.document for version in workloads.versions(trial.namespace, name)]
     arguments = tuple(_changes([_named(document, trial) for document in versions]))
     tries = tuple(_changes([_attempt(document) for document in versions if _attempt(document)]))
-    own = [plan for plan in plans.latest(trial.namespace) if plan["spec"]["instanceRef"]["name"] == name]
-    phase = _phase(own[0]) if own else "none"
-    return Outcome(wave, kind.name, phase, tries, arguments, len(versions), tuple(_wrong(kind, own, tries, arguments)))
+    phase = _phase(plan) if plan is not None else "none"
+    return Outcome(wave, kind.name, phase, tries, arguments, len(versions), tuple(_wrong(kind, plan, tries, arguments)))
 
 
-def _wrong(
-    kind: Kind, plans: Sequence[Mapping[str, Any]], tries: Sequence[str], arguments: Sequence[str]
-) -> Iterator[str]:
+def _wrong(kind: Kind, plan: Mapping[str, Any] | None, tries: Sequence[str], arguments: Sequence[str]) -> Iterator[str]:
     """No lost plan, the right end, no half-applied workload, nothing applied twice."""
-    if len(plans) != 1:
-        yield f"{len(plans)} plans"
-    elif _phase(plans[0]) != kind.ends:
-        yield f"ended in {_phase(plans[0])}: {plans[0]['status'].get('message')}"
+    if plan is None:
+        yield "its plan is lost"
+    elif _phase(plan) != kind.ends:
+        yield f"ended in {_phase(plan)}: {plan['status'].get('message')}"
     wanted = ("before", "after") if kind.ends == "Verified" else ("before", "after", "before")
     if tuple(arguments) != wanted:
         yield f"arguments went {' > '.join(arguments)}"
-    if plans and list(tries) != [f"{plans[0]['metadata']['name']}.1"]:
+    if plan is not None and list(tries) != [f"{plan['metadata']['name']}.1"]:
         yield f"tries {', '.join(tries)}"
 
 

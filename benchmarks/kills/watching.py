@@ -10,7 +10,7 @@ from typing import IO, Any, Self
 
 from tests.support.lab import Cluster
 
-READY_SECONDS = 30
+END_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Watch:
 
     def __exit__(self, *_exception: object) -> None:
         if self._process is not None and self._thread is not None:
-            self._process.terminate()
-            self._process.wait(READY_SECONDS)
-            self._thread.join(READY_SECONDS)
+            with self._process:
+                self._process.terminate()
+                self._thread.join(END_SECONDS)
 
     @property
     def lost(self) -> bool:
@@ -83,10 +83,6 @@ class Watch:
 
 
 def _events(stream: IO[str]) -> Iterator[dict[str, Any]]:
-    """Kubectl writes each event as an indented object; its last line is a brace alone."""
-    lines: list[str] = []
+    """One a line, as kubectl writes them."""
     for line in stream:
-        lines.append(line)
-        if line == "}\n":
-            yield json.loads("".join(lines))
-            lines = []
+        yield json.loads(line)

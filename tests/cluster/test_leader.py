@@ -79,7 +79,7 @@ def taken_over(operator: Operator, since: float) -> float:
 def undone(trials: tuple[Trial, ...]) -> None:
     """Each was written once, all of them are measured, and what a person wants undone is undone, once."""
     for trial in trials:
-        trial.until_phase("Verifying")
+        trial.until_phase("Verifying", "Verified")
         assert trial.engine()["args"] == trial.changed
         assert trial.own_writes() == 1
         trial.decide(approved=False)

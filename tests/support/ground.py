@@ -23,7 +23,7 @@ from inferplan_lab.processes import Process, wait_until
 from inferplan_lab.prometheus import Prometheus, Targets
 
 NODE_SECONDS = 60
-FEED_SECONDS = 1.0
+FEED_SECONDS = 2.0
 REQUESTS_PER_SECOND = 8.0
 ANSWER_TOKENS = 200.0
 """As `vllm_series` has it."""
@@ -131,11 +131,9 @@ def _series(pods: list[dict[str, Any]]) -> dict[str, Any]:
         load = _load(pod)
         for metric, entries in vllm_series([meta["name"]], meta["namespace"], **load).items():
             series.setdefault(metric, []).extend(entries)
-        tokens = (
-            {"namespace": meta["namespace"], "pod": meta["name"], "engine": "0"},
-            load["requests"] * ANSWER_TOKENS,
-        )
-        series.setdefault("vllm:generation_tokens_total", []).append(tokens)
+        labels, _ = series["vllm:num_requests_running"][-1]
+        tokens = series.setdefault("vllm:generation_tokens_total", [])
+        tokens.append((labels, load["requests"] * ANSWER_TOKENS))
     return series
 
 

@@ -1,14 +1,18 @@
 """One workload whose plan is applied on a real API server, as the people around it see it."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.lab import Answer
 from tests.support.serving_objects import inference_instance, workload
 from tests.support.stage import Stage
+from typing_extensions import override
 
 ENDED = frozenset({"Verified", "RolledBack", "Rejected", "Superseded", "Failed"})
+POLL_SECONDS = 0.5
 OWNER = "trial"
 """Who made the workload, and lets its arguments be taken over unless a test says otherwise."""
 QUICK = {"warmUpSeconds": 0, "windowSeconds": 60, "minRequests": 50}
@@ -34,6 +38,18 @@ class Trial(Stage):
     def changed(self) -> list[str]:
         """And with the plan: twice as many at once."""
         return [f"--max-num-seqs={2 * self.limit}", "--max-model-len=8192"]
+
+    @override
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """As a stage does, asked less often: what is waited for takes seconds, and each kubectl takes a core."""
+
+        def rested() -> bool:
+            if condition():
+                return True
+            time.sleep(POLL_SECONDS)
+            return False
+
+        super().until(rested, what)
 
     def begin(self, mode: str = "Auto", *, manager: str = OWNER, **apply: Any) -> None:
         """Makes the workload as `manager` would, waits until it stands, and then its instance."""
@@ -100,10 +116,10 @@ class Trial(Stage):
         return container
 
     def plan(self) -> dict[str, Any]:
-        """The plan of this workload that was made last; an empty one while there is none."""
+        """The first plan of this workload that no other took the place of; an empty one while there is none."""
         own = [plan for plan in self.plans() if plan["spec"]["instanceRef"]["name"] == self.name]
-        ordered = sorted(own, key=lambda plan: (_phase(plan) != "Superseded", plan["metadata"]["creationTimestamp"]))
-        return ordered[-1] if ordered else {}
+        ordered = sorted(own, key=lambda plan: (_phase(plan) == "Superseded", plan["metadata"]["creationTimestamp"]))
+        return ordered[0] if ordered else {}
 
     def phase(self) -> str:
         """Its phase."""
