@@ -1,5 +1,6 @@
 """The Dockerfile and the Deployment, parsed: no root, no unpinned image, nothing copied that is not there."""
 
+import json
 import re
 import shlex
 from importlib.metadata import requires
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 import inferplan
+from inferplan.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,9 +97,13 @@ def test_the_deployment_runs_the_image_of_this_version(deployment: Any) -> None:
     assert container["args"] == ["operator"]
 
 
-def test_the_deployment_never_runs_two_operators_at_once(deployment: Any) -> None:
+def test_of_two_operators_at_once_as_in_each_update_one_stands_by(deployment: Any) -> None:
+    """Nothing that is deployed switches the election off."""
     assert deployment["spec"]["replicas"] == 1
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    told = json.dumps(container.get("env", [])) + (ROOT / "deploy" / "config.env").read_text("utf-8")
+    assert "INFERPLAN_LEADER_ELECTION" not in told
+    assert Settings().leader_election
 
 
 def test_the_container_runs_as_the_images_user_on_a_file_system_that_is_read_only(deployment: Any) -> None:
