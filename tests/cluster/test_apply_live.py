@@ -19,7 +19,7 @@ from tests.support import operator_process
 from tests.support.ground import Ground, prepared
 from tests.support.lab import Cluster, random_namespace
 from tests.support.operator_process import Operator
-from tests.support.trial import Trial
+from tests.support.trial import QUICK, Trial
 
 from inferplan_lab.lab import own_environment
 from inferplan_lab.processes import Process
@@ -64,7 +64,7 @@ def long(ground: Ground, operator: Operator, tmp_path_factory: pytest.TempPathFa
         }
         for name in ("better", "slower"):
             trials[name].make(probe=True)
-            trials[name].instance("Auto")
+            trials[name].instance(verify={**QUICK, "warmUpSeconds": 15})  # the load is broken off and begun anew
             stack.enter_context(load(trials[name], tmp_path_factory.mktemp(name)))
         trials["silent"].make(probe=True)
         trials["silent"].instance("Auto", rolloutTimeoutSeconds=60)
