@@ -227,7 +227,8 @@ def test_the_namespaced_component_leaves_no_right_on_the_whole_cluster_but_nodes
     documents = render(control_plane, overlay(tmp_path, ("namespaced",)))
     bindings = [document for document in documents if document["kind"] == "ClusterRoleBinding"]
     assert {document["roleRef"]["name"] for document in bindings} == {"inferplan-authenticate", "inferplan-read-nodes"}
-    (role_binding,) = (document for document in documents if document["kind"] == "RoleBinding")
+    role_bindings = [document for document in documents if document["kind"] == "RoleBinding"]
+    (role_binding,) = (document for document in role_bindings if document["metadata"]["name"] == "inferplan-observe")
     (deployment,) = (document for document in documents if document["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["env"] == [{"name": "INFERPLAN_NAMESPACES", "value": role_binding["metadata"]["namespace"]}]
