@@ -294,6 +294,7 @@ class Reconciler:
     def __init__(self, trial: Trial, document: dict[str, Any]) -> None:
         self._trial = trial
         self._document = document
+        self._generation = trial.live()["metadata"]["generation"]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.reverted: list[float] = []
@@ -309,10 +310,10 @@ class Reconciler:
 
     def _run(self) -> None:
         while not self._stop.wait(2.0):
-            before = self._trial.engine()["args"]
-            self._trial.put(self._document, "argocd-controller")
-            if before != self._document["spec"]["template"]["spec"]["containers"][0]["args"]:
+            generation = self._trial.put(self._document, "argocd-controller")["metadata"]["generation"]
+            if generation != self._generation:
                 self.reverted.append(time.time())
+            self._generation = generation
 
 
 # -- what takes minutes

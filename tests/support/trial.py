@@ -66,10 +66,11 @@ class Trial(Stage):
             document["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = probing
         self.put(document, manager)
 
-    def put(self, document: dict[str, Any], manager: str) -> None:
-        """Applies a document as a tool does that lets nobody else own what it writes."""
-        applied = ("apply", "--server-side", "--force-conflicts", f"--field-manager={manager}")
-        self.kubectl(*applied, "--filename=-", stdin=json.dumps(document))
+    def put(self, document: dict[str, Any], manager: str) -> dict[str, Any]:
+        """Applies a document as a tool does that lets nobody else own what it writes; the object as it is then."""
+        applied = ("apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", "--output=json")
+        answer: dict[str, Any] = json.loads(self.kubectl(*applied, "--filename=-", stdin=json.dumps(document)))
+        return answer
 
     def document(self, kind: str = "Deployment") -> dict[str, Any]:
         """The workload of one pod on the lab's node; `extra` is what its engine is told about this trial."""
