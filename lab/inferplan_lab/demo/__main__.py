@@ -28,7 +28,6 @@ OWNER_WISHES = {
     "cooldownSeconds": 0,
     "verify": {"windowSeconds": 60, "warmUpSeconds": 15, "minRequests": 50},
 }
-_COLUMNS = ("before", "predicted", "after")
 ENDS = ("Verified", "RolledBack", "Failed")
 OPERATOR_NAMESPACE = "inferplan-system"
 OPERATOR = "inferplan-operator"
@@ -99,17 +98,11 @@ class Demo:
         name = self._wait_for_plan()
         self._wait(PLAN_SECONDS, lambda: self._plan(name, "phase") == "AwaitingApproval", f"{name} AwaitingApproval")
         self._report(f"2/3 somebody approves {name}")
-        plan_hash = self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "jsonpath={.spec.planHash}")
-        approval = {"approved": True, "by": "demo", "planHash": plan_hash}
-        self._patch("optimizationplan", name, {"approval": approval})
+        self._plugin("approve", name, "--yes")
         self._report("3/3 it is written, rolled out, and held against the minute before")
         ended = lambda: self._plan(name, "phase") in ENDS  # noqa: E731  as the other waits have it
         self._wait(APPLY_SECONDS, ended, f"the end of {name}", lambda: self._plan(name, "message"))
-        print(self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "wide"))
-        shown = json.loads(self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", "json"))["status"]
-        for row in shown.get("verification", {}).get("compared", ()):
-            print("  " + _row(row))
-        print(f"  {shown['message']}")
+        self._plugin("status", name)
 
     def down(self) -> None:
         """Stops everything that up started."""
@@ -168,6 +161,15 @@ class Demo:
     def _plan(self, name: str, field: str) -> str:
         return self._lab.kubectl("get", "oplan", name, "-n", "serving", "-o", f"jsonpath={{.status.{field}}}")
 
+    def _plugin(self, *words: str) -> None:
+        """`kubectl inferplan …`, as a person would."""
+        kubectl = binaries.ensure(("kubectl",), self._report)["kubectl"]
+        env = {**own_environment(), "KUBECONFIG": str(self._lab.kubeconfig)}
+        env["PATH"] = f"{kubectl.parent}:{env.get('PATH', '')}"
+        print(f"$ kubectl inferplan {' '.join(words)} -n serving", flush=True)
+        command = "import sys; from inferplan.cli.plugin import main; sys.exit(main())"
+        subprocess.run((sys.executable, "-c", command, *words, "-n", "serving"), check=True, env=env)
+
     def _patch(self, kind: str, name: str, spec: Mapping[str, object]) -> None:
         patch = json.dumps({"spec": spec})
         self._lab.kubectl("patch", kind, name, "-n", "serving", "--type=merge", f"--patch={patch}")
@@ -210,13 +212,6 @@ Everything keeps running. Try:
   {self._lab.prometheus.url}   (Prometheus)
   make demo-apply             (approves the plan, and shows what it brings)
   make demo-down              (stops all of it)""")
-
-
-def _row(row: Mapping[str, object]) -> str:
-    """One metric before, as predicted, and after."""
-    numbers = {key: f"{row[key]:.4g}" if isinstance(row.get(key), int | float) else "?" for key in _COLUMNS}
-    said = f"{numbers['before']} before, {numbers['predicted']} predicted, {numbers['after']} after"
-    return f"{row['metric']}: {said} ({row['unit']})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
