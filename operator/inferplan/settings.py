@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     leader_election: bool = True
     """Whether of several operators only the one acts that holds the Lease; without, there must never be two."""
     lease_namespace: str = ""
-    """Where that Lease is; by default the operator's own namespace."""
+    """Where that Lease is; by default the pod's own namespace, outside of a pod inferplan-system."""
     prometheus_sources: Annotated[dict[str, PrometheusSource], NoDecode] = {}
     """Name → Prometheus; spec.metrics.prometheusRef chooses by name."""
     listen_address: str = "0.0.0.0"

@@ -54,7 +54,7 @@ def connection_of(info: kopf.ConnectionInfo) -> Connection:
         tls=tls,
         headers={} if from_pod else info.as_http_headers(),
         token_file=TOKEN_FILE if from_pod else None,
-        namespace=info.default_namespace,
+        namespace=info.default_namespace if from_pod else None,
     )
 
 

@@ -44,7 +44,7 @@ class Connection:
         tls: Trust and client certificate; None for the machine's own trust.
         headers: Fixed Authorization header, where there is no token file.
         token_file: File of a token that is renewed there; wins over `headers`.
-        namespace: The pod's own, or the kubeconfig's; None where neither names one.
+        namespace: The pod's own; None outside of a pod, where a kubeconfig's is no more than what a person looks at.
     """
 
     server: str

@@ -5,6 +5,7 @@ from typing import Any
 
 import kopf
 import pytest
+import yaml
 
 from inferplan.handlers import credentials
 from inferplan.handlers.credentials import NoCredentialsError, connection_of, log_in
@@ -56,12 +57,15 @@ def test_nothing_of_kopf_writes_to_the_cluster() -> None:
 
 def test_a_kubeconfig_becomes_a_plain_connection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "config"
-    file.write_text(KUBECONFIG)
+    document = yaml.safe_load(KUBECONFIG)
+    document["contexts"][0]["context"]["namespace"] = "looked-at"
+    file.write_text(yaml.safe_dump(document))
     monkeypatch.setenv("KUBECONFIG", str(file))
     connection = connection_of(log_in(kopf_settings()))
     assert connection.server == "https://api:6443"
     assert connection.headers == {"Authorization": "Bearer secret"}
     assert connection.token_file is None
+    assert connection.namespace is None  # a kubeconfig's is what a person looks at, not where the operator lives
     assert "secret" not in repr(connection)
 
 
@@ -69,9 +73,10 @@ def test_a_pods_token_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch, tmp
     file = tmp_path / "token"
     file.write_text("t")
     monkeypatch.setattr(credentials, "TOKEN_FILE", file)
-    info = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
+    info = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t", default_namespace="its-own")
     connection = connection_of(info)
     assert connection.token_file == file
+    assert connection.namespace == "its-own"
     assert connection.headers == {}
 
 
