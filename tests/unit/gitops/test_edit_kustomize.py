@@ -186,6 +186,24 @@ def test_json_patches_are_followed_and_not_edited(base: tuple[str, ...], operati
     assert change[f"{OVERLAY}/kustomization.yaml"] == text + "- path: inferplan-llama-vllm.yaml\n"
 
 
+@pytest.mark.parametrize(("name", "hits"), [("llama", True), ("b-a-llama", True), ("a-llama", False)])
+def test_selectors_know_an_objects_first_and_last_name(name: str, *, hits: bool) -> None:
+    text = f"resources: [../../base]\ncomponents: [../../fast]\npatches: [{{path: p.yaml, target: {{name: {name}}}}}]\n"
+    files = overlay(text, p_yaml=patch(*ARGS, name="any"))
+    files[f"{BASE}/kustomization.yaml"] = "namePrefix: a-\nresources: [llama.yaml]\n"
+    files["apps/llama/fast/kustomization.yaml"] = "kind: Component\nnamePrefix: b-\n"
+    files[f"{BASE}/llama.yaml"] = deployment(args=ARGS if not hits else ("--other",))
+    change = changed(files, OVERLAY, proposal(name="b-a-llama"))
+    assert (f"{OVERLAY}/p.yaml" in change) is hits
+
+
+def test_a_json_patch_that_says_the_same_again_is_not_passed_over() -> None:
+    text = "resources: [../../base]\npatches:\n- path: p.yaml\n- target: {kind: Deployment, name: llama}\n  patch: |-\n"
+    text += f"    - {{op: replace, path: {AT}, value: {list(ARGS)}}}\n"
+    change = changed(overlay(text, p_yaml=patch(*ARGS)), OVERLAY)
+    assert sorted(change) == [f"{OVERLAY}/inferplan-llama-vllm.yaml", f"{OVERLAY}/kustomization.yaml"]
+
+
 @pytest.mark.parametrize(
     "operation",
     [

@@ -93,7 +93,7 @@ def _patched(said: _Fields, patch: Patch, built: Built, target: Target, *, edita
     if isinstance(patch.content, list):
         index = built.found.site.path[-1]
         words = operated(patch, index if isinstance(index, int) else 0, {key: each.words for key, each in said.items()})
-        return {key: each if words[key] == each.words else _Said(words[key], None) for key, each in said.items()}
+        return {key: _Said(words[key], None) if key in words else each for key, each in said.items()}
     for found in merged(patch, target):
         place = _Place(found, patch.inline) if editable else None
         said = {key: _Said(found.words(key), place) if found.says(key) else each for key, each in said.items()}

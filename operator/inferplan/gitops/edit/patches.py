@@ -44,7 +44,7 @@ class Patch:
     def hits(self, target: Target, step: Step) -> bool:
         """Whether it changes the target, as far as names tell; labels and annotations are not looked at."""
         if self.selector is not None:
-            return _selects(self.selector, target, step.ids)
+            return _selects(self.selector, target, _selectable(step))
         document = mapping(self.content)
         metadata = mapping(document.get("metadata"))
         own = Id(text(metadata.get("name")), text(metadata.get("namespace")) or "default")
@@ -56,7 +56,7 @@ class Patch:
         if self.selector is None:
             return True
         name = text(self.selector.get("name"))
-        return _LITERAL.fullmatch(name) is not None and any(each.name == name for each in step.ids)
+        return _LITERAL.fullmatch(name) is not None and any(each.name == name for each in _selectable(step))
 
 
 def patches(files: Files, layer: Layer) -> Iterator[Patch]:
@@ -99,6 +99,11 @@ def _parts(path: str, inline: Path | None, content: str, selector: Mapping[str, 
             yield Patch(path, inline, number, document, selector)
 
 
+def _selectable(step: Step) -> tuple[Id, Id]:
+    """What selectors look at: how the object was called first, and how it is now (resmap/reswrangler.go, Select)."""
+    return step.ids[0], step.ids[-1]
+
+
 def _selects(selector: Mapping[str, Any], target: Target, ids: Sequence[Id]) -> bool:
     names, namespaces = {each.name for each in ids}, {each.namespace or "default" for each in ids}
     wanted = {"kind": {target.kind}, "name": names, "namespace": namespaces, "group": {"apps"}, "version": {"v1"}}
@@ -130,7 +135,7 @@ def merged(patch: Patch, target: Target) -> Iterator[Found]:
 
 
 def operated(patch: Patch, index: int, words: Mapping[Field, tuple[str, ...]]) -> dict[Field, tuple[str, ...]]:
-    """What a JSON patch makes of the words of a container.
+    """What a JSON patch makes of the words of a container: only of those that it touches.
 
     Args:
         patch: The patch.
@@ -140,7 +145,7 @@ def operated(patch: Patch, index: int, words: Mapping[Field, tuple[str, ...]]) -
     Raises:
         GitOpsError: It does more to the container than to set words.
     """
-    result = dict(words)
+    result: dict[Field, tuple[str, ...]] = {}
     for operation in patch.content:
         entry = mapping(operation)
         path, name = text(entry.get("path")), text(entry.get("op"))
@@ -148,7 +153,7 @@ def operated(patch: Patch, index: int, words: Mapping[Field, tuple[str, ...]]) -
             own = f"{_CONTAINERS}/{index}/{field}"
             if name == "test" or not _touches(path, own):
                 continue
-            changed = _after(name, path.removeprefix(own), entry.get("value"), result[field])
+            changed = _after(name, path.removeprefix(own), entry.get("value"), result.get(field, words[field]))
             if changed is None:
                 raise not_editable(f"{patch.path}: its JSON patch {name!r} at {path} cannot be followed")
             result[field] = changed
