@@ -197,6 +197,18 @@ def test_selectors_know_an_objects_first_and_last_name(name: str, *, hits: bool)
     assert (f"{OVERLAY}/p.yaml" in change) is hits
 
 
+@pytest.mark.parametrize(("name", "hits"), [("llama", True), ("b-llama", True), ("a-b-llama", False)])
+def test_patches_that_come_last_see_their_layers_own_names(name: str, *, hits: bool) -> None:
+    text = "resources: [../../base]\n"
+    files = overlay(text)
+    files[f"{BASE}/kustomization.yaml"] = (
+        f"namePrefix: b-\nresources: [llama.yaml]\npatchesJson6902:\n- target: {{name: {name}}}\n  patch: |-\n"
+        f"    - {{op: replace, path: {AT}, value: {list(ARGS)}}}\n"
+    )
+    files[f"{BASE}/llama.yaml"] = deployment(args=("--other",) if hits else ARGS)
+    assert f"{OVERLAY}/kustomization.yaml" in changed(files, OVERLAY, proposal(name="b-llama"))
+
+
 def test_a_json_patch_that_says_the_same_again_is_not_passed_over() -> None:
     text = "resources: [../../base]\npatches:\n- path: p.yaml\n- target: {kind: Deployment, name: llama}\n  patch: |-\n"
     text += f"    - {{op: replace, path: {AT}, value: {list(ARGS)}}}\n"

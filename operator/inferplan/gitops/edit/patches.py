@@ -44,7 +44,7 @@ class Patch:
     def hits(self, target: Target, step: Step) -> bool:
         """Whether it changes the target, as far as names tell; labels and annotations are not looked at."""
         if self.selector is not None:
-            return _selects(self.selector, target, _selectable(step))
+            return _selects(self.selector, target, _selectable(step, late=self.late))
         document = mapping(self.content)
         metadata = mapping(document.get("metadata"))
         own = Id(text(metadata.get("name")), text(metadata.get("namespace")) or "default")
@@ -56,7 +56,9 @@ class Patch:
         if self.selector is None:
             return True
         name = text(self.selector.get("name"))
-        return _LITERAL.fullmatch(name) is not None and any(each.name == name for each in _selectable(step))
+        return _LITERAL.fullmatch(name) is not None and any(
+            each.name == name for each in _selectable(step, late=self.late)
+        )
 
 
 def patches(files: Files, layer: Layer) -> Iterator[Patch]:
@@ -99,9 +101,13 @@ def _parts(path: str, inline: Path | None, content: str, selector: Mapping[str, 
             yield Patch(path, inline, number, document, selector)
 
 
-def _selectable(step: Step) -> tuple[Id, Id]:
-    """What selectors look at: how the object was called first, and how it is now (resmap/reswrangler.go, Select)."""
-    return step.ids[0], step.ids[-1]
+def _selectable(step: Step, *, late: bool) -> tuple[Id, Id]:
+    """What selectors look at: how the object was called first, and how it is now (resmap/reswrangler.go, Select).
+
+    Late patches come behind the layer's own names.
+    """
+    current = step.ids[-1]
+    return step.ids[0], step.layer.renamed(current) if late else current
 
 
 def _selects(selector: Mapping[str, Any], target: Target, ids: Sequence[Id]) -> bool:
