@@ -95,13 +95,23 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
+_LIBRARIES = {
+    "kopf": logging.WARNING,
+    "aiohttp.access": logging.WARNING,
+    "asyncio": logging.WARNING,
+    # What these two say comes as a GitOpsError too; paramiko logs each login, and a broken one with its traceback.
+    "dulwich": logging.CRITICAL,
+    "paramiko": logging.CRITICAL,
+}
+
+
 def configure_logging(level: str, shape: Literal["json", "text"]) -> None:
-    """Sends all logs to stderr; kopf speaks only when something is wrong."""
+    """Sends all logs to stderr; libraries speak only when something is wrong that nobody else tells."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if shape == "json" else text)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in ("kopf", "aiohttp.access", "asyncio"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, least in _LIBRARIES.items():
+        logging.getLogger(name).setLevel(least)
