@@ -60,11 +60,13 @@ def long(ground: Ground, operator: Operator, tmp_path_factory: pytest.TempPathFa
             "better": trial(limit=8, source="default", extra=slow_pace),
             "slower": trial(limit=8, source="default", extra={**slow_pace, "TRIAL_FAULT": "slow"}),
             "approved": trial(),
+            "canary": trial(limit=8, source="default", extra=slow_pace),
             "silent": trial(extra={"TRIAL_FAULT": "silent"}),
         }
-        for name in ("better", "slower"):
+        for name in ("better", "slower", "canary"):
             trials[name].make(probe=True)
-            trials[name].instance(verify={**QUICK, "warmUpSeconds": 15})  # the load is broken off and begun anew
+            warm = {**QUICK, "warmUpSeconds": 15}  # the load is broken off and begun anew
+            trials[name].instance(verify=warm, canary=name == "canary")
             stack.enter_context(load(trials[name], tmp_path_factory.mktemp(name)))
         trials["silent"].make(probe=True)
         trials["silent"].instance("Auto", rolloutTimeoutSeconds=60)
@@ -269,6 +271,22 @@ def test_an_engine_that_does_not_run_with_it_gets_back_what_it_had(fault: str, t
     assert {"PlanUndone", "PlanRestored"} <= trial.events()
 
 
+def test_a_canary_that_does_not_run_keeps_the_plan_from_the_workload(trial: Trial) -> None:
+    trial.extra = {"TRIAL_FAULT": "refuse"}
+    trial.begin(canary=True)
+    trial.until_phase("Canary")
+    trial.until(lambda: len(deployments(trial)) == 2, f"{trial.namespace}: a canary, {trial.told()}")
+    plan = trial.until_phase("RolledBack")
+    assert "this engine takes no other number" in plan["status"]["message"]
+    assert trial.of_plan("CanaryPassed")[1] == "CanaryWorse"
+    assert deployments(trial) == [trial.name]
+    assert (trial.engine()["args"], trial.own_writes()) == (trial.args, 0)
+
+
+def deployments(trial: Trial) -> list[str]:
+    return trial.kubectl("get", "deployments", "--output=jsonpath={.items[*].metadata.name}").split()
+
+
 def test_a_reconciler_that_takes_it_back_is_seen_at_once_and_not_fought(trial: Trial) -> None:
     document = trial.document()
     document["metadata"]["annotations"] = {"argocd.argoproj.io/tracking-id": "llm:apps/Deployment:ns/llama"}
@@ -361,6 +379,15 @@ def test_an_engine_that_gets_worse_gets_back_what_it_had(long: dict[str, Trial])
     assert plan["status"]["rollback"]["reason"] == "Regression"
     assert plan["status"]["verification"]["verdict"] == "RollBack"
     assert (trial.engine()["args"], trial.own_writes()) == (trial.args, 2)
+
+
+def test_a_canary_that_does_no_worse_lets_the_plan_onto_the_workload(long: dict[str, Trial]) -> None:
+    trial = long["canary"]
+    plan = trial.until_phase("RollingOut", "Verifying", "Verified")
+    assert plan["status"]["canary"]["verification"]["verdict"] == "Keep"
+    assert trial.of_plan("CanaryPassed")[1] == "CanaryBetter"
+    assert deployments(trial) == [trial.name]
+    assert (trial.engine()["args"], trial.own_writes()) == (trial.changed, 1)
 
 
 def three_more_looks(trial: Trial) -> None:

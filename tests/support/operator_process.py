@@ -111,14 +111,20 @@ def started(folder: Path, credentials: Path, prometheus_url: str, port: int, **e
     return process
 
 
+_APPLYING = (
+    *("apply/rbac-apply.yaml", "apply/admission-policy.yaml"),
+    *("canary/rbac-canary.yaml", "canary/admission-policy.yaml"),
+)
+
+
 @contextmanager
 def service_account(cluster: Cluster, folder: Path, *, applies: bool = False) -> Iterator[tuple[Path, str]]:
     """Kubeconfig and user name of a service account with exactly the rights that deploy/ grants.
 
-    With `applies`, those of the component apply/ too, and the admission policy that comes with them.
+    With `applies`, those of the components apply/ and canary/ too, and the admission policies that come with them.
     """
     prefix = f"test-{secrets.token_hex(4)}"
-    files = ("rbac.yaml", *(("apply/rbac-apply.yaml", "apply/admission-policy.yaml") if applies else ()))
+    files = ("rbac.yaml", *(_APPLYING if applies else ()))
     documents = [_renamed(document, prefix) for name in files for document in _documents(name)]
     cluster.kubectl("create", "namespace", prefix)
     try:
