@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,11 @@ def test_every_package_has_a_docstring_in_its_init() -> None:
         if not path.read_text("utf-8").lstrip().startswith('"""')
     ]
     assert bare == []
+
+
+def test_every_program_of_the_package_is_there() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    assert scripts.keys() == {"inferplan", "kubectl-inferplan"}  # kubectl looks for the latter
+    for target in scripts.values():
+        module, _, name = target.partition(":")
+        assert callable(getattr(import_module(module), name))

@@ -74,7 +74,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = MappingProxyType(
 
 def _kubectl(options: argparse.Namespace) -> Kubectl:
     flags = [f"{flag}={value}" for flag in _PASSED_ON if (value := getattr(options, _name_of(flag))) is not None]
-    flags += [f"--as-group={group}" for group in options.as_group]
+    flags += [f"--as-group={group}" for group in options.as_group or ()]
     return Kubectl(tuple(flags), options.namespace)
 
 
@@ -88,10 +88,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Shows what InferPlan plans and does in a cluster, and says yes or no to it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_shared(None)],
     )
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shared = _shared()
+    shared = _shared(argparse.SUPPRESS)
     status = commands.add_parser("status", parents=[shared], help="instances and their plans, or one in detail")
     status.add_argument("name", nargs="?", metavar="NAME", help="a plan or an instance; without, a table of all")
     status.add_argument("-A", "--all-namespaces", action="store_true", help="of every namespace")
@@ -115,12 +116,12 @@ def _add_word(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask back")
 
 
-def _shared() -> argparse.ArgumentParser:
-    """Kubectl's own flags, as far as they say which cluster and as whom."""
-    shared = argparse.ArgumentParser(add_help=False)
+def _shared(default: str | None) -> argparse.ArgumentParser:
+    """The flags of kubectl that say which cluster and as whom; before a command's name or behind it."""
+    shared = argparse.ArgumentParser(add_help=False, argument_default=default)
     group = shared.add_argument_group("kubectl's flags")
     group.add_argument("-n", "--namespace", metavar="NAMESPACE", help="default: the context's")
     for flag in _PASSED_ON:
         group.add_argument(flag, dest=_name_of(flag), metavar="VALUE")
-    group.add_argument("--as-group", action="append", default=[], metavar="GROUP")
+    group.add_argument("--as-group", action="append", metavar="GROUP")
     return shared

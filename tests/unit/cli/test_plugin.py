@@ -61,6 +61,13 @@ def test_kubectls_own_flags_are_passed_on(kubectl: FakeKubectl) -> None:
     )  # fmt: skip
 
 
+def test_kubectls_flags_may_stand_before_the_command(kubectl: FakeKubectl) -> None:
+    assert main(["-n", "serving", "--as-group=g", "status", "--context=c"]) == 0
+    assert kubectl.calls[0][2:] == ("--namespace=serving", "--context=c", "--as-group=g", "--output=json")
+    assert main(["-n", "serving", "status", "--namespace", "other"]) == 0
+    assert "--namespace=other" in kubectl.calls[2]
+
+
 LISTED = """\
 NAMESPACE   INSTANCE   MODE      PLAN             PHASE       GAIN              REALIZED   WHY
 serving     empty      Approve   -                -           -                 -          nothing was measured
@@ -173,6 +180,22 @@ def test_a_plan_in_detail(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[st
     kubectl.plans = [plan("RollingBack", message="Undone: slower.", status=status)]
     assert main(["status", NAME]) == 0
     assert capsys.readouterr().out == DETAIL
+
+
+def test_what_is_not_known_yet_is_left_out(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
+    times = {"patchedAt": "2026-03-01T12:01:00Z", "rolledOutAt": "2026-03-01T12:05:00Z"}
+    status = {
+        "attempt": {**ATTEMPT, **times, "git": {"branch": "inferplan/llama"}},
+        "rollback": {"startedAt": "2026-03-01T12:30:00Z", "restoredAt": "2026-03-01T12:40:00Z"},
+        "verification": {"verdict": "RollBack", "realized": "throughput -10%"},
+    }
+    kubectl.plans = [plan("RolledBack", status=status)]
+    assert main(["status", NAME]) == 0
+    text = capsys.readouterr().out
+    assert "  branch       inferplan/llama\n  written      2026-03-01T12:01:00Z\n  rolled out   2026" in text
+    assert "Measured\n  verdict      RollBack\n  realized     throughput -10%\n" in text
+    assert "Undone\n  because      not told\n" in text
+    assert text.endswith("  restored     2026-03-01T12:40:00Z\n")
 
 
 def test_a_plan_that_waits_says_what_can_be_said(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:

@@ -278,6 +278,11 @@ async def test_what_the_operator_knows_of_an_instance_is_its_readers(route: str)
     assert stage.asked[-1]["resource"] == "inferenceinstances"
 
 
+async def test_a_service_that_can_ask_nobody_lets_nobody_in() -> None:
+    app = create_app(lambda: NOW, Parts(objects=ClusterObjects(FakeCluster(), (), lambda: 0.0), guarded=True))
+    assert (await call(app, "GET", "/api/v1/plans", b"", headers("ada"))).status == 404
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json"])
 async def test_probes_and_metrics_stay_open(path: str) -> None:
     assert (await call(Stage().app, "GET", path)).status == 200
