@@ -318,7 +318,7 @@ def test_the_plugin_is_found_and_approves_as_its_user(place: Place) -> None:
     assert (unasked.code, "add --yes" in unasked.err) == (2, True)
     approved = place.inferplan("approve", name, "--yes", "--note", "seen in staging")
     assert (approved.code, approved.err) == (0, "")
-    assert approved.out.splitlines()[-1].startswith(f"{name}: approved as ada; ")
+    assert approved.out.splitlines()[-1].startswith(f"{name}: approved by ada; ")
     assert place.approval(name) == {**YES, "note": "seen in staging"}
 
 

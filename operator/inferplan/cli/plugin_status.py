@@ -113,7 +113,7 @@ def _attempt(status: PlanStatus) -> Iterator[str]:
     for label, moment in (("written", attempt.patched_at), ("rolled out", attempt.rolled_out_at)):
         yield from _line(label, moment) if moment is not None else ()
     if attempt.windows:
-        yield from _line("measured", f"{attempt.windows} windows told nothing")
+        yield from _line("measured", f"{attempt.windows} times without a verdict")
 
 
 def _git(attempt: AttemptStatus) -> Iterator[str]:

@@ -17,7 +17,7 @@ from inferplan.cli.plugin_find import Found
 
 _LABEL = 11
 _NOTE_LENGTH = 1024
-_DONE = {Word.APPROVE: "approved", Word.REJECT: "rejected", Word.ROLLBACK: "to be rolled back"}
+_DONE = {Word.APPROVE: "approved", Word.REJECT: "rejected", Word.ROLLBACK: "roll-back asked for"}
 _ASKED = {Word.APPROVE: "Approve", Word.REJECT: "Reject", Word.ROLLBACK: "Roll back"}
 
 
@@ -46,7 +46,7 @@ def say(kubectl: Kubectl, found: Found, word: Word, *, note: str | None, yes: bo
         return 1
     given = {"note": None, **approval(word, found.spec, user, note).to_kube()}
     kubectl.patch(PLANS, found.document, {"spec": {"approval": given}})
-    write(f"{found.name}: {_DONE[word]} as {user}; `kubectl inferplan status {found.name} -n {found.namespace}`\n")
+    write(f"{found.name}: {_DONE[word]} by {user}; `kubectl inferplan status {found.name} -n {found.namespace}`\n")
     return 0
 
 

@@ -130,7 +130,7 @@ The last try
   branch       inferplan/llama
   pull request #7 merged: https://git/pulls/7
   written      2026-03-01T12:01:00Z
-  measured     2 windows told nothing
+  measured     2 times without a verdict
 
 Measured
                          before               predicted  after
@@ -308,7 +308,7 @@ def test_an_approval_says_what_is_done_and_asks(
 ) -> None:
     answers.append("y")
     assert main(["approve", "llama", "--note", "seen in staging"]) == 0
-    end = "llama-abababab: approved as ada; `kubectl inferplan status llama-abababab -n serving`\n"
+    end = "llama-abababab: approved by ada; `kubectl inferplan status llama-abababab -n serving`\n"
     assert capsys.readouterr().out == ASKED + end
     assert kubectl.approval == {"approved": True, "by": "ada", "planHash": HASH, "note": "seen in staging"}
     patch = next(call for call in kubectl.calls if call[0] == "patch")
