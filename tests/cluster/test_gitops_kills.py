@@ -18,9 +18,9 @@ from inferplan_lab.flux import Flux
 from inferplan_lab.gitea import Gitea
 from inferplan_lab.processes import wait_until
 
-PUSHES = 4
+PUSHES = 3
 """Kills that follow a change of a repository at once, before it can be noted; others come at any moment."""
-MOST_SECONDS = (3.0, 10.0)
+MOST_SECONDS = (2.0, 8.0)
 """A kill comes at most so long after the operator is ready: every other life has time to get somewhere."""
 END_SECONDS = 120.0
 
