@@ -96,7 +96,6 @@ async def test_a_pull_request_is_opened_once_and_adopted(opened: Callable[..., A
     async with opened() as host:
         first = await host.propose("serving", git, proposal(trailers=(("Plan-UID", "1-2-3"),)))
         again = await host.propose("serving", git, proposal())
-        assert not await host.wanted("serving", git, proposal())
     assert first.pull_request.state is PullState.OPEN
     assert (again.pull_request, again.commit) == (first.pull_request, first.commit)
     assert repository.head() == before
@@ -147,7 +146,6 @@ async def test_merged_and_closed_pull_requests_are_told(opened: Callable[..., An
         assert merged.pull_request.state is PullState.MERGED
         assert merged.pull_request.merge_commit == repository.head()
         assert await host.look("serving", git, number) == merged.pull_request
-        assert await host.wanted("serving", git, proposal())
         await host.close("serving", git, number, "too late")
         assert repository.comments(number) == ()
         back = proposal(WANTED, ARGS, branch="inferplan/back")
@@ -183,7 +181,6 @@ async def test_a_commit_over_ssh(gitea: Gitea, repository: Repository) -> None:
     async with hosted(gitea, git=secret) as host:
         done = await host.propose("serving", git, proposal())
         again = await host.propose("serving", git, proposal())
-        assert await host.wanted("serving", git, proposal())
     assert done == again
     assert (done.branch, done.commit, done.pull_request) == ("main", repository.head(), None)
     assert repository.read(git.path) == deployment(args=WANTED)

@@ -50,10 +50,6 @@ class FakeGitHost:
         self.comments.append(comment)
         self.decide(PullState.CLOSED, number)
 
-    async def wanted(self, namespace: str, git: GitSpec, proposal: Proposal) -> bool:
-        del namespace, git
-        return proposal.after in self.commits
-
     def decide(self, state: PullState, number: int = 1) -> None:
         """Somebody merges or closes a pull request."""
         branch = next(name for name, pull in self.pulls.items() if pull.number == number)

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 
 from inferplan.api.apply import GitSpec, GitStrategy
-from inferplan.api.reasons import Reason
 from inferplan.gitops.doors import Doors, NetworkDoors
 from inferplan.gitops.edit.change import change_of
 from inferplan.gitops.failures import refused, unreachable
@@ -62,12 +61,6 @@ class DoorsHost:
         """Closes an open pull request with a comment; does nothing with one that is not open."""
         await (await self._doors.forge(namespace, git)).close(number, comment)
 
-    async def wanted(self, namespace: str, git: GitSpec, proposal: Proposal) -> bool:
-        """Whether the branch that is deployed from says what the proposal asks for."""
-        repository = await self._doors.repository(namespace, git)
-        async with self._room:
-            return await asyncio.to_thread(_wanted, repository, git, proposal)
-
     async def _committed(self, namespace: str, git: GitSpec, proposal: Proposal) -> Proposed:
         repository = await self._doors.repository(namespace, git)
         author = Author(git.author.name, git.author.email, int(self._now().timestamp()))
@@ -93,16 +86,6 @@ async def _opened(forge: Forge, git: GitSpec, proposal: Proposal) -> Found:
 
 def _proposed(branch: str, found: Found) -> Proposed:
     return Proposed(branch, found.commit, found.pull_request)
-
-
-def _wanted(repository: Repository, git: GitSpec, proposal: Proposal) -> bool:
-    snapshot = _deployed(repository.fetch(git.branch), repository, git)
-    try:
-        return not change_of(snapshot, git.path, proposal)
-    except GitOpsError as error:
-        if error.reason is Reason.GIT_STALE:
-            return False
-        raise
 
 
 def _commit(repository: Repository, git: GitSpec, proposal: Proposal, author: Author) -> Proposed:

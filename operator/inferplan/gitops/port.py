@@ -116,7 +116,3 @@ class GitHost(Protocol):
     async def close(self, namespace: str, git: GitSpec, number: int, comment: str) -> None:
         """Closes an open pull request with a comment; does nothing with one that is not open."""
         ...
-
-    async def wanted(self, namespace: str, git: GitSpec, proposal: Proposal) -> bool:
-        """Whether the branch that is deployed from says what the proposal asks for."""
-        ...

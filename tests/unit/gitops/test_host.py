@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.git_in_memory import GitServer, answer
-from tests.support.repository import ARGS, WANTED, deployment, proposal
+from tests.support.repository import WANTED, deployment, proposal
 
 from inferplan.api.apply import GitSpec, GitStrategy
 from inferplan.api.reasons import Reason
@@ -179,15 +179,12 @@ async def test_a_lost_race_is_run_again(doors: MemoryDoors, times: int) -> None:
     assert set(theirs) <= {commit.id.decode() for commit in doors.server.log()}
 
 
-async def test_what_the_deployed_branch_says(doors: MemoryDoors) -> None:
-    assert not await host(doors).wanted("serving", PULLS, proposal())
-    assert await host(doors).wanted("serving", PULLS, proposal(("--x",), ARGS))
-    assert not await host(doors).wanted("serving", PULLS, proposal(("--x",), ("--y",)))
+async def test_a_branch_or_a_manifest_that_is_not_there_is_named(doors: MemoryDoors) -> None:
     missing = PULLS.model_copy(update={"branch": "gone"})
-    error = await refusal(lambda: host(doors).wanted("serving", missing, proposal()))
+    error = await refusal(lambda: host(doors).propose("serving", missing, proposal()))
     assert error.message == "apply.git.branch: git.example.org:443 has no branch gone in this repository"
-    doors.server.commit({"other": ""})
-    error = await refusal(lambda: host(doors).wanted("serving", PULLS, proposal()))
+    doors.server.commit({"llama.yaml": "a: 1\n"})
+    error = await refusal(lambda: host(doors).propose("serving", PULLS, proposal()))
     assert error.reason is Reason.MANIFEST_NOT_FOUND
 
 
@@ -218,7 +215,7 @@ async def test_the_list_of_servers_is_checked_at_the_start() -> None:
         async with open_git_host(Settings(git_hosts=("http://x",)), cluster, lambda: NOW, lambda: 0.0):
             pass
     async with open_git_host(Settings(), cluster, lambda: NOW, lambda: 0.0) as opened:
-        outside = PULLS.model_copy(update={"repository": "https://git.example.org/a/b"})
-        error = await refusal(lambda: opened.wanted("serving", outside, proposal()))
+        outside = COMMITS.model_copy(update={"repository": "https://git.example.org/a/b"})
+        error = await refusal(lambda: opened.propose("serving", outside, proposal()))
     assert (error.reason, error.passes) == (Reason.GIT_REFUSED, False)
     assert "git.example.org:443 is not on the administrator's list" in error.message
