@@ -183,7 +183,7 @@ async def test_a_branch_or_a_manifest_that_is_not_there_is_named(doors: MemoryDo
     missing = PULLS.model_copy(update={"branch": "gone"})
     error = await refusal(lambda: host(doors).propose("serving", missing, proposal()))
     assert error.message == "apply.git.branch: git.example.org:443 has no branch gone in this repository"
-    doors.server.commit({"llama.yaml": "a: 1\n"})
+    doors.server.commit({"llama.yaml": deployment("other")})
     error = await refusal(lambda: host(doors).propose("serving", PULLS, proposal()))
     assert error.reason is Reason.MANIFEST_NOT_FOUND
 
