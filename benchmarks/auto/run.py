@@ -77,6 +77,7 @@ def _ended(cluster: Cluster) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     phase, others = "Planning", Others()
     while True:
         time.sleep(1.0)
+        others.look()
         items = json.loads(cluster.kubectl("get", "oplan", "-n", NAMESPACE, "--output=json"))["items"]
         own = [plan for plan in items if _phase(plan) != "Superseded"]
         now = _phase(min(own, key=_created)) if own else "Planning"
@@ -148,7 +149,7 @@ def _instance(model: Path) -> dict[str, Any]:
             "objective": "throughput",
             "targetRef": {"name": NAME},
             "model": {"config": json.loads((model / "config.json").read_text("utf-8"))},
-            "constraints": {"optimizers": ["batching"]},
+            "constraints": {"optimizers": ["batching"], "forbid": ["enforce_eager"]},  # to compile takes minutes
             "metrics": {"windowSeconds": 120},
             "apply": {"mode": "Auto", "verify": verify, "takeOverFrom": ["owner"]},
         },
