@@ -125,7 +125,7 @@ def verification_of(promised: str, found: Judgement, after: WindowStatus | None)
         found: The judgement.
         after: What was measured with the plan.
     """
-    first = next((row for row in found.compared if row.predicted is not None), None)
+    first = next((row for row in found.compared if row.predicted_low is not None), None)
     realized = f"{first.metric} {first.after / first.before - 1.0:+.0%}" if first is not None and first.before else None
     error = None
     if first is not None and first.predicted and first.before:

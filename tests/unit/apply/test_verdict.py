@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from inferplan.api.apply import VerifySpec
-from inferplan.api.attempt import WindowStatus
+from inferplan.api.attempt import ComparedStatus, WindowStatus
 from inferplan.api.instance import SLO, Objective, SLOMetric
 from inferplan.api.values import Effect, Source
-from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge
+from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge, verification_of
 
 BEFORE = {
     "prompt_tokens_mean": 500.0,
@@ -178,3 +178,16 @@ def test_what_was_nothing_cannot_get_worse() -> None:
     nothing = window(ttft_mean_milliseconds=0.0, generation_tokens_per_second=0.0)
     assert judged(window(), nothing).verdict is Verdict.KEEP
     assert judged(window(), nothing, objective=Objective.LATENCY).verdict is Verdict.KEEP
+
+
+def test_what_was_promised_between_two_ends_alone_is_realized_without_an_error() -> None:
+    row = ComparedStatus(
+        metric="output tokens per second",
+        unit="tokens/s",
+        before=739.0,
+        predicted_low=739.0,
+        predicted_high=1477.0,
+        after=1454.0,
+    )
+    told = verification_of("throughput 1-2x", Judgement(Verdict.KEEP, "it got better", (row,)), None)
+    assert (told.realized, told.error) == ("output tokens per second +97%", None)
