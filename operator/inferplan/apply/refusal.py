@@ -12,6 +12,9 @@ PAUSE_SECONDS = 600.0
 PAUSE_MOST_SECONDS = 32 * 3600.0
 """Ten minutes, doubled with each failure in a row, a day and a third at most (cert-manager's order: 1 h to 32 h)."""
 
+AWAY_SECONDS = 60.0
+"""A server that is away is asked again so often, for as long as it takes."""
+
 TRIES_MOST = 8
 
 
@@ -22,17 +25,15 @@ def refused(case: Case, reason: Reason, why: str, *, passes: bool = False) -> Pl
         case: What was tried.
         reason: Code of the refusal.
         why: The same in words.
-        passes: Whether it passes by itself, as a server that is away does: a roll-back goes on trying.
+        passes: Whether it passes by itself, as a server that is away does: that is no try.
     """
-    failures = case.status.failures + 1
+    failures = case.status.failures + (not passes)
     if case.status.phase is Phase.ROLLING_BACK:
-        if passes:
-            return case.status.model_copy(update={"message": why})
         return case.status.model_copy(update={"failures": failures, "message": why})
     said = Said(PlanConditionType.APPLIED, Status.FALSE, reason, why)
     if failures >= TRIES_MOST:
         return moved(case, Phase.FAILED, f"Given up after {failures} tries: {why}.", said, failures=failures)
-    pause = min(PAUSE_MOST_SECONDS, PAUSE_SECONDS * 2.0 ** (failures - 1))
+    pause = AWAY_SECONDS if passes else min(PAUSE_MOST_SECONDS, PAUSE_SECONDS * 2.0 ** (failures - 1))
     again = timestamp(case.now + timedelta(seconds=pause))
     gates = Said(PlanConditionType.GATES_PASSED, Status.FALSE, reason, why)
     later = {"failures": failures, "retry_at": again, "refused_generation": case.instance_generation}

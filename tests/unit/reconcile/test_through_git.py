@@ -66,7 +66,7 @@ async def test_a_persons_no_closes_the_pull_request() -> None:
 async def test_a_pull_request_that_cannot_be_closed_now_is_closed_later() -> None:
     scene = await proposed()
     scene.decide(approved=False)
-    scene.git.fails = GitOpsError(Reason.PROMETHEUS_ERROR, "git.example does not answer", passes=True)
+    scene.git.fails = GitOpsError(Reason.GIT_UNREACHABLE, "git.example does not answer", passes=True)
     await scene.look()
     assert scene.phase == "Applying"
     scene.git.fails = None
@@ -76,7 +76,7 @@ async def test_a_pull_request_that_cannot_be_closed_now_is_closed_later() -> Non
 
 async def test_a_repository_that_is_away_is_tried_again_later() -> None:
     scene = Scene(git_ops())
-    scene.git.fails = GitOpsError(Reason.PROMETHEUS_ERROR, "git.example does not answer", passes=True)
+    scene.git.fails = GitOpsError(Reason.GIT_UNREACHABLE, "git.example does not answer", passes=True)
     for _ in range(3):
         await scene.look()
     assert scene.phase == "Scheduled"
@@ -85,9 +85,21 @@ async def test_a_repository_that_is_away_is_tried_again_later() -> None:
     assert scene.args == list(ARGS)
 
 
+async def test_a_server_that_is_away_for_long_is_asked_each_minute_and_not_given_up() -> None:
+    scene = Scene(git_ops())
+    scene.git.fails = GitOpsError(Reason.GIT_UNREACHABLE, "git.example does not answer", passes=True)
+    for _ in range(9):
+        await scene.look()
+    assert (scene.phase, scene.plan["status"]["failures"]) == ("Scheduled", 0)
+    scene.git.fails = None
+    await scene.until("Applying", looks=4)
+    await scene.look()
+    assert len(scene.git.asked) == 1
+
+
 async def test_a_forge_that_is_away_changes_nothing_about_an_open_pull_request() -> None:
     scene = await proposed()
-    scene.git.fails = GitOpsError(Reason.PROMETHEUS_ERROR, "git.example does not answer", passes=True)
+    scene.git.fails = GitOpsError(Reason.GIT_UNREACHABLE, "git.example does not answer", passes=True)
     await scene.look()
     await scene.look()
     assert (scene.phase, scene.reason("Applied")) == ("Applying", "PullRequestOpen")
