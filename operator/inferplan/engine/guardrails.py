@@ -195,15 +195,31 @@ def one_value_each(deed: Deed, observation: Observation, policy: Policy) -> Obje
 
 
 def failed_before(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
-    """A change of a plan that had to be undone here: which of several did the harm is not known; none is repeated."""
+    """A change of a plan that had to be undone here: which of several did the harm is not known; none is repeated.
+
+    Nor is half of it tried, or more: whoever saw a limit raised to 64 do harm does not want 48, then 56, then 40.
+    """
     del observation
-    undone = {item for failed in policy.failed for item in failed.items()}
-    hit = next((change for change in deed.changes if (change.parameter, change.recommended_value) in undone), None)
+    undone = [item for failed in policy.failed for item in failed.items()]
+    hits = ((change, value) for change in deed.changes for key, value in undone if key == change.parameter)
+    hit = next(((change, value) for change, value in hits if _same_way(change, value)), None)
     if hit is None:
         return None
-    told = f"{hit.parameter} {'taken out' if hit.recommended_value is None else hit.recommended_value}"
+    change, value = hit
+    told = f"{change.parameter} {'taken out' if value is None else value}"
     why = f"{told} was in a plan that was undone here, on the same image, model and GPUs"
     return Objection(Reason.FAILED_BEFORE, why)
+
+
+def _same_way(change: ConfigChange, failed: SettingValue | None) -> bool:
+    """Whether it moves the setting to where the failed change moved it, or in that direction."""
+    before, after = change.current_value, change.recommended_value
+    if after == failed:
+        return True
+    numbers = (before, after, failed)
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers):
+        return False
+    return (after > before) is (failed > before) and failed != before  # type: ignore[operator]  # numbers, all three
 
 
 ALONE: tuple[Guard, ...] = (

@@ -337,15 +337,22 @@ def test_a_full_cache_is_asked_for_room_by_whatever_lets_more_requests_run() -> 
     [
         ({"max_batch_size": 64}, True),
         ({"max_batch_size": 64, "enforce_eager": None}, True),  # which of both did it is not known
-        ({"max_batch_size": 48}, False),
+        ({"max_batch_size": 48}, True),  # more of what did harm
+        ({"max_batch_size": 128}, True),  # a part of it
+        ({"max_batch_size": 16}, False),  # the other way
+        ({"max_batch_size": 32}, False),  # where it stands by now
+        ({"max_batch_size": None}, False),
+        ({"max_num_seqs": 64}, False),
         ({}, False),
     ],
 )
 def test_what_was_undone_is_not_tried_again(failed: dict[str, SettingValue | None], stopped: bool) -> None:
-    found = against(deed(), policy=Policy(failed=(failed,)))
+    found = against(deed(change(current=32)), policy=Policy(failed=(failed,)))
     assert (found is not None and found.code is Reason.FAILED_BEFORE) is stopped
     if found is not None and stopped:
-        assert found.reason == "max_batch_size 64 was in a plan that was undone here, on the same image, model and GPUs"
+        value = failed["max_batch_size"]
+        told = f"max_batch_size {value} was in a plan that was undone here, on the same image, model and GPUs"
+        assert found.reason == told
 
 
 def test_a_flag_that_was_taken_out_and_put_back_stays() -> None:
