@@ -77,9 +77,8 @@ async def test_a_pull_request_that_cannot_be_closed_now_is_closed_later() -> Non
 async def test_a_repository_that_is_away_is_tried_again_later() -> None:
     scene = Scene(git_ops())
     scene.git.fails = GitOpsError(Reason.GIT_UNREACHABLE, "git.example does not answer", passes=True)
-    for _ in range(3):
-        await scene.look()
-    assert scene.phase == "Scheduled"
+    await scene.until("Applying")
+    await scene.until("Scheduled")
     assert "git.example does not answer" in scene.plan["status"]["message"]
     assert scene.plan["status"]["retryAt"]
     assert scene.args == list(ARGS)
