@@ -60,6 +60,7 @@ FULL_SPEC: Document = {
         "cooldownSeconds": 21600,
         "verify": {"warmUpSeconds": 120, "windowSeconds": 900, "minRequests": 200, "maxRegressionPercent": 5},
         "rolloutTimeoutSeconds": 1800,
+        "canary": True,
         "takeOverFrom": ["kubectl-client-side-apply"],
         "allowUnderGitOps": True,
         "git": {
