@@ -6,8 +6,9 @@ between tokens. What prompts take of the time stays as it is, though: each of th
 for that share, throughput is at most 1 / (W + (1 - W) / k) times today's; and, as tokens per second are the running
 requests over the time between tokens, that time is at least k W + 1 - W times today's. How many run is known from what
 holds them back today: the cap, the KV cache, or that no more come. The same holds of k times the tokens of a step where
-steps are full of prompts today. Shorter steps cost throughput less than in proportion: only the fixed part of the steps
-that are added, which is no longer than today's mean time between tokens, as each step has it.
+steps are full of prompts today, but computing is most of a long step: `Today.filled`. Shorter steps cost throughput
+less than in proportion: only the fixed part of the steps that are added, which is no longer than today's mean time
+between tokens, as each step has it.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,10 @@ KV_USE_MAX = 0.90
 
 _FULL = 0.75
 """Mean tokens of a step from this share of the budget on mean that steps are full but for those without prompts."""
+
+_BUSY_TOKENS = 1024.0
+"""A step's fixed part takes no longer than computing so many tokens: by datasheets reading the weights takes as long as
+computing 295 (H100, bf16) to 590 tokens (fp8); twice that for launching the kernels. A choice."""
 
 _GROWS = 1.03
 """More come than are served by this share: the queue grows, beyond what two counters differ by chance."""
@@ -80,7 +85,7 @@ class Today:
         tokens: Tokens that it holds.
         cap: max_batch_size, of one rank; infinite where it is not known.
         budget: Tokens that a step may hold; None where that is not known.
-        full: Whether steps hold nearly as many.
+        full: Share of the budget that steps hold on average, where that is nearly all; None where it is not.
         longest: Tokens of the longest prompt, where nothing queues: steps with one hold no more; None where more may
             come together.
         prompts: What comes to be computed; None where that, or the time of a step, was not measured.
@@ -94,7 +99,7 @@ class Today:
     tokens: float
     cap: float
     budget: float | None = None
-    full: bool = False
+    full: float | None = None
     longest: float | None = None
     prompts: Prompts | None = None
     share: float = 0.0
@@ -115,11 +120,23 @@ class Today:
         """
         if self.budget is None:
             return np.ones(budgets.shape)
-        if self.full:
+        if self.full is not None:
             stretched: Floats = budgets / self.budget
             return stretched
         shorter: Floats = np.minimum(budgets / (self.longest or self.budget), 1.0)
         return shorter
+
+    def filled(self, budgets: Floats) -> Floats:
+        """The most throughput against today's where steps are full: that of longer ones, whoever else may run.
+
+        Steps of 8,192 tokens that are full give with 32,768 at most (1,024 + 8,192) / (1,024 / 4 + 8,192) = 1.09 times
+        as much; of 64 with 256 3.4 times. Infinite where steps are not full.
+        """
+        if self.full is None or self.budget is None:
+            return np.full(budgets.shape, np.inf)
+        longer = np.maximum(budgets / self.budget, 1.0)
+        most: Floats = (_BUSY_TOKENS + self.budget) / (_BUSY_TOKENS / longer + self.budget) / self.full
+        return most
 
     def kept(self, budgets: Floats) -> Floats:
         """The least throughput against today's with shorter steps; with others, what `steps` says."""
@@ -170,7 +187,7 @@ def measured_today(observation: Observation) -> Today | Missing:
         tokens=tokens,
         cap=float(cap) if cap is not None else float("inf"),
         budget=None if budget is None else float(budget),
-        full=budget is not None and (value_of(seen.tokens_per_step) or 0.0) >= _FULL * budget,
+        full=_fullness(value_of(seen.tokens_per_step), budget),
         longest=_longest(observation, waiting, budget),
         prompts=_prompts(observation),
         share=_share(observation),
@@ -196,6 +213,11 @@ def _growing(observation: Observation) -> bool:
     seen = observation.metrics
     come, served = value_of(seen.arrivals_per_second), value_of(seen.requests_per_second)
     return come is not None and served is not None and come > served * _GROWS
+
+
+def _fullness(tokens: float | None, budget: int | None) -> float | None:
+    share = tokens / budget if tokens is not None and budget else 0.0
+    return min(share, 1.0) if share >= _FULL else None
 
 
 def _longest(observation: Observation, waiting: float, budget: int | None) -> float | None:
@@ -294,13 +316,11 @@ class BoundedForecast:
         """A larger batch and shorter steps pull in different directions: each keeps its own end."""
         today, one = self.today, np.ones(running.shape)
         batch, steps = running / today.running, today.steps(budgets)
-        shared = batch / today.served(
-            batch
-        )  # running requests over tokens per second, where these go as far as they can
+        shared = batch / today.served(batch)  # the time between tokens, where throughput goes as far as it can
         return _Reach(
             served=_Ends(
                 np.minimum(today.served(batch), 1.0) * np.minimum(today.kept(budgets), 1.0),
-                np.maximum(today.served(batch * np.maximum(steps, 1.0)), 1.0),
+                np.maximum(np.minimum(today.served(batch * np.maximum(steps, 1.0)), today.filled(budgets)), 1.0),
             ),
             itl=_Ends(
                 np.minimum(batch, shared) * np.minimum(steps, one), np.maximum(batch, shared) * np.maximum(steps, one)

@@ -38,6 +38,10 @@ SMALL_BATCH = 8
 LONG_PROMPT = 4.0
 """99th percentile of prompts this many times their mean: few long ones among many short ones. A choice."""
 
+OUTGROWN = 1.2
+"""Requests that come against those that are served from which on replicas are advised: more than a flag gives where
+prompts take the time. A choice."""
+
 _CHUNKING, _ASYNC, _QUEUE = "enable_chunked_prefill", "async_scheduling", "max_num_queued_reqs"
 _THRESHOLD = "long_prefill_token_threshold"
 
@@ -49,11 +53,21 @@ def advice(look: Look) -> tuple[Alternative, ...]:
 
 
 def _replicas(look: Look) -> Alternative | None:
-    if look.diagnosis.cause is not Cause.OVERLOAD:
+    if look.diagnosis.cause is Cause.OVERLOAD:
+        why = "More than one limit is reached, and a flag moves only one."
+    elif look.diagnosis.cause is Cause.PREFILL_BOUND and _outgrown(look):
+        why = "More prompts come than are computed, and the queue grows."
+    else:
         return None
     limits = " ".join(found.description for found in look.diagnosis.bottlenecks)
-    text = f"More than one limit is reached, and a flag moves only one. {limits} {_how_many(look)}"
+    text = f"{why} {limits} {_how_many(look)}"
     return Alternative(title="More replicas", description=f"{text}{keeps_replicas(look.observation.owners)}")
+
+
+def _outgrown(look: Look) -> bool:
+    """Whether so many more come than are served that no flag makes up for it."""
+    done, come = look.number("requests_per_second"), look.number("arrivals_per_second")
+    return done is not None and come is not None and come >= OUTGROWN * done
 
 
 def _how_many(look: Look) -> str:

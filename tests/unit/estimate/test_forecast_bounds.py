@@ -99,6 +99,17 @@ def test_steps_are_no_longer_than_the_longest_prompt_where_nothing_queues(
     assert ratios(forecast, place(forecast, max_num_batched_tokens=2048)).itl == Span(pytest.approx(low), None, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("budget", "then", "most"),
+    [(8192, 32768, (1024 + 8192) / (256 + 8192)), (64, 256, (1024 + 64) / (256 + 64)), (8192, 8192, 1.0)],
+)
+def test_longer_steps_save_their_fixed_part_and_no_more(budget: int, then: int, most: float) -> None:
+    load = {**QUEUE, "tokens_per_step": float(budget)}
+    forecast = bounded(an.observation(load=load, settings={"max_num_batched_tokens": budget, "max_batch_size": 32}))
+    found = ratios(forecast, place(forecast, max_num_batched_tokens=then, max_batch_size=64))
+    assert found.throughput == Span(1.0, None, pytest.approx(most))
+
+
 def test_without_the_time_of_a_step_shorter_ones_may_cost_in_proportion() -> None:
     forecast = bounded(an.observation(load={**STEADY, "itl_mean_milliseconds": None}))
     assert ratios(forecast, place(forecast, max_num_batched_tokens=2048)).throughput.low == pytest.approx(0.25)
@@ -217,9 +228,9 @@ def test_percentiles_of_the_time_between_tokens_are_bounded_as_the_mean_is() -> 
 @pytest.mark.parametrize(
     ("tokens", "budget", "ratio"),
     [
-        (7000.0, 16_384, 2.0),  # steps are full of prompts: twice as many at most
+        (7000.0, 16_384, 9216 / 8704 * 8192 / 7000),  # steps are full of prompts: they save a fixed part
         (7000.0, 4096, 0.5),
-        (6144.0, 16_384, 2.0),  # three quarters on average: full but for those without prompts
+        (6144.0, 16_384, 9216 / 8704 * 8192 / 6144),  # three quarters on average: full but for those without prompts
         (6143.0, 16_384, 1.0),
         (500.0, 16_384, 1.0),  # nothing is held back by steps that are not full
         (500.0, 4096, 0.5),  # and a smaller budget may hold back in any case

@@ -85,6 +85,18 @@ def test_how_many_follows_from_what_comes_and_what_finishes(
     assert told in said(seen, REPLICAS)
 
 
+@pytest.mark.parametrize(("come", "advised"), [(4.0, True), (2.2, False), (None, False)])
+def test_prompts_that_outgrow_the_steps_need_replicas_too(come: float | None, advised: bool) -> None:
+    rates = {"requests_per_second": 2.0, "arrivals_per_second": come, "tokens_per_step": 8100.0}
+    seen = look(an.observation(load=rates, settings={"max_batch_size": 64}, replicas=2))
+    assert seen.diagnosis.cause is Cause.PREFILL_BOUND
+    told = [entry.description for entry in advice(seen) if entry.title == "More replicas"]
+    assert bool(told) is advised
+    if told:
+        assert told[0].startswith("More prompts come than are computed, and the queue grows. Steps are full of prompts")
+        assert told[0].endswith("2 x 4 / 2 makes 4 replicas.")
+
+
 def test_an_autoscaler_is_told_where_the_number_is_its_own() -> None:
     keda = Owner("KEDA", OwnedField.REPLICAS, reconciles=True, basis="managedFields: scale, keda")
     helm = Owner("Helm", OwnedField.ALL, reconciles=False, basis="meta.helm.sh/release-name: llama")
