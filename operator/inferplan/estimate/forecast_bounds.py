@@ -316,14 +316,16 @@ class BoundedForecast:
         """A larger batch and shorter steps pull in different directions: each keeps its own end."""
         today, one = self.today, np.ones(running.shape)
         batch, steps = running / today.running, today.steps(budgets)
+        kept = np.minimum(today.kept(budgets), 1.0)
         shared = batch / today.served(batch)  # the time between tokens, where throughput goes as far as it can
         return _Reach(
             served=_Ends(
-                np.minimum(today.served(batch), 1.0) * np.minimum(today.kept(budgets), 1.0),
+                np.minimum(today.served(batch), 1.0) * kept,
                 np.maximum(np.minimum(today.served(batch * np.maximum(steps, 1.0)), today.filled(budgets)), 1.0),
             ),
             itl=_Ends(
-                np.minimum(batch, shared) * np.minimum(steps, one), np.maximum(batch, shared) * np.maximum(steps, one)
+                np.minimum(batch, shared) * np.minimum(steps, one),
+                np.maximum(batch, shared) * np.maximum(steps, one) / kept,  # what is added, answers wait for too
             ),
             tail=_Ends(
                 np.minimum(batch, one) * np.minimum(steps, one), np.maximum(batch, one) * np.maximum(steps, one)
