@@ -7,24 +7,16 @@ else changed meanwhile.
 
 from datetime import timedelta
 
-from inferplan.api.attempt import VerificationStatus, WindowStatus
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
+from inferplan.apply.case import LOOK_SECONDS, UNDECIDED_SECONDS, Case, Said, Step, Write, attempt_id, moved, rejected
 from inferplan.apply.live import Live
 from inferplan.apply.pods import PodState
 from inferplan.apply.restoring import undo
-from inferplan.apply.starting import rejected
 from inferplan.apply.through_git import delivered, delivering, withdrawn
-from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge, verification_of
+from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
 from inferplan.domain.units import timestamp
-
-LOOK_SECONDS = 5
-"""While something moves, the workload is looked at this often, watch or not."""
-
-UNDECIDED_SECONDS = 86_400
-"""A day has all loads: what could not be judged in it is not judged any more."""
 
 
 def applying(case: Case) -> Step:
@@ -88,11 +80,10 @@ def _judged(case: Case) -> Step:
     if before is None or after is None:
         missing = "before the change" if before is None else "after the change"
         return _another_window(case, Judgement(Verdict.INCONCLUSIVE, f"nothing was measured {missing}"))
-    wanted = Wanted(case.instance.objective, case.instance.slo, case.apply.verify, case.plan.effects)
-    found = judge(before, after, wanted)
+    found = judge(before, after, wanted_of(case))
     if found.verdict is Verdict.INCONCLUSIVE:
         return _another_window(case, found)
-    verification = _verification(case, found, after)
+    verification = verification_of(case.plan.summary.gain, found, after)
     if found.verdict is Verdict.ROLL_BACK:
         return undo(case, Reason.REGRESSION, found.reason, verification=verification)
     said = Said(PlanConditionType.VERIFIED, Status.TRUE, Reason.IMPROVEMENT_KEPT, found.reason)
@@ -101,7 +92,7 @@ def _judged(case: Case) -> Step:
 
 def _another_window(case: Case, found: Judgement) -> Step:
     """The load may come back to what it was; after a day nobody waits for that any more."""
-    verification = _verification(case, found, case.window)
+    verification = verification_of(case.plan.summary.gain, found, case.window)
     said = Said(PlanConditionType.VERIFIED, Status.UNKNOWN, Reason.INCONCLUSIVE, found.reason)
     if case.since(case.attempt.rolled_out_at) >= timedelta(seconds=UNDECIDED_SECONDS):
         message = f"Left as it is; no harm was seen, and no gain could be shown: {found.reason}."
@@ -110,10 +101,6 @@ def _another_window(case: Case, found: Judgement) -> Step:
     message = f"Measured again: {found.reason}."
     status = moved(case, Phase.VERIFYING, message, said, verification=verification, attempt=attempt)
     return Step(status, again_at=case.now + timedelta(seconds=case.apply.verify.window_seconds))
-
-
-def _verification(case: Case, found: Judgement, after: WindowStatus | None) -> VerificationStatus:
-    return verification_of(case.plan.summary.gain, found, after)
 
 
 def _patched(case: Case) -> Step:

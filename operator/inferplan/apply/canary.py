@@ -14,8 +14,8 @@ from inferplan.api.attempt import CanaryStatus, VerificationStatus
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import Act, Beside, Case, Said, Step, moved
-from inferplan.apply.verdict import Judgement, Verdict, Wanted, judge, verification_of
+from inferplan.apply.case import LOOK_SECONDS, UNDECIDED_SECONDS, Act, Beside, Case, Said, Step, moved, rejected
+from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
 from inferplan.dialects.container import Container
 from inferplan.dialects.untyped import mapping, mappings, scalar
 from inferplan.domain.units import timestamp
@@ -23,8 +23,6 @@ from inferplan.domain.units import timestamp
 LABEL = "inferplan.dev/canary"
 """On the canary, its pods and in its selector: the first letters of the plan's hash."""
 
-LOOK_SECONDS = 5
-UNDECIDED_SECONDS = 86_400
 _NAME_MOST = 50
 _HASH_LETTERS = 16
 
@@ -156,9 +154,7 @@ def _not_wanted(case: Case) -> PlanStatus | None:
     """A person's no, or a workload that is another one by now."""
     approval, live, target = case.plan.approval, case.live, case.plan.target
     if approval is not None and not approval.approved:
-        why = approval.told
-        said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, why)
-        return moved(case, Phase.REJECTED, f"Rejected: {why}.", said)
+        return rejected(case)
     if live is None or target is None or live.args_digest != target.args_digest or case.wanted is None:
         why = "the workload runs other arguments now than those that the plan was made for"
         said = Said(PlanConditionType.CANARY_PASSED, Status.FALSE, Reason.TARGET_CHANGED, why)
@@ -214,8 +210,7 @@ def _judgement(case: Case, beside: Beside) -> Judgement:
     if beside.others is None or beside.window is None:
         missing = "of the others" if beside.others is None else "of the canary"
         return Judgement(Verdict.INCONCLUSIVE, f"nothing was measured {missing}")
-    wanted = Wanted(case.instance.objective, case.instance.slo, case.apply.verify, case.plan.effects)
-    return judge(beside.others, beside.window, wanted)
+    return judge(beside.others, beside.window, wanted_of(case))
 
 
 def _verification(case: Case, found: Judgement, beside: Beside) -> VerificationStatus:

@@ -15,7 +15,13 @@ from inferplan.dialects.container import Container
 from inferplan.domain.owner import Owner
 from inferplan.domain.units import timestamp
 
-_MESSAGE_LENGTH = 4000
+MESSAGE_LENGTH = 4000
+
+LOOK_SECONDS = 5
+"""While something moves, it is looked at this often, watch or not."""
+
+UNDECIDED_SECONDS = 86_400
+"""A day has all loads: what could not be judged in it is not judged any more."""
 
 
 @dataclass(frozen=True)
@@ -243,7 +249,7 @@ def moved(case: Case, phase: Phase, message: str, *said: Said, **fields: object)
                 type=entry.kind,
                 status=entry.status,
                 reason=entry.reason,
-                message=entry.message[:_MESSAGE_LENGTH],
+                message=entry.message[:MESSAGE_LENGTH],
                 last_transition_time=timestamp(case.now),
                 observed_generation=case.generation,
             ),
@@ -251,7 +257,7 @@ def moved(case: Case, phase: Phase, message: str, *said: Said, **fields: object)
     update = {
         "observed_generation": case.generation,
         "phase": phase,
-        "message": message[:_MESSAGE_LENGTH],
+        "message": message[:MESSAGE_LENGTH],
         "conditions": conditions,
         **fields,
     }
@@ -261,3 +267,10 @@ def moved(case: Case, phase: Phase, message: str, *said: Said, **fields: object)
 def attempt_id(case: Case, number: int) -> str:
     """Names one try of one plan: the annotation that the workload carries."""
     return f"{case.name}.{number}"
+
+
+def rejected(case: Case) -> PlanStatus:
+    """A person's no to what the workload does not carry."""
+    why = case.plan.approval.told if case.plan.approval is not None else "somebody rejected it"
+    said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, why)
+    return moved(case, Phase.REJECTED, f"Rejected: {why}.", said)

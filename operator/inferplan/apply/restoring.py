@@ -6,12 +6,11 @@ from datetime import timedelta
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import Case, Said, Step, Write, attempt_id, moved
+from inferplan.apply.case import LOOK_SECONDS, MESSAGE_LENGTH, Case, Said, Step, Write, attempt_id, moved
 from inferplan.apply.through_git import delivered, undoing
 from inferplan.domain.units import timestamp
 from inferplan.engine.identity import args_digest
 
-LOOK_SECONDS = 5
 TRIES_MOST = 5
 """Writes that may fail before a person is called."""
 
@@ -19,7 +18,7 @@ TRIES_MOST = 5
 def undo(case: Case, reason: Reason, why: str, **fields: object) -> Step:
     """The plan did harm, or a person wants it undone: noted first, written with the next look."""
     rollback = case.rollback.model_copy(
-        update={"reason": reason, "message": why[:_MESSAGE_LENGTH], "started_at": timestamp(case.now)}
+        update={"reason": reason, "message": why[:MESSAGE_LENGTH], "started_at": timestamp(case.now)}
     )
     aspect = PlanConditionType.VERIFIED if case.status.phase is Phase.VERIFYING else PlanConditionType.ROLLED_OUT
     status = moved(
@@ -33,9 +32,6 @@ def undo(case: Case, reason: Reason, why: str, **fields: object) -> Step:
         **fields,
     )
     return Step(status, again_at=case.now)
-
-
-_MESSAGE_LENGTH = 4000
 
 
 def rolling_back(case: Case) -> Step:

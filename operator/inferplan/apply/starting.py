@@ -8,7 +8,7 @@ from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.canary import DropCanary, begun, passed, trying
-from inferplan.apply.case import Case, Said, Step, moved
+from inferplan.apply.case import Case, Said, Step, moved, rejected
 from inferplan.apply.gates import closed_gate
 from inferplan.apply.live import Live
 from inferplan.apply.pull_text import branch_name
@@ -43,13 +43,6 @@ def _with_baseline(case: Case) -> PlanStatus:
     if held is not None and window.requests <= held.requests * (1.0 + MOVED_MOST):
         return case.status
     return case.status.model_copy(update={"baseline": window})
-
-
-def rejected(case: Case) -> PlanStatus:
-    """A person's no to what the workload does not carry."""
-    why = case.plan.approval.told if case.plan.approval is not None else "somebody rejected it"
-    said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, why)
-    return moved(case, Phase.REJECTED, f"Rejected: {why}.", said)
 
 
 def _is_approved(case: Case) -> bool:

@@ -12,7 +12,7 @@ from inferplan.api.attempt import AttemptStatus, GitStatus, PullStatus
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import Case, ClosePull, Propose, Said, Step, moved
+from inferplan.apply.case import Case, ClosePull, Propose, Said, Step, moved, rejected
 from inferplan.apply.pull_text import body, branch_name, title, undo_body, undo_title
 from inferplan.dialects.container import Container
 from inferplan.domain.units import timestamp
@@ -48,9 +48,7 @@ def delivering(case: Case, note: GitStatus) -> Step:
         why = "spec.apply is not GitOps any more, while the plan was on its way through Git"
         return Step(_ended(case, Phase.FAILED, Reason.NOT_APPLICABLE, f"Left alone: {why}."))
     if case.plan.approval is not None and not case.plan.approval.approved:
-        who = case.plan.approval.by or "somebody"
-        said = Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, f"{who} rejected it")
-        return withdrawn(case, moved(case, Phase.REJECTED, f"Rejected: {who} rejected it.", said))
+        return withdrawn(case, rejected(case))
     if live is None or target is None or live.args_digest != target.args_digest:
         message = "The workload runs other arguments now than those that the plan was made for."
         return withdrawn(case, _ended(case, Phase.SUPERSEDED, Reason.TARGET_CHANGED, message))

@@ -14,6 +14,7 @@ from inferplan.api.apply import VerifySpec
 from inferplan.api.attempt import ComparedStatus, VerificationStatus, WindowStatus
 from inferplan.api.instance import SLO, Objective
 from inferplan.api.values import Effect
+from inferplan.apply.case import Case
 from inferplan.apply.window import FAILED, IN_FLIGHT, LENGTHS, THROUGHPUT
 from inferplan.diagnose.slo import slo_name
 
@@ -88,6 +89,11 @@ class _Metric:
     rises: bool = False
     guarded: bool = True
     target: float | None = None
+
+
+def wanted_of(case: Case) -> Wanted:
+    """What the owner of the plan's instance looks at."""
+    return Wanted(case.instance.objective, case.instance.slo, case.apply.verify, case.plan.effects)
 
 
 def judge(before: WindowStatus, after: WindowStatus, wanted: Wanted) -> Judgement:

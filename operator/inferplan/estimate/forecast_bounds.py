@@ -29,7 +29,7 @@ from inferplan.estimate.memory_limits import Limits
 from inferplan.estimate.memory_observed import Ground
 from inferplan.estimate.question import attention_ranks
 from inferplan.estimate.result import Z80
-from inferplan.estimate.step_shape import Floats
+from inferplan.estimate.step_shape import Flags, Floats
 
 KV_USE_MAX = 0.90
 """Predicted use of a cache that is not full today may not exceed this: room for longer requests than those seen."""
@@ -262,6 +262,22 @@ class _Reach(NamedTuple):
     tail: _Ends
 
 
+class _There(NamedTuple):
+    """Configurations as they would be.
+
+    Attributes:
+        starts: Whether the engine starts.
+        tokens: That the KV cache holds.
+        running: Requests that run at once.
+        reach: How far it can go.
+    """
+
+    starts: Flags
+    tokens: Floats
+    running: Floats
+    reach: _Reach
+
+
 @dataclass(frozen=True)
 class BoundedForecast:
     """Implements Forecast by bounds.
@@ -296,6 +312,16 @@ class BoundedForecast:
 
     def outlook(self, place: Place, moves: Moves) -> Outlook | Missing:
         """What a configuration gives with each of the limits: in the middle of the bounds, as nothing is likelier."""
+        seen = self._there(place, moves)
+        if isinstance(seen, Missing):
+            return seen
+        tokens, running, reach = seen.tokens, seen.running, seen.reach
+        nothing, waits = np.zeros(tokens.shape), self.today.waits(running)
+        never = np.zeros(tokens.shape, dtype=bool)
+        served, itl = (np.sqrt(ends.least * ends.most) for ends in (reach.served, reach.itl))
+        return Outlook(seen.starts, tokens, served, waits, itl, running, never, nothing, nothing, waits)
+
+    def _there(self, place: Place, moves: Moves) -> _There | Missing:
         sized = memory_model(place.config, self.ground.accelerator, place.card, self.ground.overhead)
         if isinstance(sized, Missing):
             return sized
@@ -306,11 +332,8 @@ class BoundedForecast:
             return plans
         tokens = np.broadcast_to(plans.tokens.astype(np.float64) * attention_ranks(place.config), tried.sequences.shape)
         running = self._running(place.config, moves, tokens)
-        reach = self._reach(running, tried.batched_tokens.astype(np.float64))
-        nothing, waits = np.zeros(tokens.shape), self.today.waits(running)
-        starts, never = np.broadcast_to(plans.holds_request, tokens.shape), np.zeros(tokens.shape, dtype=bool)
-        served, itl = (np.sqrt(ends.least * ends.most) for ends in (reach.served, reach.itl))
-        return Outlook(starts, tokens, served, waits, itl, running, never, nothing, nothing, waits)
+        starts = np.broadcast_to(plans.holds_request, tokens.shape)
+        return _There(starts, tokens, running, self._reach(running, tried.batched_tokens.astype(np.float64)))
 
     def _reach(self, running: Floats, budgets: Floats) -> _Reach:
         """A larger batch and shorter steps pull in different directions: each keeps its own end."""
@@ -334,21 +357,13 @@ class BoundedForecast:
 
     def ratios(self, before: Place, after: Place, percentiles: Sequence[int] = ()) -> Ratios | Missing:
         """Between the ends, against what they are before."""
-        first, second = self._reach_at(before), self._reach_at(after)
+        first, second = self._there(before, {}), self._there(after, {})
         if isinstance(first, Missing):
             return first
         if isinstance(second, Missing):
             return second
-        served, itl, tail = (_span(*pair, after.doubt) for pair in zip(first, second, strict=True))
+        served, itl, tail = (_span(*pair, after.doubt) for pair in zip(first.reach, second.reach, strict=True))
         return Ratios(served, itl, None, dict.fromkeys(percentiles, tail))
-
-    def _reach_at(self, place: Place) -> _Reach | Missing:
-        found = self.outlook(place, {})
-        if isinstance(found, Missing):
-            return found
-        budget = place.config.integer("max_num_batched_tokens")
-        budgets = np.full(found.running.shape, self.today.budget or 1.0 if budget is None else float(budget))
-        return self._reach(found.running, budgets)
 
     def _running(self, config: ServingConfig, moves: Moves, tokens: Floats) -> Floats:
         today, ranks = self.today, attention_ranks(config)

@@ -8,7 +8,8 @@ from tests.support.canary_stage import CanaryStage
 from tests.support.git_stage import GIT
 
 from inferplan.api.plan import Approval, Phase
-from inferplan.apply.canary import LABEL, UNDECIDED_SECONDS, MakeCanary, canary_body
+from inferplan.apply.canary import LABEL, MakeCanary, canary_body
+from inferplan.apply.case import UNDECIDED_SECONDS
 
 WORKLOAD = {
     "metadata": {"name": "llama", "namespace": "serving", "uid": "u"},
