@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from tests.support import operator_process
-from tests.support.ground import Ground, prepared
+from tests.support.ground import Ground, applying, prepared
 from tests.support.lab import Cluster, random_namespace
 from tests.support.operator_process import Operator
 from tests.support.trial import QUICK, Trial
@@ -38,12 +37,8 @@ def ground(control_plane: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def operator(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    folder = tmp_path_factory.mktemp("operator")
-    with (
-        operator_process.service_account(ground.cluster, folder, applies=True) as (credentials, user),
-        operator_process.running(folder, credentials, "", **ground.environment) as running,
-    ):
-        yield Operator(running.process, running.url, user)
+    with applying(ground, tmp_path_factory.mktemp("operator")) as operator:
+        yield operator
 
 
 @pytest.fixture(scope="module", autouse=True)

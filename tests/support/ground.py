@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.support import trial_engine
+from tests.support import operator_process, trial_engine
 from tests.support.lab import Cluster
+from tests.support.operator_process import Operator
 from tests.support.prometheus import FakePrometheus, serving, vllm_series
 
 from inferplan_lab.lab import NODE_NAME, own_environment
@@ -145,3 +146,13 @@ def _load(pod: Mapping[str, Any]) -> dict[str, float]:
     gain = next((entry["value"] for entry in container.get("env", ()) if entry["name"] == "TRIAL_GAIN"), "1.3")
     rate = REQUESTS_PER_SECOND * (float(gain) if running > 32 else 1.0)
     return {"running": running, "waiting": IN_FLIGHT - running, "requests": rate}
+
+
+@contextmanager
+def applying(ground: Ground, folder: Path) -> Iterator[Operator]:
+    """The operator with what deploy/apply and deploy/canary grant."""
+    with (
+        operator_process.service_account(ground.cluster, folder, applies=True) as (credentials, user),
+        operator_process.running(folder, credentials, "", **ground.environment) as running,
+    ):
+        yield Operator(running.process, running.url, user)
