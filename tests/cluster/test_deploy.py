@@ -5,6 +5,7 @@ installation.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ import pytest
 import yaml
 from tests.support.lab import ROOT, Cluster, random_namespace
 
+from inferplan.api.values import Engine
+from inferplan.dialects.keys import KEYS, flag_name
 from inferplan_lab.processes import wait_until
 
 DEPLOY = ROOT / "deploy"
 COMPONENTS = ("apply", "canary", "namespaced", "network-policy", "service-monitor")
 PATIENCE_SECONDS = 60
 NOT_OURS = ("CustomResourceDefinition",)
+RENAMED = ROOT / "operator" / "inferplan" / "dialects" / "data" / "renamed.json"
 
 ALLOWED = (
     "get inferenceinstances.inferplan.dev",
@@ -221,17 +225,25 @@ def test_the_service_monitor_picks_the_service_and_its_port(control_plane: Clust
     assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
 
 
+@pytest.mark.parametrize("more", [(), ("apply", "canary")], ids=str)
 def test_the_namespaced_component_leaves_no_right_on_the_whole_cluster_but_nodes(
-    control_plane: Cluster, tmp_path: Path
+    more: tuple[str, ...], control_plane: Cluster, tmp_path: Path
 ) -> None:
-    documents = render(control_plane, overlay(tmp_path, ("namespaced",)))
+    documents = render(control_plane, overlay(tmp_path, (*more, "namespaced")))
     bindings = [document for document in documents if document["kind"] == "ClusterRoleBinding"]
     assert {document["roleRef"]["name"] for document in bindings} == {"inferplan-authenticate", "inferplan-read-nodes"}
-    role_bindings = [document for document in documents if document["kind"] == "RoleBinding"]
-    (role_binding,) = (document for document in role_bindings if document["metadata"]["name"] == "inferplan-observe")
+    narrowed = [
+        document
+        for document in documents
+        if document["kind"] == "RoleBinding" and document["metadata"]["name"] != "inferplan-lead"
+    ]
+    names = {"inferplan-observe", *(f"inferplan-{name}" for name in more)}
+    assert {document["metadata"]["name"] for document in narrowed} == names
+    assert {document["roleRef"]["name"] for document in narrowed} == names
     (deployment,) = (document for document in documents if document["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["env"] == [{"name": "INFERPLAN_NAMESPACES", "value": role_binding["metadata"]["namespace"]}]
+    (watched,) = {document["metadata"]["namespace"] for document in narrowed}
+    assert container["env"] == [{"name": "INFERPLAN_NAMESPACES", "value": watched}]
 
 
 @pytest.mark.parametrize("path", sorted((DEPLOY / "examples").glob("*.yaml")), ids=lambda path: path.stem)
@@ -255,7 +267,7 @@ WORKLOAD: dict[str, Any] = {
                     {
                         "name": "vllm",
                         "image": "vllm/vllm-openai:v0.33.0",
-                        "args": ["--max-num-seqs=32"],
+                        "args": ["--trust-remote-code", "--max-num-seqs=32", "--port", "8000"],
                         "env": [{"name": "A", "value": "b"}],
                     }
                 ]
@@ -269,22 +281,30 @@ WORKLOAD: dict[str, Any] = {
 def guarded(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """The same with the component apply/, whose policy is about this installation's account."""
     folder = overlay(tmp_path_factory.mktemp("apply"), ("apply",), installed.namespace, installed.suffix)
-    name = f"inferplan-apply{installed.suffix}"
-    added = [document for document in render(installed.cluster, folder) if document["metadata"]["name"] == name]
-    text = yaml.safe_dump_all(added, width=10_000)
-    text = text.replace("inferplan-system:inferplan-operator", installed.account.removeprefix("system:serviceaccount:"))
+    names = {f"inferplan-{name}{installed.suffix}" for name in ("apply", "leases")}
+    added = [document for document in render(installed.cluster, folder) if document["metadata"]["name"] in names]
+    text = yaml.safe_dump_all(added)
     installed.cluster.kubectl("apply", "--server-side", "--filename=-", stdin=text)
     installed.cluster.apply(WORKLOAD, namespace=installed.namespace)
-    wait_until(lambda: "InferPlan may" in (patch(installed, {"replicas": 9}) or ""), PATIENCE_SECONDS, "the policy")
+    tries = (lambda: patch(installed, {"replicas": 9}), lambda: lease(installed, "kube-scheduler"))
+    wait_until(lambda: all("InferPlan may" in (send() or "") for send in tries), PATIENCE_SECONDS, "the policies")
     yield installed
     installed.cluster.run("delete", "--filename=-", "--wait=false", "--ignore-not-found", stdin=text)
 
 
-def patch(operator: Installed, spec: dict[str, Any]) -> str | None:
+def patch(operator: Installed, spec: dict[str, Any], meta: dict[str, Any] | None = None) -> str | None:
     """Patches the workload as the operator, as a dry run; returns what refuses it."""
-    body = json.dumps({"spec": spec})
+    body = json.dumps({"spec": spec, "metadata": meta or {}})
     place = ("deployment", "llama", f"--namespace={operator.namespace}", f"--as={operator.account}")
     answer = operator.cluster.run("patch", *place, "--dry-run=server", "--type=strategic", f"--patch={body}")
+    return answer.err if answer.code != 0 else None
+
+
+def lease(operator: Installed, name: str) -> str | None:
+    """Makes a Lease as the operator, as a dry run; returns what refuses it."""
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}}
+    place = (f"--namespace={operator.namespace}", f"--as={operator.account}", "--dry-run=server", "--filename=-")
+    answer = operator.cluster.run("create", *place, stdin=json.dumps(body))
     return answer.err if answer.code != 0 else None
 
 
@@ -292,8 +312,69 @@ def of_container(**fields: Any) -> dict[str, Any]:
     return {"template": {"spec": {"containers": [{"name": "vllm", **fields}]}}}
 
 
-def test_with_the_component_apply_the_operator_may_change_arguments(guarded: Installed) -> None:
-    assert patch(guarded, of_container(args=["--max-num-seqs=64"])) is None
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--trust-remote-code", "--max-num-seqs=64", "--port", "8000"],
+        ["--max-num-seqs=64", "--kv-cache-dtype", "fp8", "--trust-remote-code", "--enforce-eager", "--port", "8000"],
+        ["--model=org/twin-FP8", "--trust-remote-code", "--port", "8000"],
+    ],
+    ids=str,
+)
+def test_with_the_component_apply_the_operator_may_change_arguments(args: list[str], guarded: Installed) -> None:
+    assert patch(guarded, of_container(args=args)) is None
+
+
+def test_it_may_say_which_plan_wrote_them(guarded: Installed) -> None:
+    assert patch(guarded, {}, {"annotations": {"inferplan.dev/attempt": "llama-1"}}) is None
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"labels": {"inferplan.dev/canary": "x"}},
+        {"annotations": {"inferplan.dev/paused": "false"}},
+        {"finalizers": ["example.com/never"]},
+        {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "gone", "uid": "1"}]},
+    ],
+    ids=lambda meta: next(iter(meta)),
+)
+def test_it_may_neither_mark_a_workload_nor_have_it_collected(meta: dict[str, Any], guarded: Installed) -> None:
+    assert "InferPlan may not change a workload's labels, owners" in (patch(guarded, {}, meta) or "")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--max-num-seqs=32", "--port", "8000"],
+        ["--trust-remote-code", "--max-num-seqs=32", "--port", "8001"],
+        ["--trust-remote-code", "--max-num-seqs=32", "--port", "8000", "--middleware", "os.system"],
+        ["--trust-remote-code", "--max-num-seqs=32", "--port", "8000", "--worker_cls=evil.Worker"],
+        ["--trust-remote-code", "--max-num-seqs=32", "--port", "8000", "--kv-transfer-config", '{"a": "b c"}'],
+        ["--trust-remote-code", "--max-num-seqs=32", "--port", "8000", "--allowed-local-media-path", "/"],
+        ["--trust-remote-code", "--max-num-seqs=32\n--config=/etc/x", "--port", "8000"],
+    ],
+    ids=lambda args: args[-1],
+)
+def test_it_may_not_touch_arguments_that_run_code_or_open_files(args: list[str], guarded: Installed) -> None:
+    assert "InferPlan may not touch arguments by which" in (patch(guarded, of_container(args=args)) or "")
+
+
+def test_no_flag_that_is_tuned_or_renamed_is_among_those() -> None:
+    (policy, *_) = yaml.safe_load_all((DEPLOY / "apply" / "admission-policy.yaml").read_text("utf-8"))
+    told = next(entry for entry in policy["spec"]["variables"] if entry["name"] == "guarded")["expression"]
+    guarded_flags = re.compile("".join(re.findall("'([^']*)'", told)).replace("\\\\", "\\"))
+    read_only = {"port", "trust_remote_code"}  # keys by which a person asks; no optimizer moves them
+    own = {flag_name(engine, key.name) for engine in Engine for key in KEYS if key.name not in read_only}
+    renamed = set(re.findall("--[a-z0-9-]+", RENAMED.read_text("utf-8")))
+    assert {"--max-num-seqs", "--mem-fraction-static", "--quantize"} <= own
+    assert [flag for flag in sorted({*filter(None, own), *renamed}) if guarded_flags.search(flag)] == []
+    assert guarded_flags.findall("vllm serve --middleware x --port\n80 --seed 1") == [" --middleware x", " --port\n80"]
+
+
+def test_of_leases_it_may_write_its_own_alone(guarded: Installed) -> None:
+    assert lease(guarded, "inferplan-0123456789abcdef") is None
+    assert "InferPlan may write no Leases but its own" in (lease(guarded, "kube-controller-manager") or "")
 
 
 @pytest.mark.parametrize(
@@ -309,7 +390,16 @@ def test_with_the_component_apply_the_operator_may_change_arguments(guarded: Ins
         ({"template": {"spec": {"hostNetwork": True}}}, "volumes, identity"),
         ({"template": {"spec": {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}}}, "volumes, identity"),
         ({"template": {"metadata": {"annotations": {"a": "b"}}}}, "labels and annotations"),
-        ({"replicas": 5}, "replicas or selector"),
+        (of_container(livenessProbe={"exec": {"command": ["sh"]}}), "nothing of a container but its args"),
+        (of_container(imagePullPolicy="Never"), "nothing of a container but its args"),
+        ({"template": {"spec": {"runtimeClassName": "none"}}}, "volumes, identity"),
+        ({"template": {"spec": {"tolerations": [{"operator": "Exists"}]}}}, "volumes, identity"),
+        ({"template": {"spec": {"imagePullSecrets": [{"name": "s"}]}}}, "volumes, identity"),
+        ({"template": {"spec": {"shareProcessNamespace": True}}}, "volumes, identity"),
+        ({"template": {"spec": {"hostAliases": [{"ip": "1.2.3.4", "hostnames": ["hf.co"]}]}}}, "volumes, identity"),
+        ({"replicas": 5}, "replicas, selector"),
+        ({"paused": True}, "replicas, selector"),
+        ({"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}, "replicas, selector"),
     ],
     ids=lambda value: value if isinstance(value, str) else json.dumps(value)[:50],
 )
