@@ -68,6 +68,7 @@ class RollbackStatus(WireModel):
     ] = None
     message: Annotated[Sentence, Field(description="The same in a sentence.")] = ""
     started_at: Annotated[Moment | None, Field(description="When undoing began.")] = None
+    patched_at: Annotated[Moment | None, Field(description="When the workload carried the old arguments again.")] = None
     restored_at: Annotated[Moment | None, Field(description="When all pods ran the old arguments again.")] = None
     git: Annotated[GitStatus | None, Field(description="Where undoing is in Git.")] = None
 

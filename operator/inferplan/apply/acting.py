@@ -14,6 +14,7 @@ from inferplan.apply.case import LOOK_SECONDS, UNDECIDED_SECONDS, Case, Said, St
 from inferplan.apply.live import Live
 from inferplan.apply.pods import PodState
 from inferplan.apply.restoring import undo
+from inferplan.apply.starting import held_back
 from inferplan.apply.through_git import delivered, delivering, withdrawn
 from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
 from inferplan.domain.units import timestamp
@@ -29,6 +30,11 @@ def applying(case: Case) -> Step:
         return _patched(case)
     if git is not None:
         return delivering(case, git)
+    return _written(case, live)
+
+
+def _written(case: Case, live: Live) -> Step:
+    """The plan is written, where nothing has happened to workload or plan since that was noted."""
     if live.attempt == attempt_id(case, case.attempt.number):  # it was written, and is not there any more
         return Step(_taken_back_by(case, live))
     if case.plan.approval is not None and not case.plan.approval.approved:
@@ -38,7 +44,7 @@ def applying(case: Case) -> Step:
     if case.wanted is None:
         return Step(_left(case, Reason.NOT_APPLICABLE, "the arguments cannot be edited with certainty any more"))
     write = Write(case.wanted, attempt_id(case, case.attempt.number), live.resource_version)
-    return Step(case.status, write, case.now + timedelta(seconds=LOOK_SECONDS))
+    return held_back(case) or Step(case.status, write, case.now + timedelta(seconds=LOOK_SECONDS))
 
 
 def rolling_out(case: Case) -> Step:

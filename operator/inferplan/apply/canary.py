@@ -6,7 +6,7 @@ It is made after it is noted, and taken away before its end is noted: killed any
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import LOOK_SECONDS, UNDECIDED_SECONDS, Act, Beside, Case, Said, Step, moved, rejected
+from inferplan.apply.gates import kept_still
 from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
 from inferplan.dialects.container import Container
 from inferplan.dialects.untyped import mapping, mappings, scalar
@@ -62,22 +63,29 @@ def canary_name(case: Case) -> str:
 
 def begun(case: Case, *said: Said) -> PlanStatus:
     """A canary comes first: noted before it is made."""
-    canary = CanaryStatus(name=canary_name(case), started_at=timestamp(case.now))
+    canary = _fresh(case)
     message = "One replica with the plan comes up beside the others."
     starting = Said(PlanConditionType.CANARY_PASSED, Status.UNKNOWN, Reason.CANARY_STARTING, message)
     return moved(case, Phase.CANARY, message, *said, starting, canary=canary, retry_at=None)
 
 
-def trying(case: Case) -> Step | None:
+def trying(case: Case, held: Step | None = None) -> Step | None:
     """What follows while the canary is there; None where it passed, and the workload's turn is.
+
+    Args:
+        case: What is known.
+        held: Where the plan waits instead, as its owner, or who approved it, does not want it any more.
 
     Raises:
         ValueError: The status was written by somebody else and contradicts itself.
     """
     canary, beside = case.canary, case.beside
-    refused = _not_wanted(case)
+    refused = _not_wanted(case) or (held.status if held is not None else None)
     if refused is not None:
         return Step(refused, DropCanary(canary.name))
+    still = kept_still(case)
+    if still:
+        return Step(moved(case, Phase.CANARY, f"Waits: {still}."), again_at=case.now + timedelta(seconds=LOOK_SECONDS))
     if beside.live is None:
         return _made(case, canary)
     trouble = _trouble(case, canary, beside)
@@ -163,10 +171,30 @@ def _not_wanted(case: Case) -> PlanStatus | None:
 
 
 def _made(case: Case, canary: CanaryStatus) -> Step:
-    if case.wanted is None:  # _not_wanted has said so already: this is for the types
+    """It is made, or made anew where somebody took it away; not for ever."""
+    wanted = case.wanted
+    if wanted is None:  # _not_wanted has said so already: this is for the types
         return Step(case.status)
-    act = MakeCanary(canary.name, canary_label(case), case.wanted)
+    if canary.ready_at is None and case.since(canary.started_at) > _longest(case):
+        return Step(_unplaced(case, "it is taken away again and again"))
+    if canary.ready_at is not None:  # what was measured was another pod's
+        case = replace(case, status=case.status.model_copy(update={"canary": _fresh(case)}))
+    act = MakeCanary(canary.name, canary_label(case), wanted)
     return Step(case.status, act, case.now + timedelta(seconds=LOOK_SECONDS))
+
+
+def _fresh(case: Case) -> CanaryStatus:
+    return CanaryStatus(name=canary_name(case), started_at=timestamp(case.now))
+
+
+def _longest(case: Case) -> timedelta:
+    return timedelta(seconds=case.apply.rollout_timeout_seconds)
+
+
+def _unplaced(case: Case, why: str) -> PlanStatus:
+    told = f"no place was found for a canary in {_longest(case).total_seconds():.0f} s: {why}"
+    said = Said(PlanConditionType.CANARY_PASSED, Status.FALSE, Reason.CANARY_UNSCHEDULABLE, told)
+    return moved(case, Phase.FAILED, f"Not applied: {told}; without apply.canary it needs none.", said)
 
 
 def _coming_up(case: Case, canary: CanaryStatus, beside: Beside) -> Step:
@@ -189,14 +217,12 @@ def _trouble(case: Case, canary: CanaryStatus, beside: Beside) -> PlanStatus | N
     if failing:
         return _worse(case, f"the canary cannot run: {failing}")
     most = case.apply.rollout_timeout_seconds
-    if canary.ready_at is not None or case.since(canary.started_at) <= timedelta(seconds=most):
+    if canary.ready_at is not None or case.since(canary.started_at) <= _longest(case):
         return None
     unplaced = next((pod.unscheduled for pod in beside.pods if pod.unscheduled), "")
     if not unplaced and beside.pods:
         return _worse(case, f"the canary is not ready after {most} s (apply.rolloutTimeoutSeconds)")
-    why = f"no place was found for a canary in {most} s: {unplaced or 'it has no pod'}"
-    said = Said(PlanConditionType.CANARY_PASSED, Status.FALSE, Reason.CANARY_UNSCHEDULABLE, why)
-    return moved(case, Phase.FAILED, f"Not applied: {why}; without apply.canary it needs none.", said)
+    return _unplaced(case, unplaced or "it has no pod")
 
 
 def _worse(case: Case, why: str, verification: VerificationStatus | None = None) -> PlanStatus:

@@ -20,6 +20,8 @@ MESSAGE_LENGTH = 4000
 LOOK_SECONDS = 5
 """While something moves, it is looked at this often, watch or not."""
 
+_DIGITS_MOST = 10
+
 UNDECIDED_SECONDS = 86_400
 """A day has all loads: what could not be judged in it is not judged any more."""
 
@@ -267,6 +269,15 @@ def moved(case: Case, phase: Phase, message: str, *said: Said, **fields: object)
 def attempt_id(case: Case, number: int) -> str:
     """Names one try of one plan: the annotation that the workload carries."""
     return f"{case.name}.{number}"
+
+
+def attempt_of(live: Live, name: str) -> int:
+    """Number of the last try of a plan of that name that wrote to the workload; 0 where none did.
+
+    A plan that is deleted and made anew has the same name, and is not to take its namesake's writing for its own.
+    """
+    plan, _, number = live.attempt.rpartition(".")
+    return int(number) if plan == name and number.isascii() and number.isdigit() and len(number) < _DIGITS_MOST else 0
 
 
 def rejected(case: Case) -> PlanStatus:

@@ -6,10 +6,12 @@ matters. The first gate that is closed speaks; the last ones are checked on ever
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from inferplan.api.plan import Phase
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import Case
+from inferplan.apply.case import UNDECIDED_SECONDS, Case
+from inferplan.apply.verdict import Verdict
 from inferplan.apply.windows import closes_at, opens_at
 from inferplan.domain.units import timestamp
 
@@ -62,11 +64,25 @@ def _target_changed(case: Case) -> Closed | None:
     return None
 
 
+def kept_still(case: Case) -> str:
+    """Why nothing may be changed at all, there or back, until somebody takes it away; "" where something may."""
+    if not case.paused and case.live is not None and case.live.paused_by_owner:
+        return "the workload's annotation inferplan.dev/paused is set"
+    return case.paused
+
+
+def passed_lately(case: Case) -> bool:
+    """Whether a canary of this plan has passed in the last day: none has to again."""
+    canary = case.status.canary
+    if canary is None or canary.verification is None or canary.verification.verdict != Verdict.KEEP:
+        return False
+    return timedelta() <= case.since(canary.ready_at) < timedelta(seconds=UNDECIDED_SECONDS)
+
+
 def _paused(case: Case) -> Closed | None:
-    if case.paused:
-        return Closed(Reason.PAUSED, case.paused)
-    if case.live is not None and case.live.paused_by_owner:
-        return Closed(Reason.PAUSED, "the workload's annotation inferplan.dev/paused is set")
+    why = kept_still(case)
+    if why:
+        return Closed(Reason.PAUSED, why)
     if case.live is not None and case.live.rollout_paused:
         return Closed(Reason.PAUSED, "the workload's rollout is paused (spec.paused): resume it")
     return None
@@ -121,8 +137,10 @@ def _baseline(case: Case) -> Closed | None:
 
 
 def _window(case: Case) -> Closed | None:
+    """A canary begins inside a window; how long it is measured is not the window's matter: what was begun goes on."""
     windows = case.apply.maintenance_windows
-    if not windows or closes_at(windows, case.now) is not None:
+    begun = case.status.phase in {Phase.CANARY, Phase.APPLYING} and passed_lately(case)
+    if not windows or begun or closes_at(windows, case.now) is not None:
         return None
     opening = opens_at(windows, case.now)
     when = f"; the next one opens at {timestamp(opening)}" if opening is not None else ""

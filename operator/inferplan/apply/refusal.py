@@ -13,13 +13,13 @@ PAUSE_MOST_SECONDS = 32 * 3600.0
 """Ten minutes, doubled with each failure in a row, a day and a third at most (cert-manager's order: 1 h to 32 h)."""
 
 AWAY_SECONDS = 60.0
-"""A server that is away is asked again so often, for as long as it takes."""
+"""A server that is away is asked again so often, for as long as it takes; what has to be undone, too."""
 
 TRIES_MOST = 8
 
 
 def refused(case: Case, reason: Reason, why: str, *, passes: bool = False) -> PlanStatus:
-    """The plan waits for another try, unless it has had its tries; a roll-back is tried at once again.
+    """The plan waits for another try, unless it has had its tries; a roll-back is tried again in a minute.
 
     Args:
         case: What was tried.
@@ -29,7 +29,8 @@ def refused(case: Case, reason: Reason, why: str, *, passes: bool = False) -> Pl
     """
     failures = case.status.failures + (not passes)
     if case.status.phase is Phase.ROLLING_BACK:
-        return case.status.model_copy(update={"failures": failures, "message": why})
+        soon = timestamp(case.now + timedelta(seconds=AWAY_SECONDS))
+        return case.status.model_copy(update={"failures": failures, "message": why, "retry_at": soon})
     said = Said(PlanConditionType.APPLIED, Status.FALSE, reason, why)
     if failures >= TRIES_MOST:
         return moved(case, Phase.FAILED, f"Given up after {failures} tries: {why}.", said, failures=failures)

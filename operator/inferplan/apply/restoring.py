@@ -1,12 +1,14 @@
 """A plan that is undone: what was there is written back, and that is watched too. Pure."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import LOOK_SECONDS, MESSAGE_LENGTH, Case, Said, Step, Write, attempt_id, moved
+from inferplan.apply.gates import kept_still
+from inferplan.apply.refusal import AWAY_SECONDS
 from inferplan.apply.through_git import delivered, undoing
 from inferplan.domain.units import timestamp
 from inferplan.engine.identity import args_digest
@@ -29,6 +31,7 @@ def undo(case: Case, reason: Reason, why: str, **fields: object) -> Step:
         Said(PlanConditionType.ROLLED_BACK, Status.UNKNOWN, Reason.RESTORING, "the arguments from before are written"),
         rollback=rollback,
         failures=0,
+        retry_at=None,
         **fields,
     )
     return Step(status, again_at=case.now)
@@ -48,20 +51,40 @@ def rolling_back(case: Case) -> Step:
         )
     if case.status.failures >= TRIES_MOST:
         return Step(_failed(case, Reason.ROLLBACK_FAILED, f"{TRIES_MOST} writes failed: {case.status.message}"))
+    again = case.now + timedelta(seconds=LOOK_SECONDS)
+    still = kept_still(case)
+    if still:  # the harm goes on, and who paused it has been told so
+        message = f"It is to be undone ({case.rollback.message}), and waits: {still}."
+        return Step(moved(case, Phase.ROLLING_BACK, message), again_at=again)
+    if _pauses(case):
+        return Step(case.status, again_at=again)
     if case.attempt.git is not None:
         return undoing(case)
     old = replace(live.container, command=case.rollback.command, args=case.rollback.args)
     write = Write(old, attempt_id(case, case.attempt.number), live.resource_version, undo=True)
-    return Step(case.status, write, case.now + timedelta(seconds=LOOK_SECONDS))
+    return Step(case.status, write, again)
+
+
+def _pauses(case: Case) -> bool:
+    """Whether the API server, or Git, refused it just now; a time that lies further ahead is of a clock that jumped."""
+    until = case.status.retry_at
+    return until is not None and case.now < datetime.fromisoformat(until) <= case.now + timedelta(seconds=AWAY_SECONDS)
 
 
 def _watched(case: Case) -> Step:
-    """Pods come back with what they ran before; that takes as long as a start takes."""
-    most = timedelta(seconds=2 * case.apply.rollout_timeout_seconds)
-    if case.since(case.rollback.started_at) > most:
-        why = f"the old arguments are written, and not all pods run them after {most.seconds} s"
+    """Pods come back with what they ran before; that takes as long as a start takes, once it is written.
+
+    A pull request that takes it back may have been merged days after it was opened.
+    """
+    again = case.now + timedelta(seconds=LOOK_SECONDS)
+    if case.rollback.patched_at is None:
+        rollback = case.rollback.model_copy(update={"patched_at": timestamp(case.now)})
+        return Step(case.status.model_copy(update={"rollback": rollback}), again_at=again)
+    most = 2 * case.apply.rollout_timeout_seconds
+    if case.since(case.rollback.patched_at) > timedelta(seconds=most):
+        why = f"the old arguments are written, and not all pods run them after {most} s"
         return Step(_failed(case, Reason.ROLLBACK_FAILED, why))
-    return Step(case.status, again_at=case.now + timedelta(seconds=LOOK_SECONDS))
+    return Step(case.status, again_at=again)
 
 
 def _restored(case: Case) -> Step:

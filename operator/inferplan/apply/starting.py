@@ -8,8 +8,8 @@ from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.canary import DropCanary, begun, passed, trying
-from inferplan.apply.case import Case, Said, Step, moved, rejected
-from inferplan.apply.gates import closed_gate
+from inferplan.apply.case import Case, Said, Step, attempt_of, moved, rejected
+from inferplan.apply.gates import closed_gate, kept_still, passed_lately
 from inferplan.apply.live import Live
 from inferplan.apply.pull_text import branch_name
 from inferplan.dialects.container import Container
@@ -27,11 +27,25 @@ def waiting(case: Case) -> Step:
     if case.plan.approval is not None and not case.plan.approval.approved:
         return Step(rejected(case))
     case = replace(case, status=_with_baseline(case))
+    return held_back(case) or _scheduled(case)
+
+
+def held_back(case: Case) -> Step | None:
+    """Where a plan waits that may not be begun, or, having been begun, may not be written; None where it may.
+
+    Between the two there may be hours, as where the operator was away, or a canary was measured.
+    """
     if case.mode is ApplyMode.OFF:
         return Step(moved(case, Phase.PROPOSED, "Waits for a person; nothing is applied (spec.apply.mode is Off)."))
     if not _is_approved(case):
         return Step(_awaiting(case))
-    return _scheduled(case)
+    closed = closed_gate(case)
+    if closed is None:
+        return None
+    said = Said(PlanConditionType.GATES_PASSED, Status.FALSE, closed.reason, closed.message)
+    return Step(
+        moved(case, Phase.SCHEDULED, f"Waits: {closed.message}.", _approved(case), said), again_at=closed.again_at
+    )
 
 
 def _with_baseline(case: Case) -> PlanStatus:
@@ -75,28 +89,28 @@ def _approved(case: Case) -> Said:
 
 
 def _scheduled(case: Case) -> Step:
-    closed = closed_gate(case)
-    if closed is not None:
-        said = Said(PlanConditionType.GATES_PASSED, Status.FALSE, closed.reason, closed.message)
-        message = f"Waits: {closed.message}."
-        return Step(moved(case, Phase.SCHEDULED, message, _approved(case), said), again_at=closed.again_at)
     live, wanted = case.live, case.wanted
     if live is None or live.container is None or wanted is None:  # the gates let none through: this is for the types
         raise AssertionError(f'OptimizationPlan "{case.name}": the gates passed what cannot be written')
-    if case.apply.canary and not case.by_pull_request:
+    if case.apply.canary and not case.by_pull_request and not passed_lately(case):
         return Step(begun(case, _approved(case), _gates_passed()), again_at=case.now)
     return Step(_begun(case, live, live.container, wanted, _approved(case), _gates_passed()), again_at=case.now)
 
 
 def trying_canary(case: Case) -> Step:
-    """The canary goes on, or has passed: then it is taken away, and the workload's turn is."""
-    step = trying(case)
+    """The canary goes on, or has passed: then it is taken away, and the workload's turn is, if nothing came between."""
+    unwanted = case.mode is ApplyMode.OFF or not _is_approved(case)
+    held = held_back(case) if unwanted or (kept_still(case) and case.beside.live is None) else None
+    step = trying(case, held)
     if step is not None:
         return step
+    after = replace(case, status=passed(case))
+    held = held_back(after)
+    if held is not None:
+        return replace(held, act=DropCanary(case.canary.name))
     live, wanted = case.live, case.wanted
     if live is None or live.container is None or wanted is None:  # trying() has said so already: this is for the types
         raise AssertionError(f'OptimizationPlan "{case.name}": the canary passed what cannot be written')
-    after = replace(case, status=passed(case))
     return Step(_begun(after, live, live.container, wanted), DropCanary(case.canary.name), case.now)
 
 
@@ -108,7 +122,7 @@ def _gates_passed() -> Said:
 
 def _begun(case: Case, live: Live, old: Container, wanted: Container, *said: Said) -> PlanStatus:
     """Everything that is needed to go on or back is written before the workload is touched."""
-    number = case.status.attempt.number + 1 if case.status.attempt is not None else 1
+    number = max(case.status.attempt.number if case.status.attempt is not None else 0, attempt_of(live, case.name)) + 1
     attempt = AttemptStatus(
         number=number,
         started_at=timestamp(case.now),

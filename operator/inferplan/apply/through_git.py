@@ -14,6 +14,7 @@ from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import Case, ClosePull, Propose, Said, Step, moved, rejected
 from inferplan.apply.pull_text import body, branch_name, title, undo_body, undo_title
+from inferplan.apply.starting import held_back
 from inferplan.dialects.container import Container
 from inferplan.domain.units import timestamp
 
@@ -46,7 +47,7 @@ def delivering(case: Case, note: GitStatus) -> Step:
     git, live, target = case.through_git, case.live, case.plan.target
     if git is None:
         why = "spec.apply is not GitOps any more, while the plan was on its way through Git"
-        return Step(_ended(case, Phase.FAILED, Reason.NOT_APPLICABLE, f"Left alone: {why}."))
+        return withdrawn(case, _ended(case, Phase.FAILED, Reason.NOT_APPLICABLE, f"Left alone: {why}."))
     if case.plan.approval is not None and not case.plan.approval.approved:
         return withdrawn(case, rejected(case))
     if live is None or target is None or live.args_digest != target.args_digest:
@@ -62,6 +63,9 @@ def _proposed_now(case: Case, git: GitSpec, wanted: Container | None) -> Step:
     if live is None or live.container is None or wanted is None:
         why = "Left alone: the arguments cannot be edited with certainty any more."
         return Step(_ended(case, Phase.FAILED, Reason.NOT_APPLICABLE, why))
+    held = held_back(case)
+    if held is not None:
+        return held
     act = Propose(git, branch_name(case), git.strategy, live.container, wanted, title(case), body(case))
     return Step(case.status, act, case.now + timedelta(seconds=LOOK_SECONDS))
 

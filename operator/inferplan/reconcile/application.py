@@ -22,7 +22,7 @@ from inferplan.api.reasons import Reason
 from inferplan.apply.canary import DropCanary, MakeCanary
 from inferplan.apply.case import Case, ClosePull, Propose, Step, Write
 from inferplan.apply.live import ATTEMPT_ANNOTATION, Live, is_paused, read_live
-from inferplan.apply.machine import ACTING, next_step
+from inferplan.apply.machine import ACTING, ENDED, next_step
 from inferplan.apply.refusal import refused
 from inferplan.apply.through_git import LOOK_SECONDS
 from inferplan.apply.window import window_of
@@ -41,6 +41,9 @@ from inferplan.reconcile.rollout import read_pods
 
 MANAGER = "inferplan"
 _RIGHTS = "the component deploy/apply gives it that right"
+
+_BEGUN = frozenset({Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK})
+"""Phases in which the workload carries the plan: what could keep it from being begun is not asked any more."""
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +206,7 @@ class Applier:
         live = read_live(workload, plan.target.container) if workload and plan.target else None
         words = applied_words(plan)
         acting = status.phase in ACTING
-        may_begin = spec.apply.mode is not ApplyMode.OFF and not acting
+        may_begin = spec.apply.mode is not ApplyMode.OFF and status.phase not in ENDED | _BEGUN
         return Case(
             namespace=meta["namespace"],
             name=meta["name"],

@@ -110,6 +110,24 @@ def test_harm_is_taken_back_by_a_commit_where_the_owner_wants_that() -> None:
     assert len(stage.pulls) == 1
 
 
+def test_an_undo_that_is_merged_days_later_has_its_time_all_the_same() -> None:
+    stage = GitStage()
+    stage.step()
+    stage.step()
+    stage.decide("merged")
+    stage.run_until(Phase.VERIFYING)
+    stage.window = window(700.0)
+    stage.run_until(Phase.ROLLING_BACK)
+    stage.step()
+    stage.pass_time(days=2)
+    stage.step()
+    stage.decide("merged")
+    stage.put(stage.file)  # what deploys has written it, and no pod is replaced yet
+    stage.step()
+    assert stage.status.phase is Phase.ROLLING_BACK
+    stage.run_until(Phase.ROLLED_BACK)
+
+
 def test_an_undo_that_somebody_closes_calls_for_a_person() -> None:
     stage = proposed()
     stage.decide("merged")
