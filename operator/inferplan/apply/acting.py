@@ -10,7 +10,18 @@ from datetime import timedelta
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import LOOK_SECONDS, UNDECIDED_SECONDS, Case, Said, Step, Write, attempt_id, moved, rejected
+from inferplan.apply.case import (
+    ELSEWHERE,
+    LOOK_SECONDS,
+    UNDECIDED_SECONDS,
+    Case,
+    Said,
+    Step,
+    Write,
+    attempt_id,
+    moved,
+    rejected,
+)
 from inferplan.apply.live import Live
 from inferplan.apply.pods import PodState
 from inferplan.apply.restoring import undo
@@ -130,6 +141,8 @@ def _patched(case: Case) -> Step:
 
 def _gone(case: Case) -> Step | None:
     live = case.live
+    if case.elsewhere:
+        return Step(_left(case, Reason.TARGET_CHANGED, ELSEWHERE))
     if live is None or live.uid != case.attempt.target_uid:
         why = "the workload does not exist any more" if live is None else "the workload was deleted and made anew"
         return Step(_left(case, Reason.TARGET_GONE, why))

@@ -14,7 +14,18 @@ from inferplan.api.attempt import CanaryStatus, VerificationStatus
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import LOOK_SECONDS, UNDECIDED_SECONDS, Act, Beside, Case, Said, Step, moved, rejected
+from inferplan.apply.case import (
+    ELSEWHERE,
+    LOOK_SECONDS,
+    UNDECIDED_SECONDS,
+    Act,
+    Beside,
+    Case,
+    Said,
+    Step,
+    moved,
+    rejected,
+)
 from inferplan.apply.gates import kept_still
 from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
 from inferplan.dialects.container import Container
@@ -163,8 +174,10 @@ def _not_wanted(case: Case) -> PlanStatus | None:
     approval, live, target = case.plan.approval, case.live, case.plan.target
     if approval is not None and not approval.approved:
         return rejected(case)
-    if live is None or target is None or live.args_digest != target.args_digest or case.wanted is None:
+    other = live is None or target is None or live.args_digest != target.args_digest or case.wanted is None
+    if case.elsewhere or other:
         why = "the workload runs other arguments now than those that the plan was made for"
+        why = ELSEWHERE if case.elsewhere else why
         said = Said(PlanConditionType.CANARY_PASSED, Status.FALSE, Reason.TARGET_CHANGED, why)
         return moved(case, Phase.SUPERSEDED, f"Left alone: {why}.", said)
     return None
@@ -176,7 +189,7 @@ def _made(case: Case, canary: CanaryStatus) -> Step:
     if wanted is None:  # _not_wanted has said so already: this is for the types
         return Step(case.status)
     if canary.ready_at is None and case.since(canary.started_at) > _longest(case):
-        return Step(_unplaced(case, "it is taken away again and again"))
+        return Step(_unplaced(case, "its Deployment does not stay, or its name is taken"))
     if canary.ready_at is not None:  # what was measured was another pod's
         case = replace(case, status=case.status.model_copy(update={"canary": _fresh(case)}))
     act = MakeCanary(canary.name, canary_label(case), wanted)

@@ -17,6 +17,9 @@ from inferplan.domain.units import timestamp
 
 MESSAGE_LENGTH = 4000
 
+ELSEWHERE = "the instance names another workload now (spec.targetRef)"
+"""What was measured since is of that one, and says nothing of the plan."""
+
 LOOK_SECONDS = 5
 """While something moves, it is looked at this often, watch or not."""
 
@@ -66,6 +69,8 @@ class Case:
         rests_until: When the instance's cool-down ends; None where it rests not.
         pull: What Git says now of the pull request that the status names; None where it names none, or Git is silent.
         beside: The canary; nothing where none is wanted.
+        elsewhere: Whether the instance names another workload by now than the one that the plan is for.
+        model: What the workload serves; workloads of one model are changed one at a time.
         failed_before: Why the same change was rolled back before, on the same image, model and GPU; "" where not.
         now: The present time.
     """
@@ -90,6 +95,8 @@ class Case:
     pull: PullStatus | None = None
     beside: Beside = Beside()
     instance_generation: int = 0
+    elsewhere: bool = False
+    model: str = ""
 
     @property
     def apply(self) -> ApplySpec:

@@ -26,7 +26,7 @@ def waiting(case: Case) -> Step:
     """The next step of a plan that was not applied."""
     if case.plan.approval is not None and not case.plan.approval.approved:
         return Step(rejected(case))
-    case = replace(case, status=_with_baseline(case))
+    case = replace(case, status=with_baseline(case))
     return held_back(case) or _scheduled(case)
 
 
@@ -48,7 +48,7 @@ def held_back(case: Case) -> Step | None:
     )
 
 
-def _with_baseline(case: Case) -> PlanStatus:
+def with_baseline(case: Case) -> PlanStatus:
     """The busiest window that was seen while the plan waits."""
     window = case.window
     if window is None or not window.requests:

@@ -14,7 +14,7 @@ from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import Case, ClosePull, Propose, Said, Step, moved, rejected
 from inferplan.apply.pull_text import body, branch_name, title, undo_body, undo_title
-from inferplan.apply.starting import held_back
+from inferplan.apply.starting import held_back, with_baseline
 from inferplan.dialects.container import Container
 from inferplan.domain.units import timestamp
 
@@ -53,6 +53,7 @@ def delivering(case: Case, note: GitStatus) -> Step:
     if live is None or target is None or live.args_digest != target.args_digest:
         message = "The workload runs other arguments now than those that the plan was made for."
         return withdrawn(case, _ended(case, Phase.SUPERSEDED, Reason.TARGET_CHANGED, message))
+    case = replace(case, status=with_baseline(case))  # it may wait for days until somebody merges it
     if note.commit is None:
         return _proposed_now(case, git, case.wanted)
     return _awaited(case, note)

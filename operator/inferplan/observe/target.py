@@ -11,6 +11,7 @@ from inferplan.api.values import Engine
 from inferplan.dialects.container import Container, read_container, required_config_maps
 from inferplan.dialects.images import engine_of_image
 from inferplan.dialects.launch import Launch, launch_of
+from inferplan.dialects.untyped import mapping, mappings, scalar
 from inferplan.domain.owner import Owner
 from inferplan.observe.owners import owners_of
 
@@ -181,6 +182,25 @@ def selector_text(selector: Mapping[str, Any]) -> str:
             case _:
                 parts.append(f"!{key}")
     return ",".join(parts)
+
+
+def selects(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector picks an object with these labels; an empty one picks everything."""
+    stated = mapping(selector.get("matchLabels")).items() <= labels.items()
+    return stated and all(_holds(entry, labels) for entry in mappings(selector.get("matchExpressions")))
+
+
+def _holds(entry: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = scalar(entry.get("key")), entry.get("values") or ()
+    match entry.get("operator"):
+        case "In":
+            return key in labels and labels[key] in values
+        case "NotIn":
+            return key not in labels or labels[key] not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
 
 
 def ready_pods(documents: Sequence[Mapping[str, Any]], workload: Workload) -> tuple[Pod, ...]:

@@ -20,7 +20,7 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import Reason
 from inferplan.apply.canary import DropCanary, MakeCanary
-from inferplan.apply.case import Case, ClosePull, Propose, Step, Write
+from inferplan.apply.case import MESSAGE_LENGTH, Case, ClosePull, Propose, Step, Write
 from inferplan.apply.live import ATTEMPT_ANNOTATION, Live, is_paused, read_live
 from inferplan.apply.machine import ACTING, ENDED, next_step
 from inferplan.apply.refusal import refused
@@ -32,11 +32,12 @@ from inferplan.kube.merge import merge_patch
 from inferplan.kube.port import ApplyOptions, Cluster
 from inferplan.kube.resources import DISRUPTION_BUDGETS, PLANS, WORKLOADS, Document
 from inferplan.observe.owners import owners_of
+from inferplan.observe.target import selects
 from inferplan.reconcile.canaries import Canaries
 from inferplan.reconcile.delivery import Delivery
 from inferplan.reconcile.group import Group
 from inferplan.reconcile.look import Look
-from inferplan.reconcile.plans import StoredPlan, failed_settings, last_change
+from inferplan.reconcile.plans import StoredPlan, failed_settings, last_change, names
 from inferplan.reconcile.rollout import read_pods
 
 MANAGER = "inferplan"
@@ -108,9 +109,20 @@ class Applier:
         except ValidationError as error:
             logger.warning("plan %s cannot be read: %s", document["metadata"]["name"], error)
             return None
-        case = await self._case(look, stored, document, plan, status)
-        case = replace(case, pull=await self._delivery.pull(case), beside=await self._canaries.beside(case, look))
-        return await self._step(case, document)
+        try:
+            case = await self._case(look, stored, document, plan, status)
+            case = replace(case, pull=await self._delivery.pull(case), beside=await self._canaries.beside(case, look))
+            return await self._step(case, document)
+        except (ValueError, OverflowError) as error:
+            return await self._contradicted(document, status, error)
+
+    async def _contradicted(self, document: Document, status: PlanStatus, error: Exception) -> Advanced:
+        """The status was written by somebody else and cannot be: told, and left to a person."""
+        logger.warning("plan %s is left alone: %s", document["metadata"]["name"], error)
+        message = f"Left alone: its status cannot be ({error}); delete the plan to have it made anew."
+        told = status.model_copy(update={"message": message[:MESSAGE_LENGTH]})
+        await self._note(document, status, told)
+        return Advanced(status.phase, told)
 
     async def _step(self, case: Case, document: Document) -> Advanced:
         namespace, before = document["metadata"]["namespace"], case.status.phase
@@ -125,7 +137,7 @@ class Applier:
             await self._note(written, step.status, outcome)
             return Advanced(before, outcome, case.now + timedelta(seconds=1))
         if step.status.phase not in ACTING and before in ACTING:
-            await self._group.release(namespace, case.name, _model(case), case.now)
+            await self._group.release(namespace, case.name, case.model, case.now)
         return Advanced(before, step.status, step.again_at)
 
     async def _cleared(self, case: Case, step: Step) -> bool:
@@ -145,10 +157,13 @@ class Applier:
         return None
 
     async def _alone(self, case: Case, namespace: str, step: Step) -> Step:
-        """The step, if no other workload of the model is on its way; else to wait."""
+        """The step, if no other workload of the model is on its way; else to wait, but for what is to be undone."""
+        undoes = step.status.phase is Phase.ROLLING_BACK
         try:
-            holder = await self._group.acquire(namespace, case.name, _model(case), case.now)
+            holder = await self._group.acquire(namespace, case.name, case.model, case.now)
         except ForbiddenError as error:
+            if undoes:
+                return step
             return Step(refused(case, Reason.ACCESS_DENIED, f"the operator may not hold a lease ({error}): {_RIGHTS}"))
         return next_step(replace(case, busy=holder)) if holder else step
 
@@ -225,6 +240,9 @@ class Applier:
             window=_window(look, now),
             paused=self._paused or _paused_instance(look),
             disruption=await self._disruption(meta["namespace"], live) if live and may_begin else "",
+            elsewhere=plan.target is not None
+            and not names(spec, plan.target.kind, plan.target.name, plan.target.container),
+            model=_model(look, plan, meta["name"]),
             rests_until=_rests_until(stored, spec),
             failed_before=_failed_before(stored, plan, meta["name"]),
         )
@@ -246,19 +264,23 @@ class Applier:
         except ForbiddenError:
             return ""
         for budget in budgets:
-            wanted = ((budget.get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+            wanted = (budget.get("spec") or {}).get("selector")
             allowed = (budget.get("status") or {}).get("disruptionsAllowed")
-            if wanted and wanted.items() <= live.pod_labels.items() and allowed == 0:
+            if wanted is not None and selects(wanted, live.pod_labels) and allowed == 0:
                 return f'PodDisruptionBudget "{budget["metadata"]["name"]}" allows no pod to go now'
         return ""
 
 
-def _model(case: Case) -> str:
-    """What makes workloads one group: the model that they serve; a workload whose model is not named is its own."""
-    model = case.instance.model
-    named = model.id if model is not None else None
-    target = case.plan.target
-    return named or (target.name if target is not None else case.name)
+def _model(look: Look, plan: PlanSpec, name: str) -> str:
+    """What makes workloads one group: the model that they serve, as the spec or else their arguments name it.
+
+    A workload of which that is not known is its own, and so is one whose model is a path: many mount theirs alike.
+    """
+    spec, gathered = _spec_of(look), look.gathered
+    stated = spec.model.id if spec.model is not None else None
+    read = gathered.assembled.observation.config.model if gathered is not None else None
+    named = stated or (read if read is not None and not read.startswith(("/", ".")) else None)
+    return named or (plan.target.name if plan.target is not None else name)
 
 
 def _rests_until(stored: Sequence[StoredPlan], spec: InstanceSpec) -> datetime | None:
@@ -282,6 +304,7 @@ def _spec_of(look: Look) -> InstanceSpec:
 
 
 def _window(look: Look, now: datetime) -> WindowStatus | None:
+    """What was measured over the last window; None where nothing was."""
     if look.gathered is None or look.gathered.measured.problem is not None:
         return None
     measured = look.gathered.measured

@@ -13,6 +13,7 @@ from inferplan.apply.case import Beside, Case
 from inferplan.apply.live import read_live
 from inferplan.apply.refusal import refused
 from inferplan.apply.window import over_verify_window, window_of
+from inferplan.dialects.untyped import mapping, mappings
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from inferplan.kube.port import Cluster
 from inferplan.kube.resources import DEPLOYMENTS, Document
@@ -76,13 +77,15 @@ class Canaries:
         return None
 
     async def drop(self, namespace: str, name: str) -> None:
-        """Takes it away; nothing where it is not there.
+        """Takes it away; nothing where it is not there, or is no canary: the name is read from a status.
 
         Raises:
             KubeError: The API server gave no proper answer.
         """
         try:
-            await self._cluster.delete(DEPLOYMENTS, namespace, name)
+            document = await self._cluster.get(DEPLOYMENTS, namespace, name)
+            if _is_canary(document):
+                await self._cluster.delete(DEPLOYMENTS, namespace, name)
         except NotFoundError:
             return
 
@@ -103,6 +106,13 @@ class Canaries:
 def _is_ours(document: Mapping[str, Any], case: Case) -> bool:
     labels = (document.get("metadata") or {}).get("labels") or {}
     return labels.get(LABEL) == canary_label(case)
+
+
+def _is_canary(document: Mapping[str, Any]) -> bool:
+    """Whether a plan made it."""
+    meta = mapping(document.get("metadata"))
+    owned = any(owner.get("kind") == OPTIMIZATION_PLAN.kind for owner in mappings(meta.get("ownerReferences")))
+    return owned and LABEL in mapping(meta.get("labels"))
 
 
 def _owner(plan: Document) -> Mapping[str, Any]:

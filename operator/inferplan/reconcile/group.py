@@ -94,6 +94,6 @@ def _is_young(lease: Document, now: datetime) -> bool:
     """Whether it was taken so recently that its plan may not say so yet."""
     taken = (lease.get("spec") or {}).get("acquireTime")
     try:
-        return now - datetime.fromisoformat(str(taken)) < YOUNG
-    except ValueError:
+        return abs(now - datetime.fromisoformat(str(taken))) < YOUNG  # a clock that was ahead by hours says nothing
+    except (ValueError, TypeError):
         return False

@@ -1,13 +1,14 @@
 """One look at one instance: read, gather, plan, write. The sequence and nothing else."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
-from inferplan.api.plan import Phase, PlanSpec
+from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.apply.window import over_verify_window
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.units import timestamp
@@ -36,6 +37,10 @@ from inferplan.telemetry import Telemetry
 
 UID_LABEL = "inferplan.dev/instance-uid"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "inferplan"}
+
+NOTHING: Mapping[str, None] = MappingProxyType({})
+_ANEW = MappingProxyType(dict.fromkeys((field.alias or name for name, field in PlanStatus.model_fields.items()), None))
+"""A plan that comes back is a new one: what was measured, tried and refused was at another time."""
 
 logger = logging.getLogger(__name__)
 
@@ -144,11 +149,12 @@ class Planner:
         return min((step.again_at for step in advanced.values() if step.again_at is not None), default=None)
 
     async def _advance(self, look: Look, stored: tuple[StoredPlan, ...], current: str | None) -> dict[str, Advanced]:
-        """One step of the plan that holds, and of those that a person wants undone."""
-        names = [name for name in (current,) if name is not None]
-        names += [plan.name for plan in stored if plan.asked_back and plan.name != current]
+        """One step of what is to be undone, of what is on its way, and of the plan that holds: in this order."""
+        names = [plan.name for plan in stored if plan.asked_back]
+        names += [plan.name for plan in stored if plan.acting]
+        names += [current] if current is not None else []
         done: dict[str, Advanced] = {}
-        for name in names:
+        for name in dict.fromkeys(names):
             document = await self._cluster.get(PLANS, look.instance.key.namespace, name)
             step = await self._applier.advance(look, stored, document)
             if step is not None:
@@ -162,15 +168,17 @@ class Planner:
         if todo.create is not None:
             await self._cluster.create(PLANS, instance.key.namespace, plan_body(instance, todo.create))
         if todo.propose is not None:
-            await self._mark(instance, todo.propose, Phase.PROPOSED, "Waits for a person; nothing is applied.")
+            await self._mark(instance, todo.propose, Phase.PROPOSED, "Waits for a person; nothing is applied.", _ANEW)
             self._telemetry.plans_written.inc()
         for name in todo.supersede:
             await self._mark(instance, name, Phase.SUPERSEDED, todo.why)
         for name in todo.prune:
             await self._cluster.delete(PLANS, instance.key.namespace, name)
 
-    async def _mark(self, instance: Instance, name: str, phase: Phase, message: str) -> None:
-        status = {"phase": phase, "message": message}
+    async def _mark(
+        self, instance: Instance, name: str, phase: Phase, message: str, fields: Mapping[str, None] = NOTHING
+    ) -> None:
+        status = {**fields, "phase": phase, "message": message}
         try:
             await self._cluster.patch_status(PLANS, instance.key.namespace, name, status)
         except NotFoundError:

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from inferplan.api.instance import OptimizerName
+from inferplan.api.instance import InstanceSpec, OptimizerName
 from inferplan.api.instance_status import LedgerEntry
 from inferplan.api.plan import Decision, Phase, PlanSpec
 from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
 from inferplan.apply.machine import ACTING, ENDED
-from inferplan.dialects.untyped import mapping
+from inferplan.dialects.untyped import mapping, scalar
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.document import Target, name_of, plan_spec
 from inferplan.engine.patching import Place
@@ -41,7 +42,6 @@ UNDECIDED = frozenset(
 """Abstentions that say nothing: neither that a change is needed, nor that none is."""
 
 _OPEN = frozenset({"", Phase.PROPOSED, Phase.AWAITING_APPROVAL, Phase.SCHEDULED})
-_HARMFUL = frozenset({Phase.ROLLED_BACK})
 ENDED_KEPT = 20
 """Plans that were applied, or tried, and stay: what happened with them is what later ones are judged by."""
 _OPTIMIZER_OF = {
@@ -68,6 +68,8 @@ class StoredPlan:
         context: Digest of the image, model and GPUs that it was made for; None where it is not known.
         changed_at: When it last changed the workload, there or back; None where it never did.
         refused: Whether a person said no to it.
+        target: Kind, name and container of its workload; None without one.
+        harmed: Whether it was to be undone, and could not be: somebody else has mended that since.
         entry: What it promised, and what came of it; None where it never came as far as to a pod.
     """
 
@@ -82,12 +84,19 @@ class StoredPlan:
     context: str | None = None
     changed_at: str | None = None
     refused: bool = False
+    target: tuple[str, str, str] | None = None
+    harmed: bool = False
     entry: LedgerEntry | None = None
 
     @property
     def acting(self) -> bool:
         """Whether it is on its way to the workload or back: nothing else may begin."""
         return self.phase in ACTING
+
+    @property
+    def harmful(self) -> bool:
+        """Whether it did harm, or a person wanted it undone."""
+        return self.phase == Phase.ROLLED_BACK or (self.phase == Phase.FAILED and self.harmed)
 
     @property
     def asked_back(self) -> bool:
@@ -195,7 +204,7 @@ def failed_settings(stored: Sequence[StoredPlan], context: str | None) -> tuple[
         stored: The instance's plans.
         context: Digest of image, model and GPUs now; None without a workload.
     """
-    harmful = (plan for plan in stored if plan.phase in _HARMFUL and plan.context is not None)
+    harmful = (plan for plan in stored if plan.harmful and plan.context is not None)
     return tuple(plan.settings for plan in harmful if plan.context == context)
 
 
@@ -211,7 +220,11 @@ def _kept(look: Look, stored: Sequence[StoredPlan]) -> StoredPlan | None:
     that begins to fail in the middle of a look answers a part of it well.
     """
     plan = next((entry for entry in stored if entry.phase in _OPEN), None)
-    if plan is None or (look.args_digest is not None and plan.args_digest != look.args_digest):
+    if (
+        plan is None
+        or not _still_named(look, plan)
+        or (look.args_digest is not None and plan.args_digest != look.args_digest)
+    ):
         return None
     if look.outcome is None or look.contradictory is not None:
         return plan
@@ -219,8 +232,28 @@ def _kept(look: Look, stored: Sequence[StoredPlan]) -> StoredPlan | None:
     return plan if any(codes.get(name) in UNDECIDED for name in plan.optimizers) else None
 
 
+def names(spec: InstanceSpec, kind: str, name: str, container: str) -> bool:
+    """Whether an instance's spec names this workload, and no other container of it.
+
+    Args:
+        spec: The instance's.
+        kind: Of the workload.
+        name: Of the workload.
+        container: The engine's, as it was when a plan was made.
+    """
+    ref = spec.target_ref
+    return ref is not None and (ref.kind, ref.name, ref.container or container) == (kind, name, container)
+
+
+def _still_named(look: Look, plan: StoredPlan) -> bool:
+    """Whether the instance names the plan's workload still; a plan without one rests on the spec alone."""
+    return look.spec is None or plan.target is None or names(look.spec, *plan.target)
+
+
 def _why_not(look: Look, stored: Sequence[StoredPlan]) -> str:
     """Why the plans that were open hold no longer, in a sentence."""
+    if not all(_still_named(look, plan) for plan in stored if plan.phase in _OPEN):
+        return "The instance names another workload now."
     made_for = {plan.args_digest for plan in stored if plan.phase in _OPEN}
     if look.args_digest is not None and made_for - {look.args_digest}:
         return "Its workload runs with other arguments now."
@@ -248,14 +281,28 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         context=(spec.get("target") or {}).get("contextDigest"),
         changed_at=_changed_at(status),
         refused=mapping(spec.get("approval")).get("approved") is False,
+        target=_target(mapping(spec.get("target"))),
+        harmed=bool(mapping(status.get("rollback")).get("reason")),
         entry=ledger_entry(document),
     )
+
+
+def _target(target: Mapping[str, Any]) -> tuple[str, str, str] | None:
+    found = (scalar(target.get("kind")), scalar(target.get("name")), scalar(target.get("container")))
+    return found if target else None
 
 
 def _changed_at(status: Mapping[str, Any]) -> str | None:
     """Times of RFC 3339 in UTC sort as text."""
     times = (mapping(status.get("attempt")).get("patchedAt"), mapping(status.get("rollback")).get("restoredAt"))
-    return max((time for time in times if isinstance(time, str)), default=None)
+    return max((time for time in times if isinstance(time, str) and _is_moment(time)), default=None)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, SettingValue | None]]:
