@@ -18,13 +18,15 @@ import pytest
 from tests.support.ground import Ground, applying, prepared
 from tests.support.lab import Cluster, random_namespace
 from tests.support.operator_process import Operator
-from tests.support.trial import QUICK, Trial
+from tests.support.trial import OWNER, QUICK, Trial
 
 from inferplan_lab.lab import own_environment
 from inferplan_lab.processes import Process
 
 ONE_CYCLE_SECONDS = 10.0
 """A look at the workload every five seconds, on a machine that has other things to do."""
+UNDONE = 3
+"""Writes on a workload whose plan is undone: there, back, and its arguments given to their owner again."""
 MINUTES = 240.0
 """A window before, one after, and what lies between them."""
 
@@ -232,7 +234,11 @@ def test_a_stateful_set_is_applied_and_a_person_undoes_it(trial: Trial) -> None:
     assert trial.engine()["args"] == trial.changed
     trial.decide(approved=False)
     trial.until_phase("RolledBack")
-    assert (trial.engine()["args"], trial.own_writes()) == (trial.args, 2)
+    assert (trial.engine()["args"], trial.own_writes()) == (trial.args, UNDONE)
+    trial.limit = 30  # and the arguments are their owner's again: no conflict with a later change of theirs
+    owner = ("apply", "--server-side", f"--field-manager={OWNER}", "--filename=-")
+    trial.kubectl(*owner, stdin=json.dumps(trial.document("StatefulSet")))
+    assert trial.engine()["args"] == trial.args
 
 
 def test_what_an_autoscaler_wrote_stays(trial: Trial) -> None:
@@ -260,7 +266,7 @@ def test_an_engine_that_does_not_run_with_it_gets_back_what_it_had(fault: str, t
     plan = trial.until_phase("RolledBack")
     assert told in plan["status"]["rollback"]["message"]
     assert trial.of_plan("RolledBack")[1] == "Restored"
-    assert (trial.engine(), trial.own_writes()) == (before, 2)
+    assert (trial.engine(), trial.own_writes()) == (before, UNDONE)
     three_more_looks(trial)
     assert trial.plan()["metadata"]["name"] == plan["metadata"]["name"]  # the same is not proposed again
     assert {"PlanUndone", "PlanRestored"} <= trial.events()
@@ -348,13 +354,15 @@ def test_an_approved_plan_is_applied_measured_and_kept(long: dict[str, Trial]) -
     assert 'inferplan_plan_transitions_total{phase="Verified"}' in trial.operator.metrics()
     described = trial.kubectl("describe", "oplan", plan["metadata"]["name"])
     assert "Kept: output tokens per second went from 1600 to 2080 tokens/s, and nothing got worse" in described
+    events = described.partition("Events:")[2]
+    assert all(reason in events for reason in ("PlanProposed", "PlanApplied", "PlanVerified"))
 
 
 def test_pods_that_never_get_ready_are_given_up(long: dict[str, Trial]) -> None:
     trial = long["silent"]
     plan = trial.until_phase("RolledBack")
     assert plan["status"]["rollback"]["reason"] == "RolloutTimedOut"
-    assert (trial.engine()["args"], trial.own_writes()) == (trial.args, 2)
+    assert (trial.engine()["args"], trial.own_writes()) == (trial.args, UNDONE)
 
 
 def test_an_engine_that_gets_better_keeps_it(long: dict[str, Trial]) -> None:
@@ -373,7 +381,7 @@ def test_an_engine_that_gets_worse_gets_back_what_it_had(long: dict[str, Trial])
     plan = trial.until_phase("RolledBack")
     assert plan["status"]["rollback"]["reason"] == "Regression"
     assert plan["status"]["verification"]["verdict"] == "RollBack"
-    assert (trial.engine()["args"], trial.own_writes()) == (trial.args, 2)
+    assert (trial.engine()["args"], trial.own_writes()) == (trial.args, UNDONE)
 
 
 def test_a_canary_that_does_no_worse_lets_the_plan_onto_the_workload(long: dict[str, Trial]) -> None:

@@ -51,11 +51,19 @@ class AttemptStatus(WireModel):
     ]
     patched_at: Annotated[Moment | None, Field(description="When the workload carried the plan's arguments.")] = None
     rolled_out_at: Annotated[Moment | None, Field(description="When all pods ran them.")] = None
-    baseline: Annotated[WindowStatus | None, Field(description="What was measured before.")] = None
     windows: Annotated[int, Field(ge=0, description="Windows afterwards that told nothing.")] = 0
     git: Annotated[
         GitStatus | None, Field(description="Where the change is in Git; absent where it is written directly.")
     ] = None
+
+
+class FieldOwner(WireModel):
+    """One entry of the workload's metadata.managedFields that holds the container's command or args."""
+
+    manager: Annotated[str, Field(max_length=128, description="The field manager.")]
+    operation: Annotated[ShortText, Field(description="Apply or Update.")]
+    api_version: Annotated[ShortText, Field(description="The version that it wrote.")]
+    fields: Annotated[tuple[ShortText, ...], Field(max_length=2, description="Which of args and command it held.")]
 
 
 class RollbackStatus(WireModel):
@@ -63,6 +71,10 @@ class RollbackStatus(WireModel):
 
     command: Annotated[Words, Field(description="Container command before; empty where it had none.")] = ()
     args: Annotated[Words, Field(description="Container args before; empty where it had none.")] = ()
+    owners: Annotated[
+        tuple[FieldOwner, ...],
+        Field(max_length=16, description="Who held them by server-side apply; they get them back with the roll-back."),
+    ] = ()
     reason: Annotated[
         ShortText | None, Field(description="Why it is undone, in CamelCase; absent while it is not.")
     ] = None

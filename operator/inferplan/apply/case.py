@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from inferplan.api.apply import ApplyMode, ApplySpec, GitSpec, GitStrategy
-from inferplan.api.attempt import AttemptStatus, CanaryStatus, PullStatus, RollbackStatus, WindowStatus
+from inferplan.api.attempt import AttemptStatus, CanaryStatus, FieldOwner, PullStatus, RollbackStatus, WindowStatus
 from inferplan.api.conditions import Condition, Status, set_condition
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
@@ -181,6 +181,19 @@ class Write(Act):
     attempt: str
     resource_version: str
     undo: bool = False
+
+
+@dataclass(frozen=True)
+class HandBack(Act):
+    """What was forced over others for a plan that is undone belongs to them again.
+
+    Attributes:
+        container: Name of the engine's container.
+        owners: Who owned its command and args before the plan.
+    """
+
+    container: str
+    owners: tuple[FieldOwner, ...]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inferplan.api.attempt import FieldOwner
+from inferplan.apply.ownership import argument_owners
 from inferplan.dialects.container import Container, read_container
 from inferplan.dialects.untyped import mapping, mappings, scalar
 from inferplan.engine.identity import args_digest
@@ -40,6 +42,7 @@ class Live:
         stuck: Why its controller says that the rollout does not get on; "" where it does not say so.
         selector: Its label selector, as it stands.
         pod_labels: Labels of its pods.
+        argument_owners: Who holds the container's command and args by server-side apply.
     """
 
     kind: str
@@ -62,6 +65,7 @@ class Live:
     stuck: str
     selector: Mapping[str, Any]
     pod_labels: Mapping[str, str]
+    argument_owners: tuple[FieldOwner, ...] = ()
 
     @property
     def args_digest(self) -> str | None:
@@ -111,6 +115,7 @@ def read_live(document: Mapping[str, Any], container: str) -> Live:
         stuck=_stuck(status),
         selector=mapping(spec.get("selector")),
         pod_labels=mapping(mapping(template.get("metadata")).get("labels")),
+        argument_owners=argument_owners(document, container),
     )
 
 

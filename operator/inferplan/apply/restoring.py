@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import LOOK_SECONDS, MESSAGE_LENGTH, Case, Said, Step, Write, attempt_id, moved
+from inferplan.apply.case import LOOK_SECONDS, MESSAGE_LENGTH, Case, HandBack, Said, Step, Write, attempt_id, moved
 from inferplan.apply.gates import kept_still
+from inferplan.apply.live import Live
+from inferplan.apply.ownership import owned_by_us
 from inferplan.apply.refusal import AWAY_SECONDS
 from inferplan.apply.through_git import delivered, undoing
 from inferplan.domain.units import timestamp
@@ -44,7 +46,7 @@ def rolling_back(case: Case) -> Step:
         return Step(_failed(case, Reason.TARGET_GONE, "the workload does not exist any more"))
     before = args_digest(case.rollback.command, case.rollback.args)
     if live.args_digest == before:
-        return _restored(case) if live.rolled_out else _watched(case)
+        return _restored(case, live) if live.rolled_out else _watched(case)
     if live.args_digest != case.attempt.applied_digest:
         return Step(
             _failed(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments meanwhile; they are left alone")
@@ -87,12 +89,15 @@ def _watched(case: Case) -> Step:
     return Step(case.status, again_at=again)
 
 
-def _restored(case: Case) -> Step:
+def _restored(case: Case, live: Live) -> Step:
     git = delivered(case, case.rollback.git)
     rollback = case.rollback.model_copy(update={"restored_at": timestamp(case.now), "git": git})
     said = Said(PlanConditionType.ROLLED_BACK, Status.TRUE, Reason.RESTORED, "all pods run the arguments from before")
     message = f"Undone, all pods run the arguments from before: {case.rollback.message}."
-    return Step(moved(case, Phase.ROLLED_BACK, message, said, rollback=rollback))
+    status = moved(case, Phase.ROLLED_BACK, message, said, rollback=rollback)
+    if live.container is None or not owned_by_us(live.argument_owners):
+        return Step(status)
+    return Step(status, HandBack(live.container.name, case.rollback.owners))
 
 
 def _failed(case: Case, reason: Reason, why: str) -> PlanStatus:

@@ -130,7 +130,7 @@ def _begun(case: Case, live: Live, old: Container, wanted: Container, *said: Sai
         applied_digest=args_digest(wanted.command, wanted.args),
         git=None if case.through_git is None else GitStatus(branch=branch_name(case)),
     )
-    rollback = RollbackStatus(command=old.command, args=old.args)
+    rollback = RollbackStatus(command=old.command, args=old.args, owners=live.argument_owners)
     return moved(
         case,
         Phase.APPLYING,

@@ -12,6 +12,10 @@ class OwnedField(StrEnum):
     REPLICAS = "replicas"
 
 
+OWN_MANAGER = "inferplan"
+"""The field manager that plans are applied as."""
+
+
 @dataclass(frozen=True)
 class Owner:
     """A controller, or a person's tool, that writes a workload.

@@ -137,7 +137,7 @@ class HttpCluster:
     ) -> Document:
         """Merges into an object, bound to a resource version."""
         path = resource.path(namespace, name)
-        bound = {**body, "metadata": {"resourceVersion": version}}
+        bound = {**body, "metadata": {**body.get("metadata", {}), "resourceVersion": version}}
         return await self._send(_Call("patch", resource.plural, "PATCH", path, body=bound, content=_MERGE_PATCH))
 
     async def patch_status(

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from inferplan.dialects.untyped import mapping, mappings
-from inferplan.domain.owner import OwnedField, Owner
+from inferplan.domain.owner import OWN_MANAGER, OwnedField, Owner
 
 _ARGO_ANNOTATION, _ARGO_LABEL = "argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"
 _FLUX = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
 _HELM = "meta.helm.sh/release-name"
-_OWN_MANAGER = "inferplan"
 _CONTROLLERS = "kube-controller-manager"
-_CLUSTER_MANAGERS = frozenset({_CONTROLLERS, _OWN_MANAGER})
+_CLUSTER_MANAGERS = frozenset({_CONTROLLERS, OWN_MANAGER})
 _BY_HAND = "kubectl"
 """`kubectl scale` writes once, and puts nothing back."""
 

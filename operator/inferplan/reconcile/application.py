@@ -20,13 +20,15 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import Reason
 from inferplan.apply.canary import DropCanary, MakeCanary
-from inferplan.apply.case import MESSAGE_LENGTH, Case, ClosePull, Propose, Step, Write
+from inferplan.apply.case import MESSAGE_LENGTH, Case, ClosePull, HandBack, Propose, Step, Write
 from inferplan.apply.live import ATTEMPT_ANNOTATION, Live, is_paused, read_live
 from inferplan.apply.machine import ACTING, ENDED, next_step
+from inferplan.apply.ownership import handed_back
 from inferplan.apply.refusal import refused
 from inferplan.apply.through_git import LOOK_SECONDS
 from inferplan.apply.window import window_of
 from inferplan.apply.words import applied_words, with_words
+from inferplan.domain.owner import OWN_MANAGER
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, OwnedError
 from inferplan.kube.merge import merge_patch
 from inferplan.kube.port import ApplyOptions, Cluster
@@ -40,7 +42,6 @@ from inferplan.reconcile.look import Look
 from inferplan.reconcile.plans import StoredPlan, failed_settings, last_change, names
 from inferplan.reconcile.rollout import read_pods
 
-MANAGER = "inferplan"
 _RIGHTS = "the component deploy/apply gives it that right"
 
 _BEGUN = frozenset({Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK})
@@ -144,7 +145,27 @@ class Applier:
         """Takes away what is not wanted any more before that is noted, lest it be forgotten; whether it is gone."""
         if isinstance(step.act, DropCanary):
             await self._canaries.drop(case.namespace, step.act.name)
+        if isinstance(step.act, HandBack):
+            return await self._hand_back(case, step.act)
         return not isinstance(step.act, ClosePull) or await self._delivery.close(case, step.act)
+
+    async def _hand_back(self, case: Case, act: HandBack) -> bool:
+        """Whether others own again what they owned before the plan, or will not: a roll-back does not hang on it."""
+        workload = await self._workload(case.namespace, case.plan)
+        fields = handed_back(workload, act.container, act.owners) if workload is not None else None
+        if workload is None or fields is None:
+            return True
+        meta, body = workload["metadata"], {"metadata": {"managedFields": fields}}
+        try:
+            await self._cluster.patch(
+                WORKLOADS[workload["kind"]], case.namespace, meta["name"], body, meta["resourceVersion"]
+            )
+        except ConflictError:
+            return False  # it was changed since it was read
+        except (ForbiddenError, InvalidError, NotFoundError) as error:
+            place = {"namespace": case.namespace, "plan": case.name}
+            logger.warning("the arguments' owners are not put back: %s", error, extra=place)
+        return True
 
     async def _done(self, case: Case, document: Document, step: Step) -> PlanStatus | None:
         """Does what the step asks for; the plan's status where that is another one then."""
@@ -202,7 +223,7 @@ class Applier:
         self, kind: str, namespace: str, body: Mapping[str, Any], may_take: Sequence[str]
     ) -> ApplyOptions:
         """A dry run says who owns the arguments; they are forced only over those whom the owner named."""
-        plain = ApplyOptions(MANAGER)
+        plain = ApplyOptions(OWN_MANAGER)
         try:
             await self._cluster.apply(WORKLOADS[kind], namespace, body, replace(plain, dry_run=True))
         except OwnedError as error:

@@ -1,10 +1,11 @@
 """One look at one instance: read, gather, plan, write. The sequence and nothing else."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
@@ -25,7 +26,7 @@ from inferplan.reconcile.application import Advanced, Applier
 from inferplan.reconcile.calibrating import kept_points
 from inferplan.reconcile.conditions import Held, Standing, conditions, readable
 from inferplan.reconcile.controller import Looked, Result
-from inferplan.reconcile.events import Note, condition_notes, event_body, phase_notes, plan_notes
+from inferplan.reconcile.events import Note, PlanRef, condition_notes, event_bodies, phase_notes, plan_notes
 from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
 from inferplan.reconcile.ledger import newest_first
@@ -132,7 +133,7 @@ class Planner:
         wanted, past = _wanted(look, now), newest_first(plan.entry for plan in stored)
         todo = steps(look, stored, wanted)
         try:
-            await self._write_plans(look.instance, todo)
+            uids = {plan.name: plan.uid for plan in stored} | await self._write_plans(look.instance, todo)
         except ConflictError:
             told = f'OptimizationPlan "{todo.current}" exists and is not of this instance; delete it'
             await self._tell(look, Standing(refused=told, ledger=past), (), now)
@@ -144,8 +145,9 @@ class Planner:
         advanced = await self._advance(look, stored, todo.current)
         held = _held(todo, stored, renewing, advanced.get(todo.current or ""))
         changes = held.changes if held is not None else ""
-        notes = [note for name, step in advanced.items() for note in phase_notes(name, step)]
-        await self._tell(look, Standing(held, ledger=past), (*plan_notes(todo, changes, now), *notes), now)
+        notes = [note for name, step in advanced.items() for note in phase_notes(PlanRef(name, uids[name]), step)]
+        notes = [*plan_notes(todo, changes, now, uids), *notes]
+        await self._tell(look, Standing(held, ledger=past), notes, now)
         return min((step.again_at for step in advanced.values() if step.again_at is not None), default=None)
 
     async def _advance(self, look: Look, stored: tuple[StoredPlan, ...], current: str | None) -> dict[str, Advanced]:
@@ -163,10 +165,16 @@ class Planner:
                     self._telemetry.plan_transitions.labels(step.status.phase).inc()
         return done
 
-    async def _write_plans(self, instance: Instance, todo: Steps) -> None:
-        """Writes the plan, then marks and prunes others: at no time is there none that should be."""
+    async def _write_plans(self, instance: Instance, todo: Steps) -> dict[str, str]:
+        """Writes the plan, then marks and prunes others: at no time is there none that should be.
+
+        Returns:
+            metadata.uid of the plan that was made, by its name.
+        """
+        made: dict[str, str] = {}
         if todo.create is not None:
-            await self._cluster.create(PLANS, instance.key.namespace, plan_body(instance, todo.create))
+            document = await self._cluster.create(PLANS, instance.key.namespace, plan_body(instance, todo.create))
+            made[document["metadata"]["name"]] = document["metadata"]["uid"]
         if todo.propose is not None:
             await self._mark(instance, todo.propose, Phase.PROPOSED, "Waits for a person; nothing is applied.", _ANEW)
             self._telemetry.plans_written.inc()
@@ -174,6 +182,7 @@ class Planner:
             await self._mark(instance, name, Phase.SUPERSEDED, todo.why)
         for name in todo.prune:
             await self._cluster.delete(PLANS, instance.key.namespace, name)
+        return made
 
     async def _mark(
         self, instance: Instance, name: str, phase: Phase, message: str, fields: Mapping[str, None] = NOTHING
@@ -184,25 +193,26 @@ class Planner:
         except NotFoundError:
             logger.info("plan %s was deleted meanwhile", name, extra={"namespace": instance.key.namespace})
 
-    async def _tell(self, look: Look, standing: Standing, notes: tuple[Note, ...], now: str) -> None:
+    async def _tell(self, look: Look, standing: Standing, notes: Sequence[Note], now: str) -> None:
         """Events first: a look that ends between the two repeats them under the same names."""
         instance = look.instance
         before = instance.status.get("conditions") or ()
         after = conditions(look, standing, before, now)
         for note in (*notes, *condition_notes(readable(before), after)):
-            await self._post(instance, note, now)
+            for body in event_bodies(instance, note, now):
+                await self._post(instance, body)
         patch = status_patch(instance.status, instance_status(look, standing, after, now))
         if patch:
             await self._cluster.patch_status(INSTANCES, instance.key.namespace, instance.key.name, patch)
 
-    async def _post(self, instance: Instance, note: Note, now: str) -> None:
+    async def _post(self, instance: Instance, body: Mapping[str, Any]) -> None:
         """An event is a courtesy: one that cannot be posted holds nothing up."""
         try:
-            await self._cluster.create(EVENTS, instance.key.namespace, event_body(instance, note, now))
+            await self._cluster.create(EVENTS, instance.key.namespace, body)
         except ConflictError:
             return
         except KubeError as error:
-            logger.warning("event %s: %s", note.reason, error, extra={"instance": instance.key.name})
+            logger.warning("event %s: %s", body["reason"], error, extra={"instance": instance.key.name})
 
 
 def _before(instance: Instance, gathered: Gathered, stored: tuple[StoredPlan, ...]) -> Before:

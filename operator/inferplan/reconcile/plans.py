@@ -71,6 +71,7 @@ class StoredPlan:
         target: Kind, name and container of its workload; None without one.
         harmed: Whether it was to be undone, and could not be: somebody else has mended that since.
         entry: What it promised, and what came of it; None where it never came as far as to a pod.
+        uid: metadata.uid.
     """
 
     name: str
@@ -87,6 +88,7 @@ class StoredPlan:
     target: tuple[str, str, str] | None = None
     harmed: bool = False
     entry: LedgerEntry | None = None
+    uid: str = ""
 
     @property
     def acting(self) -> bool:
@@ -284,6 +286,7 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         target=_target(mapping(spec.get("target"))),
         harmed=bool(mapping(status.get("rollback")).get("reason")),
         entry=ledger_entry(document),
+        uid=meta.get("uid") or "",
     )
 
 

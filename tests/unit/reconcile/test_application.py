@@ -1,6 +1,7 @@
 """Plans brought onto a workload in a cluster in memory, look by look."""
 
 import copy
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from tests.support.prometheus import vllm_series
 from tests.support.scene import POD, Scene
 from tests.support.world import ARGS, NAMESPACE, pod
 
-from inferplan.kube.errors import ForbiddenError, InvalidError, UnreachableError
+from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, UnreachableError
 from inferplan.kube.resources import DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, PODS
 
 
@@ -146,6 +147,64 @@ async def test_but_over_those_whom_the_owner_names() -> None:
     scene.decide()
     await scene.until("RollingOut")
     assert "--max-num-seqs=64" in scene.args
+
+
+async def undone_over_helm(*, before_it_is_restored: Callable[[Scene], None] = lambda _: None) -> Scene:
+    """A plan that was forced over Helm, and that a person had undone."""
+    scene = Scene()
+    hold(scene, "helm")
+    await scene.look()
+    scene.decide()
+    await scene.until("RollingOut")
+    hold(scene, "inferplan")
+    scene.roll_out()
+    await scene.until("Verifying")
+    scene.decide(approved=False)
+    await scene.until("RollingBack")
+    await scene.look()
+    scene.roll_out()
+    before_it_is_restored(scene)
+    return scene
+
+
+def hold(scene: Scene, manager: str) -> None:
+    """The manager holds the arguments, as the API server would note it."""
+    containers = {"f:containers": {'k:{"name":"vllm"}': {"f:name": {}, "f:args": {}}}}
+    fields = {"f:spec": {"f:template": {"f:spec": containers}}}
+    entry = {"manager": manager, "operation": "Apply", "apiVersion": "apps/v1", "fieldsV1": fields}
+    scene.workload["metadata"]["managedFields"] = [entry]
+
+
+def holders(scene: Scene) -> list[str]:
+    return [entry["manager"] for entry in scene.workload["metadata"]["managedFields"]]
+
+
+async def test_what_was_taken_from_another_manager_goes_back_with_the_roll_back() -> None:
+    scene = await undone_over_helm()
+    assert holders(scene) == ["inferplan"]
+    await scene.until("RolledBack")
+    assert holders(scene) == ["helm"]
+
+
+async def test_a_workload_that_changed_meanwhile_is_looked_at_again() -> None:
+    def busy(scene: Scene) -> None:
+        scene.cluster.broken[("patch", "deployments")] = ConflictError("409: changed meanwhile")
+
+    scene = await undone_over_helm(before_it_is_restored=busy)
+    await scene.look()
+    assert (scene.phase, holders(scene)) == ("RollingBack", ["inferplan"])
+    scene.cluster.broken.clear()
+    await scene.until("RolledBack")
+    assert holders(scene) == ["helm"]
+
+
+async def test_a_roll_back_does_not_hang_on_who_owns_what() -> None:
+    def denied(scene: Scene) -> None:
+        scene.cluster.denied.add(("patch", "deployments"))
+
+    scene = await undone_over_helm(before_it_is_restored=denied)
+    await scene.until("RolledBack")
+    assert (scene.args, holders(scene)) == (list(ARGS), ["inferplan"])
 
 
 @pytest.mark.parametrize(

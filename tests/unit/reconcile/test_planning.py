@@ -15,8 +15,9 @@ from inferplan.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, INSTANCES
 from inferplan.reconcile.controller import Result
 
 
-def reasons(world: World) -> list[str]:
-    return sorted(document["reason"] for document in world.cluster.all(EVENTS))
+def reasons(world: World, kind: str = "InferenceInstance") -> list[str]:
+    events = world.cluster.all(EVENTS)
+    return sorted(event["reason"] for event in events if event["involvedObject"]["kind"] == kind)
 
 
 def only_plan(world: World) -> str:
@@ -93,6 +94,10 @@ async def test_other_arguments_give_another_plan_and_supersede_the_first() -> No
     assert world.plans()[first] == "Superseded"
     assert second in world.cluster.one(PLANS, NAMESPACE, first)["status"]["message"]
     assert reasons(world) == ["PlanProposed", "PlanProposed", "PlanSuperseded"]
+    assert reasons(world, "OptimizationPlan") == reasons(world)  # `kubectl describe oplan` shows them too
+    uids = {name: world.cluster.one(PLANS, NAMESPACE, name)["metadata"]["uid"] for name in (first, second)}
+    about = [event["involvedObject"] for event in world.cluster.all(EVENTS)]
+    assert {(one["name"], one["uid"]) for one in about if one["kind"] == "OptimizationPlan"} == set(uids.items())
 
 
 async def test_a_superseded_plan_is_revived_when_it_follows_again() -> None:
