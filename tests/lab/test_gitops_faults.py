@@ -1,12 +1,15 @@
 """Servers that do not answer, and machines with settings of their own, on real sockets."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
+from tests.support.certificates import Authority
 
 from inferplan.api.reasons import Reason
 from inferplan.gitops.credentials import Credentials
@@ -90,6 +93,36 @@ def test_a_server_that_says_nothing(serving: Callable[[Serve], int], gitea: Gite
     assert (error.reason, error.passes) == (Reason.GIT_UNREACHABLE, True)
     key = gitea.people.add_repository("keys", {"a": "b"}).add_deploy_key()
     error = refusal(ssh(port, Credentials(ssh_key=key, known_hosts=gitea.known_hosts)))
+    assert (error.reason, error.passes) == (Reason.GIT_UNREACHABLE, True)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\r\n"
+        b"001e# service=git-upload-pack\n0000ffff",
+    ],
+    ids=["headers", "body"],
+)
+def test_a_server_that_goes_on_and_on_byte_by_byte(
+    serving: Callable[[Serve], int], tmp_path: Path, said: bytes
+) -> None:
+    authority = Authority(tmp_path)
+    pair = authority.sign("server")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair.certificate, pair.key)
+
+    def drip(connection: socket.socket) -> None:
+        with suppress(OSError), tls.wrap_socket(connection, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(said)
+            for _ in range(30):  # longer than LIMITS.seconds, a byte well within LIMITS.connect_seconds
+                secured.sendall(b"x")
+                time.sleep(0.2)
+
+    ca = Credentials(ca=authority.certificate.read_text())
+    error = refusal(https(serving(drip), credentials=ca))
     assert (error.reason, error.passes) == (Reason.GIT_UNREACHABLE, True)
 
 

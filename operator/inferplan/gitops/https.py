@@ -1,6 +1,7 @@
 """Git over HTTPS: to exactly the checked addresses, without redirects, proxies or other people's configuration."""
 
 import http.client
+import io
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +15,12 @@ from typing_extensions import override
 from inferplan.gitops.credentials import Credentials
 from inferplan.gitops.failures import denied, refused, unreachable
 from inferplan.gitops.limits import Meter
+from inferplan.gitops.port import GitOpsError
 from inferplan.gitops.remote import Remote
 
 Read = Callable[[int], bytes]
+_PIECE = 64 * 1024
+"""Bytes that are sent before the time that is left is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -130,15 +134,21 @@ class Https:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise _failure(self._remote, error) from None
+        except GitOpsError:
+            connection.close()
+            raise
 
         def read(size: int) -> bytes:
-            connection.patience(self._meter.wait_seconds())
             try:
                 return response.read(size)
             except (OSError, http.client.HTTPException) as error:
                 raise _failure(self._remote, error) from None
 
-        return Answer(response.status, response.headers.get("Content-Type", ""), read, connection.close)
+        def close() -> None:
+            response.close()
+            connection.close()
+
+        return Answer(response.status, response.headers.get("Content-Type", ""), read, close)
 
 
 class _Connection(http.client.HTTPSConnection):
@@ -153,12 +163,63 @@ class _Connection(http.client.HTTPSConnection):
     @override
     def connect(self) -> None:
         plain = connected(self._remote, self._meter)
-        self.sock = self._tls.wrap_socket(plain, server_hostname=self._remote.endpoint.host)
+        try:
+            secured = self._tls.wrap_socket(plain, server_hostname=self._remote.endpoint.host)
+        except OSError:
+            plain.close()
+            raise
+        self.sock = _Socket(secured, self._meter)
 
-    def patience(self, seconds: float) -> None:
-        """How long the next read may take."""
-        if self.sock is not None:
-            self.sock.settimeout(seconds)
+
+class _Socket:
+    """What http.client needs of a socket, each read and write within what is left of the conversation's time.
+
+    A timeout of the socket's own holds for one piece: a server that sends a byte now and then would never be left.
+    """
+
+    def __init__(self, secured: socket.socket, meter: Meter) -> None:
+        self._secured = secured
+        self._meter = meter
+        self._answer: io.BufferedReader | None = None
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """The answer; http.client closes the socket before it is read, so it goes with the answer."""
+        self._answer = io.BufferedReader(_Received(self._secured, self._meter))
+        return self._answer
+
+    def sendall(self, data: bytes) -> None:
+        """Sends all of it."""
+        left = memoryview(data)
+        while left:
+            self._secured.settimeout(self._meter.wait_seconds())
+            left = left[self._secured.send(left[:_PIECE]) :]
+
+    def close(self) -> None:
+        """Ends the conversation, unless its answer is still to be read."""
+        if self._answer is None:
+            self._secured.close()
+
+
+class _Received(io.RawIOBase):
+    """What a socket receives."""
+
+    def __init__(self, secured: socket.socket, meter: Meter) -> None:
+        self._secured = secured
+        self._meter = meter
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any, /) -> int:
+        self._secured.settimeout(self._meter.wait_seconds())
+        return self._secured.recv_into(buffer)
+
+    @override
+    def close(self) -> None:
+        self._secured.close()
+        super().close()
 
 
 def connected(remote: Remote, meter: Meter) -> socket.socket:
