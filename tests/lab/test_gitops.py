@@ -146,15 +146,33 @@ async def test_merged_and_closed_pull_requests_are_told(opened: Callable[..., An
         assert merged.pull_request.state is PullState.MERGED
         assert merged.pull_request.merge_commit == repository.head()
         assert await host.look("serving", git, number) == merged.pull_request
-        await host.close("serving", git, number, "too late")
+        assert await host.says("serving", git, proposal()) is True
+        assert await host.close("serving", git, first.branch, number, "too late") is PullState.MERGED
+        assert await host.close("serving", git, first.branch, None, "too late") is PullState.MERGED
         assert repository.comments(number) == ()
         back = proposal(WANTED, ARGS, branch="inferplan/back")
         undone = await host.propose("serving", git, back)
-        await host.close("serving", git, undone.pull_request.number, "Superseded by llama-2.")
+        closed = await host.close("serving", git, back.branch, undone.pull_request.number, "Superseded by llama-2.")
+        assert closed is PullState.CLOSED
         assert repository.comments(undone.pull_request.number) == ("Superseded by llama-2.",)
-        closed = await host.propose("serving", git, back)
-    assert closed.pull_request.state is PullState.CLOSED
+        over = await host.propose("serving", git, back)
+    assert over.pull_request.state is PullState.CLOSED
     assert len(repository.pulls()) == 2
+
+
+async def test_what_was_merged_and_taken_back_is_proposed_on_another_branch(
+    opened: Callable[..., Any], repository: Repository
+) -> None:
+    git = spec(repository)
+    async with opened() as host:
+        first = await host.propose("serving", git, proposal())
+        repository.merge(first.pull_request.number)
+        repository.commit({git.path: deployment()}, "Back")
+        assert await host.says("serving", git, proposal()) is False
+        second = await host.propose("serving", git, proposal())
+        assert await host.propose("serving", git, proposal()) == second
+    assert second.branch == f"{first.branch}-{first.pull_request.number}"
+    assert [pull.state for pull in repository.pulls()] == ["merged", "open"]
 
 
 async def test_nothing_is_proposed_that_is_there(opened: Callable[..., Any], repository: Repository) -> None:

@@ -28,14 +28,16 @@ def digest(container: Container) -> str:
     return args_digest(container.command, container.args)
 
 
-def window(throughput: float = 1000.0, requests: float = 4500.0, **values: float) -> WindowStatus:
+def window(
+    throughput: float = 1000.0, requests: float = 4500.0, ended_at: str = "2026-03-01T12:00:00Z", **values: float
+) -> WindowStatus:
     base = {
         "prompt_tokens_mean": 500.0,
         "generation_tokens_mean": 200.0,
         "arrivals_per_second": 5.0,
         "generation_tokens_per_second": throughput,
     }
-    return WindowStatus(ended_at="2026-03-01T12:00:00Z", seconds=900, requests=requests, values={**base, **values})
+    return WindowStatus(ended_at=ended_at, seconds=900, requests=requests, values={**base, **values})
 
 
 def plan_spec(approval: Approval | None = None, **changes: Any) -> PlanSpec:

@@ -19,6 +19,8 @@ class FakeGitHost:
         asked: Proposals, in order.
         comments: With what pull requests were closed.
         fails: What every call raises; None where nothing fails.
+        says_it: What the branch that is deployed says, if asked.
+        meanwhile: What somebody makes of a pull request just before it is closed.
     """
 
     pulls: dict[str, PullRequest] = field(default_factory=dict)
@@ -26,6 +28,8 @@ class FakeGitHost:
     asked: list[Proposal] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     fails: GitOpsError | None = None
+    says_it: bool | None = False
+    meanwhile: PullState | None = None
 
     async def propose(self, namespace: str, git: GitSpec, proposal: Proposal) -> Proposed:
         self._check()
@@ -44,11 +48,25 @@ class FakeGitHost:
         self._check()
         return next(pull for pull in self.pulls.values() if pull.number == number)
 
-    async def close(self, namespace: str, git: GitSpec, number: int, comment: str) -> None:
+    async def close(self, namespace: str, git: GitSpec, branch: str, number: int | None, comment: str) -> PullState:
         del namespace, git
         self._check()
+        pull = self.pulls.get(branch)
+        if pull is None:
+            return PullState.CLOSED
+        assert number in {None, pull.number}
+        if self.meanwhile is not None:
+            self.decide(self.meanwhile, pull.number)
+            return self.meanwhile
         self.comments.append(comment)
-        self.decide(PullState.CLOSED, number)
+        self.decide(PullState.CLOSED, pull.number)
+        return PullState.CLOSED
+
+    async def says(self, namespace: str, git: GitSpec, proposal: Proposal) -> bool | None:
+        del git
+        self._check()
+        assert namespace == proposal.namespace
+        return self.says_it
 
     def decide(self, state: PullState, number: int = 1) -> None:
         """Somebody merges or closes a pull request."""

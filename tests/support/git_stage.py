@@ -54,7 +54,8 @@ class GitStage(Stage):
             self.propose(act)
         elif isinstance(act, ClosePull):
             self.closed_with.append(act.comment)
-            self.decide("closed", act.number)
+            if act.branch in self.pulls:
+                self.decide("closed", self.pulls[act.branch][0].number)
         else:
             super().do(act)
 

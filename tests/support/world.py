@@ -162,8 +162,8 @@ class World:
     def _seconds(self) -> float:
         return self.now.timestamp()
 
-    async def look(self) -> Result:
-        self.now += timedelta(minutes=1)
+    async def look(self, *, seconds: float = 60.0) -> Result:
+        self.now += timedelta(seconds=seconds)
         self.cluster.writes.clear()
         self.cluster.patches.clear()
         return (await self._planner.reconcile(KEY)).result

@@ -28,13 +28,16 @@ class PullStatus(WireModel):
 
     number: Annotated[int, Field(ge=1, description="Its number in the repository.")]
     url: Annotated[str, Field(max_length=1024, description="Its page.")]
-    state: Annotated[ShortText, Field(description="open, merged or closed (without being merged).")]
+    state: Annotated[
+        ShortText, Field(description="open, merged, closed (without being merged), or withdrawn (closed by InferPlan).")
+    ]
 
 
 class GitStatus(WireModel):
     """How far a change came in Git; the branch is noted before anything is pushed."""
 
     branch: Annotated[str, Field(max_length=512, description="Branch that holds the change.")]
+    repository: Annotated[str | None, Field(max_length=512, description="URL of the repository that it is in.")] = None
     commit: Annotated[ShortText | None, Field(description="The commit with the change.")] = None
     pull_request: Annotated[PullStatus | None, Field(description="What proposes it.")] = None
     merged_at: Annotated[Moment | None, Field(description="When it was seen on the branch that is deployed.")] = None

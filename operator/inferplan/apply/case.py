@@ -68,6 +68,8 @@ class Case:
         busy: The plan that changes a workload of the same model now; "" where none does.
         rests_until: When the instance's cool-down ends; None where it rests not.
         pull: What Git says now of the pull request that the status names; None where it names none, or Git is silent.
+        git_silent: Why Git could not be asked; "" where it was, or nothing is to be asked.
+        taken_back: Whether the branch that is deployed had the plan, and says again what was before.
         beside: The canary; nothing where none is wanted.
         elsewhere: Whether the instance names another workload by now than the one that the plan is for.
         model: What the workload serves; workloads of one model are changed one at a time.
@@ -93,6 +95,8 @@ class Case:
     rests_until: datetime | None = None
     failed_before: str = ""
     pull: PullStatus | None = None
+    git_silent: str = ""
+    taken_back: bool = False
     beside: Beside = Beside()
     instance_generation: int = 0
     elsewhere: bool = False
@@ -227,12 +231,16 @@ class ClosePull(Act):
 
     Attributes:
         git: Where it is.
-        number: Its number.
+        branch: Its branch.
+        number: Its number; None where it may be there, and was not noted.
+        url: Its page, "" where it was not noted.
         comment: Why.
     """
 
     git: GitSpec
-    number: int
+    branch: str
+    number: int | None
+    url: str
     comment: str
 
 

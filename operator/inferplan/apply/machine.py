@@ -18,6 +18,7 @@ from inferplan.apply.acting import applying, rolling_out, verifying
 from inferplan.apply.case import Case, Step
 from inferplan.apply.restoring import rolling_back, undo
 from inferplan.apply.starting import trying_canary, waiting
+from inferplan.apply.through_git import on_branch
 
 ACTING = frozenset({Phase.CANARY, Phase.APPLYING, Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK})
 """Phases in which the workload is, or may be, touched: no other plan of the instance may begin or take its place."""
@@ -61,9 +62,9 @@ def _asked(case: Case) -> str:
 
 
 def _asked_back(case: Case) -> bool:
-    """A person's no, where the workload carries the plan: before that it only means that nothing is begun."""
+    """A person's no, where the workload carries the plan, or is about to: before that nothing is begun."""
     approval, live, attempt = case.plan.approval, case.live, case.status.attempt
     if approval is None or approval.approved or case.status.phase not in _UNDOABLE:
         return False
     carries = live is not None and attempt is not None and live.args_digest == attempt.applied_digest
-    return carries and case.status.rollback is not None
+    return (carries or on_branch(case)) and case.status.rollback is not None

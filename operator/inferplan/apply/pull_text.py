@@ -21,7 +21,7 @@ def branch_name(case: Case, *, undo: bool = False) -> str:
 
 def title(case: Case) -> str:
     """First line of the commit that brings the plan."""
-    return f"{_where(case)}: {case.plan.summary.changes}"[:_TITLE_MOST]
+    return plain(f"{_where(case)}: {case.plan.summary.changes}")[:_TITLE_MOST]
 
 
 def undo_title(case: Case) -> str:
@@ -37,7 +37,7 @@ def body(case: Case) -> str:
 def undo_body(case: Case, why: str) -> str:
     """Why it is taken back."""
     lines = [
-        f"{case.plan.summary.changes} was applied to {_where(case)} and is taken back: {_plain(why)}.",
+        f"{plain(case.plan.summary.changes)} was to run on {_where(case)} and is taken back: {plain(why)}.",
         "",
         "The arguments are exactly those from before.",
         "InferPlan does not propose the same change again for this image, model and GPU.",
@@ -49,7 +49,7 @@ def undo_body(case: Case, why: str) -> str:
 
 def _lines(case: Case) -> Iterator[str]:
     plan = case.plan
-    yield f"InferPlan proposes for {_where(case)}: **{_plain(plan.estimated_total_improvement)}**"
+    yield f"InferPlan proposes for {_where(case)}: **{plain(plan.estimated_total_improvement)}**"
     yield ""
     yield "| setting | flag | now | then | why |"
     yield "|---|---|---|---|---|"
@@ -111,7 +111,7 @@ def _listed(heading: str, texts: Iterator[str]) -> Iterator[str]:
     yield ""
     yield f"**{heading}**"
     yield ""
-    yield from (f"- {_plain(text)}" for text in found)
+    yield from (f"- {plain(text)}" for text in found)
 
 
 def _where(case: Case) -> str:
@@ -120,10 +120,10 @@ def _where(case: Case) -> str:
 
 
 def _cell(value: object) -> str:
-    return _plain("" if value is None else str(value)).replace("|", "\\|")
+    return plain("" if value is None else str(value)).replace("|", "\\|")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """On one line, and nobody is called by it (@name), no issue referred to (#1), no page put in (<...>)."""
     one_line = " ".join(text.split())
     return one_line.replace("<", "&lt;").replace("@", "@\u200b").replace("#", "#\u200b")

@@ -40,14 +40,18 @@ def undo(case: Case, reason: Reason, why: str, **fields: object) -> Step:
 
 
 def rolling_back(case: Case) -> Step:
-    """What was there is there again and runs, or is written, or somebody else wrote something."""
+    """What was there is there again and runs, or is written, or somebody else wrote something.
+
+    A plan that only the branch has may come to the workload at any moment: it is taken back there all the same.
+    """
     live = case.live
     if live is None or live.uid != case.attempt.target_uid or live.container is None:
         return Step(_failed(case, Reason.TARGET_GONE, "the workload does not exist any more"))
     before = args_digest(case.rollback.command, case.rollback.args)
-    if live.args_digest == before:
+    unshown = case.attempt.git is not None and case.attempt.patched_at is None
+    if live.args_digest == before and not unshown:
         return _restored(case, live) if live.rolled_out else _watched(case)
-    if live.args_digest != case.attempt.applied_digest:
+    if live.args_digest not in {before, case.attempt.applied_digest}:
         return Step(
             _failed(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments meanwhile; they are left alone")
         )
@@ -61,7 +65,7 @@ def rolling_back(case: Case) -> Step:
     if _pauses(case):
         return Step(case.status, again_at=again)
     if case.attempt.git is not None:
-        return undoing(case)
+        return undoing(_shown(case, live))
     old = replace(live.container, command=case.rollback.command, args=case.rollback.args)
     write = Write(old, attempt_id(case, case.attempt.number), live.resource_version, undo=True)
     return Step(case.status, write, again)
@@ -71,6 +75,14 @@ def _pauses(case: Case) -> bool:
     """Whether the API server, or Git, refused it just now; a time that lies further ahead is of a clock that jumped."""
     until = case.status.retry_at
     return until is not None and case.now < datetime.fromisoformat(until) <= case.now + timedelta(seconds=AWAY_SECONDS)
+
+
+def _shown(case: Case, live: Live) -> Case:
+    """Noted that the workload carried the plan, if only after it was to be undone."""
+    if case.attempt.patched_at is not None or live.args_digest != case.attempt.applied_digest:
+        return case
+    attempt = case.attempt.model_copy(update={"patched_at": timestamp(case.now)})
+    return replace(case, status=case.status.model_copy(update={"attempt": attempt}))
 
 
 def _watched(case: Case) -> Step:

@@ -3,21 +3,19 @@
 from dataclasses import replace
 
 from inferplan.api.apply import ApplyMode
-from inferplan.api.attempt import AttemptStatus, GitStatus, RollbackStatus
+from inferplan.api.attempt import AttemptStatus, RollbackStatus
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
+from inferplan.apply.baseline import with_baseline
 from inferplan.apply.canary import DropCanary, begun, passed, trying
 from inferplan.apply.case import Case, Said, Step, attempt_of, moved, rejected
 from inferplan.apply.gates import closed_gate, kept_still, passed_lately
 from inferplan.apply.live import Live
-from inferplan.apply.pull_text import branch_name
+from inferplan.apply.pulls import begun_in_git
 from inferplan.dialects.container import Container
 from inferplan.domain.units import timestamp
 from inferplan.engine.identity import args_digest
-
-MOVED_MOST = 0.2
-"""A baseline is noted anew only when a window has more requests by this share: a write for each look would be noise."""
 
 WAITING = frozenset({Phase.PROPOSED, Phase.AWAITING_APPROVAL, Phase.SCHEDULED})
 
@@ -46,17 +44,6 @@ def held_back(case: Case) -> Step | None:
     return Step(
         moved(case, Phase.SCHEDULED, f"Waits: {closed.message}.", _approved(case), said), again_at=closed.again_at
     )
-
-
-def with_baseline(case: Case) -> PlanStatus:
-    """The busiest window that was seen while the plan waits."""
-    window = case.window
-    if window is None or not window.requests:
-        return case.status
-    held = case.status.baseline
-    if held is not None and window.requests <= held.requests * (1.0 + MOVED_MOST):
-        return case.status
-    return case.status.model_copy(update={"baseline": window})
 
 
 def _is_approved(case: Case) -> bool:
@@ -128,7 +115,7 @@ def _begun(case: Case, live: Live, old: Container, wanted: Container, *said: Sai
         started_at=timestamp(case.now),
         target_uid=live.uid,
         applied_digest=args_digest(wanted.command, wanted.args),
-        git=None if case.through_git is None else GitStatus(branch=branch_name(case)),
+        git=begun_in_git(case),
     )
     rollback = RollbackStatus(command=old.command, args=old.args, owners=live.argument_owners)
     return moved(

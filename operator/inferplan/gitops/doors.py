@@ -16,6 +16,7 @@ from inferplan.gitops.https import Https, HttpsGit
 from inferplan.gitops.limits import Limits, Meter
 from inferplan.gitops.remote import Remote, endpoint_in, open_remote, project_of, tls_of
 from inferplan.gitops.repository import Repository
+from inferplan.gitops.rest import Rest
 from inferplan.gitops.ssh import ssh_git
 from inferplan.kube.port import Cluster
 from inferplan.observe.addresses import Resolve
@@ -70,6 +71,7 @@ class NetworkDoors:
         self._session = session
         self._monotonic = monotonic
         self._limits = limits or Limits()
+        self._rests: dict[tuple[str, str, str], Rest] = {}
 
     async def repository(self, namespace: str, git: GitSpec) -> Repository:
         """The repository, with its addresses checked and its credentials read."""
@@ -87,8 +89,13 @@ class NetworkDoors:
         url = git.api_url or default_url(_api_host(git))
         await open_remote(url, "apply.git.apiUrl", self._allowed, self._resolve)
         credentials = await read_credentials(self._cluster, namespace, git)
-        api = Api(self._session, url, headers(credentials), tls_of(credentials))
+        api = Api(self._session, url, headers(credentials), tls_of(credentials), self._rest(namespace, git, url))
         return made(api, project_of(git.repository))
+
+    def _rest(self, namespace: str, git: GitSpec, url: str) -> Rest:
+        """Limits are counted by token."""
+        secret = git.secret_ref.name if git.secret_ref is not None else ""
+        return self._rests.setdefault((namespace, secret, url), Rest(self._monotonic))
 
     def _meter(self, remote: Remote) -> Meter:
         return Meter(self._limits, self._monotonic, str(remote.endpoint))

@@ -13,6 +13,7 @@ import aiohttp
 from inferplan.dialects.untyped import mapping
 from inferplan.gitops.failures import denied, refused, unreachable
 from inferplan.gitops.port import PullRequest, PullState
+from inferplan.gitops.rest import Rest, is_limited
 from inferplan.observe.foreign import body_within, is_compressed
 
 ANSWER_MAX_BYTES = 4 * 1024 * 1024
@@ -57,7 +58,7 @@ class Forge(Protocol):
         ...
 
     async def close(self, number: int, comment: str) -> None:
-        """Closes an open one, with a comment."""
+        """Closes one that is open, with a comment."""
         ...
 
 
@@ -69,12 +70,14 @@ class Api:
         url: The API's URL.
         headers: Credentials, and what the API wants to see.
         tls: Whom to trust.
+        rest: Whether it has asked to be left alone.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], tls: ssl.SSLContext
+        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], tls: ssl.SSLContext, rest: Rest
     ) -> None:
         self._session = session
+        self._rest = rest
         self._url = url.rstrip("/")
         self._headers = {"User-Agent": "inferplan", "Accept": "application/json", **headers}
         self._tls = tls
@@ -92,6 +95,7 @@ class Api:
         *,
         query: Mapping[str, str] | None = None,
         missing: bool = False,
+        opens: bool = False,
     ) -> object:
         """What the API answers.
 
@@ -101,11 +105,13 @@ class Api:
             body: Sent as JSON.
             query: Query of the URL.
             missing: Whether the answer 404 is None, and no error.
+            opens: Whether it opens a pull request, which may be there already.
 
         Raises:
-            ExistsError: It says 409, or 422 with "already exists".
+            ExistsError: It opens one, and the answer is 409, or 422 with "already exists".
             GitOpsError: It says no, or gives no proper answer.
         """
+        self._rest.check(self.host)
         headers = {**self._headers, "Accept-Encoding": "identity"}
         try:
             async with self._session.request(
@@ -125,7 +131,8 @@ class Api:
                     )
                 if missing and response.status == HTTPStatus.NOT_FOUND:
                     return None
-                return self._read(response.status, response.headers, content)
+                self._rest.heed(response.status, response.headers)
+                return self._read(response.status, response.headers, content, opens=opens)
         except TimeoutError:
             raise unreachable(f"{self.host}: does not answer within {TIMEOUT.total:g} s") from None
         except aiohttp.ClientConnectorCertificateError:
@@ -133,7 +140,7 @@ class Api:
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(f"{self.host}: cannot be reached ({type(error).__name__})") from None
 
-    def _read(self, status: int, headers: Mapping[str, str], content: bytes) -> object:
+    def _read(self, status: int, headers: Mapping[str, str], content: bytes, *, opens: bool) -> object:
         try:
             answer = json.loads(content) if content.strip() else None
         except (ValueError, RecursionError):
@@ -141,31 +148,36 @@ class Api:
             if status < HTTPStatus.MULTIPLE_CHOICES:
                 raise refused(f"{self.host}: answers with no JSON; is apply.git.apiUrl right?") from None
         if status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise self._refusal(status, headers, said_in(answer))
+            raise self._refusal(status, headers, said_in(answer), opens=opens)
         return answer
 
-    def _refusal(self, status: int, headers: Mapping[str, str], said: str) -> Exception:
+    def _refusal(self, status: int, headers: Mapping[str, str], said: str, *, opens: bool) -> Exception:
         told = f"{self.host}: answers with status {status}" + (f": {said}" if said else "")
-        limited = headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR or limited:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_limited(status, headers) or "rate limit" in said.lower():
             return unreachable(told)
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
             return denied(f"{told}; the token in apply.git.secretRef has to allow pull requests in this repository")
         exists = status == HTTPStatus.UNPROCESSABLE_ENTITY and "already exists" in said.lower()
-        if status == HTTPStatus.CONFLICT or exists:
+        if opens and (status == HTTPStatus.CONFLICT or exists):
             return ExistsError(told)
         return refused(told)
 
 
 def said_in(answer: object) -> str:
-    """What an API says of an error, on one line: `message`, and the messages in `errors`."""
+    """What an API says of an error, on one line: `message`, the messages in `errors`, and OAuth's two fields."""
     fields = mapping(answer)
     entries = fields.get("errors")
     inner = [mapping(entry).get("message") for entry in entries] if isinstance(entries, list) else []
-    message = fields.get("message")
-    parts = [*(message if isinstance(message, list) else [message]), *inner]
+    parts = [*_texts(fields.get("message")), *inner, fields.get("error"), fields.get("error_description")]
     text = ", ".join(part for part in parts if isinstance(part, str))
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:_SAID_MAX]
+
+
+def _texts(message: object) -> list[object]:
+    """A message as it stands, each of several, or GitLab's by field."""
+    if isinstance(message, Mapping):
+        return [f"{name} {text}" for name, value in message.items() for text in _texts(value)]
+    return list(message) if isinstance(message, list) else [message]
 
 
 def chosen(found: list[Found]) -> Found | None:

@@ -1,10 +1,12 @@
 """Pull requests on GitHub, and on GitHub Enterprise Server (REST API 2022-11-28, "Pulls" and "Issues")."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from inferplan.dialects.untyped import mapping, mappings, text
 from inferplan.gitops.credentials import Credentials
-from inferplan.gitops.forge import Api, ExistsError, Found, chosen, read_pull
+from inferplan.gitops.forge import Api, Found, chosen, read_pull
 from inferplan.gitops.port import GitOpsError, PullRequest, PullState
 
 _STATES = {"open": PullState.OPEN, "closed": PullState.CLOSED}
@@ -39,23 +41,22 @@ class GitHub:
         """The pull request of a branch."""
         query = {"head": f"{self._owner}:{head}", "base": base, "state": "all", "per_page": "100"}
         answer = await self._api.ask("GET", f"{self._root}/pulls", query=query)
-        return chosen([self._found(entry) for entry in mappings(answer)])
+        return chosen([self._found(entry) for entry in mappings(answer) if not _is_a_forks(entry)])
 
     async def open(self, base: str, head: str, title: str, body: str) -> Found:
         """Opens one."""
         fields = {"title": title, "body": body, "head": head, "base": base}
-        return self._found(await self._api.ask("POST", f"{self._root}/pulls", fields))
+        return self._found(await self._api.ask("POST", f"{self._root}/pulls", fields, opens=True))
 
     async def look(self, number: int) -> PullRequest:
         """One as it is now."""
         return self._found(await self._api.ask("GET", f"{self._root}/pulls/{number}")).pull_request
 
     async def close(self, number: int, comment: str) -> None:
-        """Closes an open one, with a comment."""
-        if (await self.look(number)).state is PullState.OPEN:
-            await self._api.ask("PATCH", f"{self._root}/pulls/{number}", {"state": "closed"})
-            with suppress(GitOpsError, ExistsError):  # a courtesy; some tokens may close and not comment
-                await self._api.ask("POST", f"{self._root}/issues/{number}/comments", {"body": comment})
+        """Closes one that is open, with a comment."""
+        await self._api.ask("PATCH", f"{self._root}/pulls/{number}", {"state": "closed"})
+        with suppress(GitOpsError):  # a courtesy; some tokens may close and not comment
+            await self._api.ask("POST", f"{self._root}/issues/{number}/comments", {"body": comment})
 
     def _found(self, answer: object) -> Found:
         entry = mapping(answer)
@@ -63,3 +64,9 @@ class GitHub:
         # of an open one, merge_commit_sha is a trial merge
         commits = text(entry.get("merge_commit_sha")), text(mapping(entry.get("head")).get("sha"))
         return read_pull(self._api, entry.get("number"), text(entry.get("html_url")), state, commits)
+
+
+def _is_a_forks(entry: Mapping[str, Any]) -> bool:
+    """Whether its branch is in another repository: an organisation may have a fork of its own repository."""
+    ids = [mapping(mapping(entry.get(end)).get("repo")).get("id") for end in ("head", "base")]
+    return None not in ids and ids[0] != ids[1]

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from inferplan.dialects.untyped import mapping, mappings, text
 from inferplan.gitops.credentials import Credentials
-from inferplan.gitops.forge import Api, ExistsError, Found, chosen, read_pull
+from inferplan.gitops.forge import Api, Found, chosen, read_pull
 from inferplan.gitops.port import GitOpsError, PullRequest, PullState
 
 _STATES = {"opened": PullState.OPEN, "locked": PullState.OPEN, "closed": PullState.CLOSED, "merged": PullState.MERGED}
@@ -35,26 +35,26 @@ class GitLab:
         self._root = f"/projects/{quote(project, safe='')}/merge_requests"
 
     async def find(self, base: str, head: str) -> Found | None:
-        """The merge request of a branch."""
+        """The merge request of a branch; anybody may have a branch of that name in a fork."""
         query = {"source_branch": head, "target_branch": base, "state": "all", "per_page": "100"}
         answer = await self._api.ask("GET", self._root, query=query)
-        return chosen([self._found(entry) for entry in mappings(answer)])
+        own = (each for each in mappings(answer) if each.get("source_project_id") == each.get("target_project_id"))
+        return chosen([self._found(entry) for entry in own])
 
     async def open(self, base: str, head: str, title: str, body: str) -> Found:
         """Opens one."""
         fields = {"source_branch": head, "target_branch": base, "title": title, "description": body}
-        return self._found(await self._api.ask("POST", self._root, fields))
+        return self._found(await self._api.ask("POST", self._root, fields, opens=True))
 
     async def look(self, number: int) -> PullRequest:
         """One as it is now."""
         return self._found(await self._api.ask("GET", f"{self._root}/{number}")).pull_request
 
     async def close(self, number: int, comment: str) -> None:
-        """Closes an open one, with a comment."""
-        if (await self.look(number)).state is PullState.OPEN:
-            await self._api.ask("PUT", f"{self._root}/{number}", {"state_event": "close"})
-            with suppress(GitOpsError, ExistsError):  # a courtesy; some tokens may close and not comment
-                await self._api.ask("POST", f"{self._root}/{number}/notes", {"body": comment})
+        """Closes one that is open, with a comment."""
+        await self._api.ask("PUT", f"{self._root}/{number}", {"state_event": "close"})
+        with suppress(GitOpsError):  # a courtesy; some tokens may close and not comment
+            await self._api.ask("POST", f"{self._root}/{number}/notes", {"body": comment})
 
     def _found(self, answer: object) -> Found:
         entry = mapping(answer)

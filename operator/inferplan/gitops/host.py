@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 
 from inferplan.api.apply import GitSpec, GitStrategy
@@ -11,7 +12,7 @@ from inferplan.gitops.edit.change import change_of
 from inferplan.gitops.failures import refused, unreachable
 from inferplan.gitops.forge import ExistsError, Forge, Found
 from inferplan.gitops.message import commit_message
-from inferplan.gitops.port import GitHost, GitOpsError, Proposal, Proposed, PullRequest
+from inferplan.gitops.port import GitHost, GitOpsError, Proposal, Proposed, PullRequest, PullState
 from inferplan.gitops.repository import MovedError, Repository
 from inferplan.gitops.sessions import forge_session
 from inferplan.gitops.snapshot import Author, Snapshot
@@ -22,6 +23,8 @@ from inferplan.settings import Settings, SettingsError
 
 PUSHES_MAX = 5
 """How often a commit is made anew because somebody else was faster."""
+BRANCHES_MAX = 5
+"""How often the same change may be merged and taken back."""
 AT_ONCE = 2
 """Repositories that are in memory at once, of up to limits.Limits.received_bytes each."""
 
@@ -44,7 +47,7 @@ class DoorsHost:
         if git.strategy is GitStrategy.COMMIT:
             return await self._committed(namespace, git, proposal)
         forge = await self._doors.forge(namespace, git)
-        found = await forge.find(git.branch, proposal.branch)
+        proposal, found = await self._found(namespace, git, proposal, forge)
         if found is not None:
             return _proposed(proposal.branch, found)
         done = await self._committed(namespace, git, proposal)
@@ -57,9 +60,41 @@ class DoorsHost:
         """A pull request as it is now."""
         return await (await self._doors.forge(namespace, git)).look(number)
 
-    async def close(self, namespace: str, git: GitSpec, number: int, comment: str) -> None:
-        """Closes an open pull request with a comment; does nothing with one that is not open."""
-        await (await self._doors.forge(namespace, git)).close(number, comment)
+    async def close(self, namespace: str, git: GitSpec, branch: str, number: int | None, comment: str) -> PullState:
+        """Closes a pull request with a comment where it is open; what became of it, closed too where there is none."""
+        forge = await self._doors.forge(namespace, git)
+        if number is None:
+            found = await forge.find(git.branch, branch)
+            pull = None if found is None else found.pull_request
+        else:
+            pull = await forge.look(number)
+        if pull is None or pull.state is not PullState.OPEN:
+            return PullState.CLOSED if pull is None else pull.state
+        await forge.close(pull.number, comment)
+        return PullState.CLOSED
+
+    async def says(self, namespace: str, git: GitSpec, proposal: Proposal) -> bool | None:
+        """Whether the branch that is deployed from says what a proposal asks for; None for neither that nor the old."""
+        repository = await self._doors.repository(namespace, git)
+        async with self._room:
+            return await asyncio.to_thread(_says, repository, git, proposal)
+
+    async def _found(
+        self, namespace: str, git: GitSpec, proposal: Proposal, forge: Forge
+    ) -> tuple[Proposal, Found | None]:
+        """The proposal's pull request, if any.
+
+        One that was merged once and taken back since is not the one: then the proposal gets a branch of another name.
+        """
+        own = proposal.branch
+        for _ in range(BRANCHES_MAX):
+            found = await forge.find(git.branch, proposal.branch)
+            if found is None or found.pull_request.state is not PullState.MERGED:
+                return proposal, found
+            if await self.says(namespace, git, proposal) is not False:
+                return proposal, found
+            proposal = replace(proposal, branch=f"{own}-{found.pull_request.number}")
+        raise refused(f"pull requests of branch {own} were merged and taken back {BRANCHES_MAX} times; give it up")
 
     async def _committed(self, namespace: str, git: GitSpec, proposal: Proposal) -> Proposed:
         repository = await self._doors.repository(namespace, git)
@@ -82,6 +117,14 @@ async def _opened(forge: Forge, git: GitSpec, proposal: Proposal) -> Found:
         if found is None:
             raise refused(f"the forge opens no pull request of branch {proposal.branch}: {error}") from None
         return found
+
+
+def _says(repository: Repository, git: GitSpec, proposal: Proposal) -> bool | None:
+    base = _deployed(repository.fetch(git.branch), repository, git)
+    try:
+        return not change_of(base, git.path, proposal)
+    except GitOpsError:
+        return None
 
 
 def _proposed(branch: str, found: Found) -> Proposed:

@@ -113,6 +113,18 @@ class GitHost(Protocol):
         """A pull request as it is now."""
         ...
 
-    async def close(self, namespace: str, git: GitSpec, number: int, comment: str) -> None:
-        """Closes an open pull request with a comment; does nothing with one that is not open."""
+    async def close(self, namespace: str, git: GitSpec, branch: str, number: int | None, comment: str) -> PullState:
+        """Closes a pull request with a comment where it is open; what became of it, closed too where there is none.
+
+        Args:
+            namespace: Where its Secret is.
+            git: The repository.
+            branch: Its branch.
+            number: Its number; None where it is not known: then it is found by its branch.
+            comment: Why.
+        """
+        ...
+
+    async def says(self, namespace: str, git: GitSpec, proposal: Proposal) -> bool | None:
+        """Whether the branch that is deployed from says what a proposal asks for; None for neither that nor the old."""
         ...

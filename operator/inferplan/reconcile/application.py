@@ -25,7 +25,7 @@ from inferplan.apply.live import ATTEMPT_ANNOTATION, Live, is_paused, read_live
 from inferplan.apply.machine import ACTING, ENDED, next_step
 from inferplan.apply.ownership import handed_back
 from inferplan.apply.refusal import refused
-from inferplan.apply.through_git import LOOK_SECONDS
+from inferplan.apply.through_git import LOOK_SECONDS, not_closed
 from inferplan.apply.window import window_of
 from inferplan.apply.words import applied_words, with_words
 from inferplan.domain.owner import OWN_MANAGER
@@ -112,7 +112,7 @@ class Applier:
             return None
         try:
             case = await self._case(look, stored, document, plan, status)
-            case = replace(case, pull=await self._delivery.pull(case), beside=await self._canaries.beside(case, look))
+            case = replace(await self._delivery.told(case), beside=await self._canaries.beside(case, look))
             return await self._step(case, document)
         except (ValueError, OverflowError) as error:
             return await self._contradicted(document, status, error)
@@ -130,8 +130,10 @@ class Applier:
         step = next_step(case)
         if step.status.phase in ACTING and before not in ACTING and not case.by_pull_request:
             step = await self._alone(case, namespace, step)
-        if not await self._cleared(case, step):
+        cleared = await self._cleared(case, step)
+        if cleared is None:
             return Advanced(before, case.status, case.now + timedelta(seconds=LOOK_SECONDS))
+        step = cleared
         written = await self._note(document, case.status, step.status)
         outcome = await self._done(case, document, step)
         if outcome is not None:
@@ -141,13 +143,18 @@ class Applier:
             await self._group.release(namespace, case.name, case.model, case.now)
         return Advanced(before, step.status, step.again_at)
 
-    async def _cleared(self, case: Case, step: Step) -> bool:
-        """Takes away what is not wanted any more before that is noted, lest it be forgotten; whether it is gone."""
+    async def _cleared(self, case: Case, step: Step) -> Step | None:
+        """Takes away what is not wanted any more before that is noted, lest it be forgotten; None: not gone yet."""
         if isinstance(step.act, DropCanary):
             await self._canaries.drop(case.namespace, step.act.name)
         if isinstance(step.act, HandBack):
-            return await self._hand_back(case, step.act)
-        return not isinstance(step.act, ClosePull) or await self._delivery.close(case, step.act)
+            return step if await self._hand_back(case, step.act) else None
+        if not isinstance(step.act, ClosePull):
+            return step
+        closing = await self._delivery.close(case, step.act)
+        if closing.done and closing.why:
+            return replace(step, status=not_closed(step.status, step.act.url, closing.why))
+        return step if closing.done else None
 
     async def _hand_back(self, case: Case, act: HandBack) -> bool:
         """Whether others own again what they owned before the plan, or will not: a roll-back does not hang on it."""

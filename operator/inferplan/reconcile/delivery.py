@@ -1,15 +1,33 @@
 """Brings what a plan's step asks for to Git, and what Git says to the plan. No decisions."""
 
 import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
+from inferplan.api.apply import GitSpec
 from inferplan.api.attempt import GitStatus, PullStatus
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.apply.case import Case, ClosePull, Propose
+from inferplan.apply.pull_text import plain
+from inferplan.apply.pulls import OPEN
 from inferplan.apply.refusal import refused
-from inferplan.apply.through_git import OPEN, InGit, recorded
-from inferplan.gitops.port import GitHost, GitOpsError, Proposal, PullRequest
+from inferplan.apply.through_git import TAKEN_BACK_SECONDS, InGit, is_elsewhere, recorded
+from inferplan.gitops.port import GitHost, GitOpsError, Proposal, PullRequest, PullState
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Closing:
+    """How closing a pull request went.
+
+    Attributes:
+        done: Whether it is closed, or never will be.
+        why: Why it is not closed; "" where it is.
+    """
+
+    done: bool
+    why: str = ""
 
 
 class Delivery:
@@ -22,17 +40,45 @@ class Delivery:
     def __init__(self, host: GitHost) -> None:
         self._host = host
 
-    async def pull(self, case: Case) -> PullStatus | None:
-        """What Git says now of the pull request that is open; None where none is, or Git does not say."""
-        note, git = _open_note(case.status), case.apply.git
-        if note is None or note.pull_request is None or git is None:
-            return None
+    async def told(self, case: Case) -> Case:
+        """With what Git says now of the plan, or why it says nothing."""
         try:
-            found = await self._host.look(case.namespace, git, note.pull_request.number)
+            return replace(case, pull=await self._pull(case), taken_back=await self._taken_back(case))
         except GitOpsError as error:
             logger.warning("pull request of plan %s: %s", case.name, error, extra={"namespace": case.namespace})
+            return replace(case, git_silent=error.message)
+
+    async def _pull(self, case: Case) -> PullStatus | None:
+        """The pull request that is open as far as is known.
+
+        One that was closed counts as merged where the branch says the change: somebody picked or squashed it by hand.
+        """
+        note, git = _open_note(case.status), case.apply.git
+        if note is None or note.pull_request is None or git is None or is_elsewhere(case, note):
             return None
+        found = await self._host.look(case.namespace, git, note.pull_request.number)
+        if found.state is PullState.CLOSED and await self._says(case, git):
+            found = replace(found, state=PullState.MERGED)
         return _status_of(found)
+
+    async def _taken_back(self, case: Case) -> bool:
+        """Whether the branch that had the change says again what was before, long after it could have been deployed."""
+        note, git = None if case.status.attempt is None else case.status.attempt.git, case.apply.git
+        if case.status.phase is not Phase.APPLYING or note is None or git is None or is_elsewhere(case, note):
+            return False
+        if note.merged_at is None or case.since(note.merged_at) < timedelta(seconds=TAKEN_BACK_SECONDS):
+            return False
+        return await self._says(case, git) is False
+
+    async def _says(self, case: Case, git: GitSpec) -> bool | None:
+        """Whether the branch says what the plan, or its undoing, asks for; None for neither that nor the old."""
+        live, new = case.live, case.wanted
+        if live is None or live.container is None or new is None:
+            return None
+        old = replace(new, command=case.rollback.command, args=case.rollback.args)
+        ends = (new, old) if case.status.phase is Phase.ROLLING_BACK else (old, new)
+        act = Propose(git, "", git.strategy, *ends, title="", body="")
+        return await self._host.says(case.namespace, git, _proposal(case, act))
 
     async def propose(self, case: Case, act: Propose) -> PlanStatus:
         """The plan's status once Git has the change, or with why it has not."""
@@ -44,14 +90,14 @@ class Delivery:
         pull = None if found.pull_request is None else _status_of(found.pull_request)
         return recorded(case, InGit(found.branch, found.commit, pull), undo=act.undo)
 
-    async def close(self, case: Case, act: ClosePull) -> bool:
-        """Whether the pull request is closed, or never will be."""
+    async def close(self, case: Case, act: ClosePull) -> Closing:
+        """Closes a pull request; one that was merged a moment ago is for the next look, which sees it."""
         try:
-            await self._host.close(case.namespace, act.git, act.number, act.comment)
+            state = await self._host.close(case.namespace, act.git, act.branch, act.number, plain(act.comment))
         except GitOpsError as error:
             logger.warning("pull request of plan %s: %s", case.name, error, extra={"namespace": case.namespace})
-            return not error.passes
-        return True
+            return Closing(done=not error.passes, why=error.message)
+        return Closing(done=state is not PullState.MERGED or act.number is None)
 
 
 def _proposal(case: Case, act: Propose) -> Proposal:

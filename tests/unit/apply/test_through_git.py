@@ -1,6 +1,7 @@
 """A plan that goes through Git: proposed, merged, shown by the workload, measured; and back."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.support.application import FOREIGN, NEW, OLD, START, digest, plan_spec, window
@@ -8,8 +9,9 @@ from tests.support.git_stage import GitStage, git_apply
 
 from inferplan.api.attempt import GitStatus
 from inferplan.api.plan import Approval, Phase
-from inferplan.apply.case import Propose
+from inferplan.apply.case import ClosePull, Propose
 from inferplan.apply.through_git import DELIVERY_SECONDS
+from inferplan.domain.units import timestamp
 
 COMMIT = git_apply(strategy="Commit")
 ACCURACY = {"accuracy_risk": "Recovery 99.5 %."}
@@ -94,8 +96,15 @@ def test_harm_is_taken_back_by_a_pull_request_of_its_own() -> None:
     assert [act.undo for act in stage.proposals] == [False, True]
     assert stage.proposals[1].branch == "inferplan/serving/llama-abababab-undo"
     assert stage.proposals[1].title == "Undo serving/llama: max_batch_size 32 -> 64"
-    assert stage.status.message.startswith("Undone in Git: https://git.example/team/apps/pulls/2.")
+    told = "Taking it back is proposed, merge it: https://git.example/team/apps/pulls/2."
+    assert stage.status.message.startswith(told)
+    stage.case_changes = {"git_silent": "git.example does not answer"}
+    stage.step()
+    assert stage.status.message.startswith(f"{told} What became of it is not known now: git.example does not answer.")
+    stage.case_changes = {}
     stage.decide("merged")
+    stage.step()
+    assert stage.status.message.startswith("Undone on the branch (commit c0ffeec0ffee); the workload does not show it")
     stage.run_until(Phase.ROLLED_BACK)
     assert stage.running == [OLD, OLD]
     assert [entry.args for entry in stage.commits] == [NEW.args, OLD.args]
@@ -221,16 +230,184 @@ def test_a_commit_is_shown_by_the_workload_and_undone_by_a_commit() -> None:
     assert stage.pulls == {}
 
 
-@pytest.mark.parametrize("phase", [Phase.APPLYING, Phase.ROLLING_BACK])
-def test_a_block_that_is_taken_away_on_the_way_ends_it(phase: Phase) -> None:
+def test_a_block_that_is_taken_away_while_it_is_undone_calls_for_a_person() -> None:
     stage = proposed()
-    if phase is Phase.ROLLING_BACK:
-        stage.decide("merged")
-        stage.window = window(700.0)
-        stage.run_until(phase)
+    stage.decide("merged")
+    stage.window = window(700.0)
+    stage.run_until(Phase.ROLLING_BACK)
     stage.apply = {"mode": "Approve"}
     stage.step()
     assert stage.status.phase is Phase.FAILED
+
+
+def test_another_mode_closes_the_pull_request_and_the_plan_may_come_again() -> None:
+    stage = proposed()
+    stage.apply = {**git_apply(), "mode": "Approve"}
+    stage.step()
+    assert stage.status.phase is Phase.SUPERSEDED
+    assert stage.closed_with == ["spec.apply is not GitOps any more, while the plan was on its way through Git."]
+
+
+@pytest.mark.parametrize("apply", [{"mode": "Approve"}, git_apply(repository="https://git.example/team/other")])
+def test_a_pull_request_of_a_repository_that_is_not_named_any_more_is_left_and_told(apply: dict[str, Any]) -> None:
+    stage = proposed()
+    stage.apply = apply
+    stage.step()
+    assert stage.status.phase is Phase.SUPERSEDED
+    assert stage.closed_with == []
+    assert "https://git.example/team/apps/pulls/1 could not be closed" in stage.status.message
+
+
+def test_what_was_merged_is_watched_whatever_the_mode_says_by_then() -> None:
+    stage = proposed(deploys=False)
+    stage.decide("merged")
+    stage.apply = {"mode": "Off"}
+    stage.step()
+    assert reason(stage, "Applied") == "Committed"
+    stage.deploys = True
+    stage.run_until(Phase.VERIFYING)
+
+
+def again(stage: GitStage) -> GitStage:
+    """The workload had other arguments for a while, and the plan is wanted again (reconcile.planning)."""
+    stage.status = stage.status.model_copy(update={"phase": Phase.PROPOSED})
+    for _ in range(3):
+        stage.step()
+        stage.pass_time(seconds=30)
+    return stage
+
+
+def test_a_pull_request_that_inferplan_itself_closed_is_no_persons_no() -> None:
+    stage = proposed()
+    stage.put(FOREIGN)
+    stage.step()
+    assert stage.status.phase is Phase.SUPERSEDED
+    stage.put(OLD)
+    again(stage)
+    assert stage.status.phase is Phase.APPLYING
+    assert list(stage.pulls) == ["inferplan/serving/llama-abababab", "inferplan/serving/llama-abababab-1"]
+    assert [pull.state for pull, _ in stage.pulls.values()] == ["closed", "open"]
+    stage.status = stage.status.model_copy(update={"phase": Phase.SCHEDULED})  # as after a push that was refused
+    again(stage)
+    assert len(stage.pulls) == 2
+
+
+def test_what_somebody_else_closed_stays_closed_when_the_plan_comes_again() -> None:
+    stage = proposed()
+    stage.decide("closed")
+    stage.put(FOREIGN)
+    stage.step()
+    stage.put(OLD)
+    again(stage)
+    assert (stage.status.phase, len(stage.pulls)) == (Phase.REJECTED, 1)
+
+
+def test_a_no_to_what_was_merged_and_is_not_deployed_takes_it_back_in_git() -> None:
+    stage = proposed(deploys=False)
+    stage.decide("merged")
+    stage.plan = plan_spec(Approval(approved=False, by="bob"))
+    for _ in range(3):
+        stage.step()
+        stage.pass_time(seconds=30)
+    assert stage.status.phase is Phase.ROLLING_BACK
+    undo = stage.proposals[1]
+    assert (undo.undo, digest(undo.before), digest(undo.after)) == (True, digest(NEW), digest(OLD))
+    stage.decide("merged")
+    stage.step()
+    assert stage.status.phase is Phase.REJECTED
+    assert "before any workload showed it" in stage.status.message
+    assert stage.status.attempt is not None
+    assert (stage.status.attempt.patched_at, stage.running) == (None, [OLD, OLD])
+
+
+def test_what_is_deployed_while_it_is_taken_back_is_watched_until_it_is_gone() -> None:
+    stage = proposed(deploys=False)
+    stage.decide("merged")
+    stage.plan = plan_spec(Approval(approved=False, by="bob"))
+    for _ in range(2):
+        stage.step()
+        stage.pass_time(seconds=30)
+    stage.deploys = True
+    stage.roll()
+    stage.roll()
+    stage.step()
+    assert stage.status.attempt is not None
+    assert stage.status.attempt.patched_at is not None
+    stage.decide("merged")
+    stage.run_until(Phase.ROLLED_BACK)
+    assert stage.running == [OLD, OLD]
+
+
+def test_a_no_to_a_commit_that_is_not_deployed_takes_it_back_too() -> None:
+    stage = GitStage(apply=COMMIT, deploys=False)
+    stage.run_until(Phase.APPLYING)
+    for _ in range(2):
+        stage.step()
+    stage.plan = plan_spec(Approval(approved=False, by="bob"))
+    stage.run_until(Phase.REJECTED)
+    assert [entry.args for entry in stage.commits] == [NEW.args, OLD.args]
+
+
+def test_a_no_in_the_moment_of_proposing_closes_what_may_be_there_already() -> None:
+    stage = GitStage()
+    stage.step()
+    stage.step(killed=True)
+    stage.plan = plan_spec(Approval(approved=False, by="bob"))
+    step = stage.step()
+    assert isinstance(step.act, ClosePull)
+    assert (step.act.branch, step.act.number) == ("inferplan/serving/llama-abababab", None)
+
+
+def test_what_was_taken_back_on_the_branch_is_not_waited_for() -> None:
+    stage = proposed(deploys=False)
+    stage.decide("merged")
+    stage.step()
+    stage.case_changes = {"taken_back": True}
+    stage.step()
+    assert stage.status.phase is Phase.FAILED
+    assert reason(stage, "Applied") == "RevertedByOther"
+
+
+def test_while_a_pull_request_is_open_the_busiest_window_of_the_last_day_counts() -> None:
+    stage = proposed()
+
+    def seen(hours: float, requests: float) -> float:
+        stage.pass_time(hours=hours)
+        stage.window = window(requests=requests, ended_at=timestamp(stage.now))
+        stage.step()
+        assert stage.status.baseline is not None
+        return stage.status.baseline.requests
+
+    assert seen(1, 6000.0) == 6000.0
+    assert seen(1, 5000.0) == 6000.0
+    assert seen(23, 5000.0) == 6000.0
+    assert seen(1, 100.0) == 6000.0  # too few to judge by
+    assert seen(1, 4000.0) == 4000.0
+    stage.decide("merged")
+    stage.deploys = False
+    assert seen(1, 9000.0) == 9000.0  # merged, and the workload runs as before
+    stage.roll()
+    stage.put(NEW)
+    stage.window = window(requests=20_000.0)
+    stage.step()
+    assert stage.status.phase is Phase.ROLLING_OUT
+    assert stage.status.baseline is not None
+    assert stage.status.baseline.requests == 9000.0
+
+
+def test_an_old_pull_request_is_looked_at_less_often() -> None:
+    stage = proposed()
+    first = stage.step().again_at
+    stage.pass_time(hours=2)
+    later = stage.step().again_at
+    assert (first, later) == (START + timedelta(seconds=90 + 30), stage.now + timedelta(seconds=300))
+
+
+def test_what_git_does_not_tell_is_said() -> None:
+    stage = proposed()
+    stage.case_changes = {"git_silent": "api.github.com: answers with status 401"}
+    stage.step()
+    assert stage.status.message.endswith("What became of it is not known now: api.github.com: answers with status 401.")
 
 
 def test_a_container_that_cannot_be_edited_any_more_is_left() -> None:

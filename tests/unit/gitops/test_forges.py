@@ -5,6 +5,7 @@ GitHub: docs.github.com/en/rest/pulls (2022-11-28). GitLab: docs.gitlab.com/api/
 
 import json
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -16,6 +17,7 @@ from inferplan.gitops import gitea, github, gitlab
 from inferplan.gitops.credentials import Credentials
 from inferplan.gitops.forge import ANSWER_MAX_BYTES, Api, ExistsError, Forge, Found
 from inferplan.gitops.port import GitOpsError, PullRequest, PullState
+from inferplan.gitops.rest import Rest
 
 TOKEN = Credentials(token="hunter2")
 HEAD = "inferplan/serving-llama-1a2b3c4d"
@@ -55,7 +57,7 @@ def body(answer: Any) -> bytes:
     return json.dumps(answer).encode()
 
 
-def opened(kind: str, *script: Answer | Exception) -> tuple[Forge, FakeSession]:
+def opened(kind: str, *script: Answer | Exception, now: Callable[[], float] = lambda: 0.0) -> tuple[Forge, FakeSession]:
     session: Any = FakeSession(*script)
     made, urls, headers = {
         "github": (github.GitHub, github.api_url, github.headers),
@@ -63,7 +65,8 @@ def opened(kind: str, *script: Answer | Exception) -> tuple[Forge, FakeSession]:
         "gitea": (gitea.Gitea, gitea.api_url, gitea.headers),
     }[kind]
     host = {"github": "github.com", "gitlab": "gitlab.com", "gitea": "git.example.org"}[kind]
-    return made(Api(session, urls(host), headers(TOKEN), ssl.create_default_context()), "team/apps"), session
+    api = Api(session, urls(host), headers(TOKEN), ssl.create_default_context(), Rest(now))
+    return made(api, "team/apps"), session
 
 
 def found(kind: str, state: PullState = PullState.OPEN, number: int = 7) -> Found:
@@ -134,9 +137,9 @@ async def test_one_that_is_there_already_is_told(kind: str, status: int, said: A
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_open_one_is_closed_with_a_comment(kind: str) -> None:
-    forge, session = opened(kind, Answer(body=body(answers(kind, "open"))), Answer(body=b"{}"), Answer(403))
+    forge, session = opened(kind, Answer(body=b"{}"), Answer(403))
     await forge.close(7, "Superseded.")
-    _, closed, comment = session.asked
+    closed, comment = session.asked
     assert closed["method"] == ("PUT" if kind == "gitlab" else "PATCH")
     assert closed["json"] == ({"state_event": "close"} if kind == "gitlab" else {"state": "closed"})
     assert comment["url"].endswith("/merge_requests/7/notes" if kind == "gitlab" else "/issues/7/comments")
@@ -144,10 +147,48 @@ async def test_an_open_one_is_closed_with_a_comment(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_one_that_is_not_open_is_left_alone(kind: str) -> None:
-    forge, session = opened(kind, Answer(body=body(answers(kind, "merged"))))
-    await forge.close(7, "Superseded.")
+async def test_a_conflict_is_an_error_like_others_where_nothing_is_opened(kind: str) -> None:
+    forge, _ = opened(kind, Answer(409, b'{"message": "it already exists"}'))
+    with pytest.raises(GitOpsError, match="answers with status 409"):
+        await forge.close(7, "Superseded.")
+
+
+async def test_a_branch_of_the_same_name_in_a_fork_is_not_ours() -> None:
+    theirs = {**answers("gitlab", "open", 9), "source_project_id": 5, "target_project_id": 1}
+    ours = {**answers("gitlab", "open", 7), "source_project_id": 1, "target_project_id": 1}
+    forge, _ = opened("gitlab", Answer(body=body([theirs, ours])))
+    assert await forge.find("main", HEAD) == found("gitlab")
+    repos = {end: {"ref": HEAD, "sha": "a" * 40, "repo": {"id": number}} for end, number in (("head", 5), ("base", 1))}
+    forge, _ = opened("github", Answer(body=body([{**answers("github", "open", 9), **repos}])))
+    assert await forge.find("main", HEAD) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {}, 60),
+        (429, {"retry-after": "90"}, 90),
+        (403, {"retry-after": "1000000"}, 3600),
+        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1700000600",
+               "date": "Tue, 14 Nov 2023 22:13:20 GMT"}, 600),
+        (429, {"ratelimit-reset": "1700000300", "date": "Tue, 14 Nov 2023 22:13:20 GMT"}, 300),
+        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, 60),
+        (403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"}, 60),
+    ],
+)  # fmt: skip
+async def test_a_forge_that_wants_to_be_left_alone_is(status: int, headers: dict[str, str], seconds: float) -> None:
+    clock = [100.0]
+    fine = Answer(body=body(answers("github", "open")))
+    forge, session = opened("github", Answer(status, b"{}", headers), fine, now=lambda: clock[0])
+    for _ in range(2):
+        with pytest.raises(GitOpsError) as caught:
+            await forge.look(7)
+        assert caught.value.passes
+        clock[0] = 100.0 + seconds - 1
     assert len(session.asked) == 1
+    clock[0] = 100.0 + seconds
+    await forge.look(7)
+    assert len(session.asked) == 2
 
 
 def test_credentials_as_each_takes_them() -> None:
@@ -180,6 +221,10 @@ async def test_what_is_sent_goes_nowhere_else() -> None:
         (Answer(404, b""), Reason.GIT_DENIED, "answers with status 404"),
         (Answer(403, b"{}", {"x-ratelimit-remaining": "0"}), Reason.GIT_UNREACHABLE, "status 403"),
         (Answer(403, b"{}", {"retry-after": "60"}), Reason.GIT_UNREACHABLE, "status 403"),
+        (Answer(403, b'{"message": "You have exceeded a secondary rate limit."}'), Reason.GIT_UNREACHABLE, "403: You"),
+        (Answer(403, b'{"error": "insufficient_scope", "error_description": "needs api"}'), Reason.GIT_DENIED,
+         "403: insufficient_scope, needs api"),
+        (Answer(400, b'{"message": {"title": ["is too long", "x"]}}'), Reason.GIT_REFUSED, "400: title is too long, t"),
         (Answer(429), Reason.GIT_UNREACHABLE, "status 429"),
         (Answer(502, b"<html>"), Reason.GIT_UNREACHABLE, "status 502"),
         (Answer(301, b"", {"Location": "https://evil.example.org"}), Reason.GIT_REFUSED, "status 301"),

@@ -1,18 +1,18 @@
 """The host: what is done in which order, and what is found there when it is done again."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.support.git_in_memory import GitServer, answer
-from tests.support.repository import WANTED, deployment, proposal
+from tests.support.repository import ARGS, WANTED, deployment, proposal
 
 from inferplan.api.apply import GitSpec, GitStrategy
 from inferplan.api.reasons import Reason
 from inferplan.gitops.forge import ExistsError, Found
-from inferplan.gitops.host import PUSHES_MAX, DoorsHost, open_git_host
+from inferplan.gitops.host import BRANCHES_MAX, PUSHES_MAX, DoorsHost, open_git_host
 from inferplan.gitops.https import Answer
 from inferplan.gitops.port import GitOpsError, PullRequest, PullState
 from inferplan.settings import Settings, SettingsError
@@ -107,9 +107,36 @@ async def test_a_pull_request_is_opened_once(doors: MemoryDoors) -> None:
 async def test_a_pull_request_that_is_over_is_not_opened_again(doors: MemoryDoors, state: PullState) -> None:
     over = Found(PullRequest(3, "https://x/3", state), "abc")
     doors.pulls.pulls.append(("main", BRANCH, over))
+    if state is PullState.MERGED:
+        doors.server.commit({"llama.yaml": deployment(args=WANTED)})
+    heads = doors.server.repo.refs.as_dict()
     proposed = await host(doors).propose("serving", PULLS, proposal())
     assert (proposed.branch, proposed.commit, proposed.pull_request) == (BRANCH, "abc", over.pull_request)
-    assert doors.server.asked == []
+    assert doors.server.repo.refs.as_dict() == heads
+
+
+async def test_one_that_was_merged_and_taken_back_since_gives_way_to_another(doors: MemoryDoors) -> None:
+    doors.pulls.pulls.append(("main", BRANCH, Found(PullRequest(3, "https://x/3", PullState.MERGED), "abc")))
+    proposed = await host(doors).propose("serving", PULLS, proposal())
+    assert proposed.branch == f"{BRANCH}-3"
+    assert proposed.pull_request is not None
+    assert proposed.pull_request.state is PullState.OPEN
+    assert await host(doors).propose("serving", PULLS, proposal()) == proposed
+
+
+async def test_what_is_merged_and_taken_back_again_and_again_is_given_up(doors: MemoryDoors) -> None:
+    merged = Found(PullRequest(3, "https://x/3", PullState.MERGED), "abc")
+    doors.pulls.pulls.extend([("main", BRANCH, merged), ("main", f"{BRANCH}-3", merged)])
+    error = await refusal(lambda: host(doors).propose("serving", PULLS, proposal()))
+    assert (error.reason, f"{BRANCHES_MAX} times" in error.message) == (Reason.GIT_REFUSED, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "says"), [(ARGS, False), (WANTED, True), (("--max-num-seqs=48",), None), (None, None)]
+)
+async def test_what_the_branch_says(doors: MemoryDoors, args: tuple[str, ...] | None, says: object) -> None:
+    doors.server.commit({"llama.yaml": deployment(args=args) if args else "a: ["})
+    assert await host(doors).says("serving", PULLS, proposal()) is says
 
 
 async def test_a_branch_that_was_pushed_before_a_crash_is_adopted(doors: MemoryDoors) -> None:
@@ -205,8 +232,15 @@ async def test_a_server_that_is_away_passes(doors: MemoryDoors) -> None:
 async def test_looks_and_closes(doors: MemoryDoors) -> None:
     proposed = await host(doors).propose("serving", PULLS, proposal())
     assert await host(doors).look("serving", PULLS, 1) == proposed.pull_request
-    await host(doors).close("serving", PULLS, 1, "Superseded.")
-    assert doors.pulls.comments == [(1, "Superseded.")]
+    assert await host(doors).close("serving", PULLS, BRANCH, 1, "Superseded.") is PullState.CLOSED
+    assert await host(doors).close("serving", PULLS, BRANCH, None, "By its branch.") is PullState.CLOSED
+    assert await host(doors).close("serving", PULLS, "inferplan/none", None, "Nothing.") is PullState.CLOSED
+    assert doors.pulls.comments == [(1, "Superseded."), (1, "By its branch.")]
+    base, head, there = doors.pulls.pulls[0]
+    merged = replace(there, pull_request=replace(there.pull_request, state=PullState.MERGED))
+    doors.pulls.pulls[0] = (base, head, merged)
+    assert await host(doors).close("serving", PULLS, BRANCH, 1, "Too late.") is PullState.MERGED
+    assert len(doors.pulls.comments) == 2
 
 
 async def test_the_list_of_servers_is_checked_at_the_start() -> None:
