@@ -53,6 +53,12 @@ class AttemptStatus(WireModel):
         ShortText, Field(description="SHA-256 of the container's command and args with the plan.")
     ]
     patched_at: Annotated[Moment | None, Field(description="When the workload carried the plan's arguments.")] = None
+    template_digest: Annotated[
+        ShortText | None,
+        Field(
+            description="SHA-256 of the rest of its pods' spec then: while it holds, what follows is the plan's doing."
+        ),
+    ] = None
     rolled_out_at: Annotated[Moment | None, Field(description="When all pods ran them.")] = None
     windows: Annotated[int, Field(ge=0, description="Windows afterwards that told nothing.")] = 0
     git: Annotated[
@@ -109,7 +115,7 @@ class VerificationStatus(WireModel):
     verdict: Annotated[ShortText | None, Field(description="Keep, RollBack or Inconclusive.")] = None
     reason: Annotated[Sentence, Field(description="Why, in a sentence.")] = ""
     window: Annotated[WindowStatus | None, Field(description="What was measured afterwards.")] = None
-    compared: Annotated[tuple[ComparedStatus, ...], Field(max_length=16, description="Metric by metric.")] = ()
+    compared: Annotated[tuple[ComparedStatus, ...], Field(max_length=24, description="Metric by metric.")] = ()
 
 
 class CanaryStatus(WireModel):

@@ -65,6 +65,7 @@ class PlanTarget(WireModel):
     container: Annotated[ShortText, Field(description="Container that runs the engine.")]
     generation: Annotated[int, Field(ge=0, description="metadata.generation of the workload.")]
     args_digest: Annotated[Digest, Field(description="SHA-256 of the container's command and args.")]
+    image: Annotated[str | None, Field(max_length=1024, description="The container's image.")] = None
     context_digest: Annotated[
         Digest | None,
         Field(description="SHA-256 of image, model and GPUs: a plan that failed is not made again while this holds."),

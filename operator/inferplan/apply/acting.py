@@ -38,10 +38,19 @@ def applying(case: Case) -> Step:
     if live is None or gone is not None:
         return withdrawn(case, gone.status if gone is not None else case.status)
     if live.args_digest == case.attempt.applied_digest:
-        return _patched(case)
+        return _with_another_image(case, live) or _patched(case)
     if git is not None:
         return delivering(case, git)
     return _written(case, live)
+
+
+def _with_another_image(case: Case, live: Live) -> Step | None:
+    """Somebody changed that too, as in the pull request."""
+    image = case.plan.target.image if case.plan.target is not None else None
+    if live.container is None or image in {None, live.container.image}:
+        return None
+    why = "the image was changed along with the arguments, so what follows says nothing of the plan"
+    return Step(_left(case, Reason.CHANGED_BY_OTHER, why))
 
 
 def _written(case: Case, live: Live) -> Step:
@@ -122,7 +131,9 @@ def _another_window(case: Case, found: Judgement) -> Step:
 
 def _patched(case: Case) -> Step:
     git = delivered(case, case.attempt.git)
-    attempt = case.attempt.model_copy(update={"patched_at": timestamp(case.now), "git": git})
+    rest = case.live.template_digest if case.live is not None else None
+    noted = {"patched_at": timestamp(case.now), "git": git, "template_digest": rest}
+    attempt = case.attempt.model_copy(update=noted)
     applied = Said(PlanConditionType.APPLIED, Status.TRUE, Reason.PATCHED, "the workload carries the plan's arguments")
     rolling = Said(PlanConditionType.ROLLED_OUT, Status.UNKNOWN, Reason.ROLLOUT_IN_PROGRESS, "pods are replaced")
     message = "The workload carries the plan; its pods are replaced."
@@ -154,9 +165,12 @@ def _gone(case: Case) -> Step | None:
 def _taken_back(case: Case) -> Step | None:
     """Somebody else wrote the arguments: that is not fought, and nothing is undone that is not ours."""
     live = case.live
-    if live is None or live.args_digest == case.attempt.applied_digest:
+    if live is None or live.args_digest != case.attempt.applied_digest:
+        return None if live is None else Step(_taken_back_by(case, live))
+    if case.attempt.template_digest in {None, live.template_digest}:
         return None
-    return Step(_taken_back_by(case, live))
+    why = "somebody changed the pods' template otherwise (their image, say) after the plan was written, so what follows"
+    return Step(_left(case, Reason.CHANGED_BY_OTHER, f"{why} says nothing of the plan; it keeps the plan's arguments"))
 
 
 def _taken_back_by(case: Case, live: Live) -> PlanStatus:

@@ -15,7 +15,6 @@ from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import (
-    ELSEWHERE,
     LOOK_SECONDS,
     UNDECIDED_SECONDS,
     Act,
@@ -171,13 +170,11 @@ def _with_words(entry: Mapping[str, Any], container: Container) -> dict[str, Any
 
 def _not_wanted(case: Case) -> PlanStatus | None:
     """A person's no, or a workload that is another one by now."""
-    approval, live, target = case.plan.approval, case.live, case.plan.target
+    approval = case.plan.approval
     if approval is not None and not approval.approved:
         return rejected(case)
-    other = live is None or target is None or live.args_digest != target.args_digest or case.wanted is None
-    if case.elsewhere or other:
-        why = "the workload runs other arguments now than those that the plan was made for"
-        why = ELSEWHERE if case.elsewhere else why
+    why = case.void or ("" if case.wanted is not None else "the arguments cannot be edited with certainty any more")
+    if why:
         said = Said(PlanConditionType.CANARY_PASSED, Status.FALSE, Reason.TARGET_CHANGED, why)
         return moved(case, Phase.SUPERSEDED, f"Left alone: {why}.", said)
     return None

@@ -124,6 +124,20 @@ class Case:
         return git is not None and git.strategy is GitStrategy.PULL_REQUEST
 
     @property
+    def void(self) -> str:
+        """Why the workload is not what the plan was made for any more; "" while it is."""
+        live, target = self.live, self.plan.target
+        if self.elsewhere:
+            return ELSEWHERE
+        if live is None or live.container is None or target is None:
+            return "the workload, or its engine's container, does not exist any more"
+        if live.args_digest != target.args_digest:
+            return "the workload runs other arguments than those that the plan was made for"
+        if target.image not in {None, live.container.image}:
+            return "the workload runs another image than the one that the plan was made for"
+        return ""
+
+    @property
     def by_itself(self) -> bool:
         """Whether a plan may be applied without anybody's word: Auto, or commits to the branch that is deployed."""
         return self.mode is ApplyMode.AUTO or (self.through_git is not None and not self.by_pull_request)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from inferplan.api.plan import Phase
 from inferplan.api.reasons import PlanConditionType, Reason
-from inferplan.apply.case import ELSEWHERE, UNDECIDED_SECONDS, Case
+from inferplan.apply.case import UNDECIDED_SECONDS, Case
 from inferplan.apply.verdict import Verdict
 from inferplan.apply.windows import closes_at, opens_at
 from inferplan.domain.units import timestamp
@@ -55,15 +55,10 @@ def _failed_before(case: Case) -> Closed | None:
 
 
 def _target_changed(case: Case) -> Closed | None:
-    """The plan holds for exactly these arguments."""
-    live, target = case.live, case.plan.target
-    if case.elsewhere:
-        return Closed(Reason.TARGET_CHANGED, ELSEWHERE)
-    if live is None:
+    """The plan holds for exactly these arguments and this image."""
+    if case.live is None and not case.elsewhere:
         return Closed(Reason.TARGET_GONE, "the workload does not exist")
-    if target is not None and live.args_digest != target.args_digest:
-        return Closed(Reason.TARGET_CHANGED, "the workload runs other arguments than those that the plan was made for")
-    return None
+    return Closed(Reason.TARGET_CHANGED, case.void) if case.void else None
 
 
 def kept_still(case: Case) -> str:

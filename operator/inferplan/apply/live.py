@@ -1,5 +1,7 @@
 """A workload as it stands: whether it rolls, and what its engine's container is told. Pure."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +45,7 @@ class Live:
         selector: Its label selector, as it stands.
         pod_labels: Labels of its pods.
         argument_owners: Who holds the container's command and args by server-side apply.
+        template_digest: Digest of its pods' spec without the engine's command and args.
     """
 
     kind: str
@@ -66,6 +69,7 @@ class Live:
     selector: Mapping[str, Any]
     pod_labels: Mapping[str, str]
     argument_owners: tuple[FieldOwner, ...] = ()
+    template_digest: str = ""
 
     @property
     def args_digest(self) -> str | None:
@@ -116,6 +120,7 @@ def read_live(document: Mapping[str, Any], container: str) -> Live:
         selector=mapping(spec.get("selector")),
         pod_labels=mapping(mapping(template.get("metadata")).get("labels")),
         argument_owners=argument_owners(document, container),
+        template_digest=_rest(mapping(template.get("spec")), container),
     )
 
 
@@ -128,6 +133,17 @@ def is_paused(document: Mapping[str, Any]) -> bool:
 def _container(pod_spec: Mapping[str, Any], name: str) -> Container | None:
     found = (entry for entry in mappings(pod_spec.get("containers")) if entry.get("name") == name)
     return next((read_container(entry, pod_spec) for entry in found), None)
+
+
+def _rest(pod_spec: Mapping[str, Any], name: str) -> str:
+    """Labels and annotations are left out: `kubectl rollout restart` changes nothing that pods run."""
+    own = {"command", "args"}
+    containers = [
+        {key: value for key, value in entry.items() if entry.get("name") != name or key not in own}
+        for entry in mappings(pod_spec.get("containers"))
+    ]
+    text = json.dumps({**pod_spec, "containers": containers}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _rolls(spec: Mapping[str, Any]) -> bool:

@@ -57,11 +57,11 @@ def delivering(case: Case, note: GitStatus) -> Step:
     note, _ = _seen(case, note)
     if note.merged_at is not None:
         return _deploying(case, note)
-    git, live, target = case.through_git, case.live, case.plan.target
+    git = case.through_git
     if case.plan.approval is not None and not case.plan.approval.approved:
         return withdrawn(case, rejected(case))
-    if live is None or target is None or live.args_digest != target.args_digest:
-        return withdrawn(case, _superseded(case, _OTHER_ARGUMENTS))
+    if case.void:
+        return withdrawn(case, _superseded(case, _sentence(case.void)))
     if git is None:
         message = "spec.apply is not GitOps any more, while the plan was on its way through Git."
         return withdrawn(case, _superseded(case, message, Reason.NOT_APPLICABLE))
@@ -74,7 +74,8 @@ def delivering(case: Case, note: GitStatus) -> Step:
     return _awaited(case, note)
 
 
-_OTHER_ARGUMENTS = "The workload runs other arguments now than those that the plan was made for."
+def _sentence(why: str) -> str:
+    return f"{why[:1].upper()}{why[1:]}."
 
 
 def _superseded(case: Case, message: str, reason: Reason = Reason.TARGET_CHANGED) -> PlanStatus:
@@ -124,7 +125,7 @@ def _deploying(case: Case, note: GitStatus) -> Step:
     case = replace(case, status=case.status.model_copy(update={"attempt": _with(case, note)}))
     live, target = case.live, case.plan.target
     if live is None or target is None or live.args_digest != target.args_digest:
-        return Step(_superseded(case, _OTHER_ARGUMENTS))
+        return Step(_superseded(case, _sentence(case.void)))
     if case.taken_back:
         why = "the change was taken back on the branch before any workload showed it"
         return Step(_ended(case, Phase.FAILED, Reason.REVERTED_BY_OTHER, f"Left alone: {why}."))

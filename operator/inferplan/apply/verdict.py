@@ -24,6 +24,10 @@ MOVED_MOST = 0.2
 FAILED_MOST = 0.01
 """Requests of a hundred that may fail beyond those that failed before."""
 
+COVERED_LEAST = 3
+"""A third of the window at least: where pods were replaced in it, or a clock jumped, the rest is of nobody. Windows are
+taken down to the next of a row (observe.meter.WINDOWS), by half at most, and a scrape is missing at either end."""
+
 CHANCE = 1.64
 """Standard errors by which two windows differ by chance in one case of twenty, one-sided."""
 
@@ -171,6 +175,8 @@ def _unlike(before: WindowStatus, after: WindowStatus, verify: VerifySpec) -> st
                 f"{window.requests:.0f} requests finished in the window {when} the change, and"
                 f" apply.verify.minRequests is {verify.min_requests}"
             )
+    if after.seconds * COVERED_LEAST < verify.window_seconds:
+        return f"only {after.seconds} of {verify.window_seconds} s were measured after it: its pods are young"
     for name in LENGTHS:
         old, new = before.values.get(name), after.values.get(name)
         if old is None or new is None:
@@ -221,8 +227,8 @@ def _half_measured(before: WindowStatus, after: WindowStatus, wanted: Wanted) ->
 
 
 def _failures(before: WindowStatus, after: WindowStatus) -> str | None:
-    old, new = before.values.get(FAILED, 0.0), after.values.get(FAILED)
-    if new is None or new - old <= FAILED_MOST:
+    old, new = before.values.get(FAILED), after.values.get(FAILED)
+    if old is None or new is None or new - old <= FAILED_MOST:
         return None
     return f"{new:.1%} of the requests fail, {old:.1%} did before"
 

@@ -8,6 +8,8 @@ from inferplan.domain.observation import Observation
 from inferplan.engine.identity import args_digest, context_digest, observation_digest, plan_hash, plan_name
 from inferplan.engine.patching import Place, build_patch
 
+_IMAGE_MOST = 1024
+
 
 @dataclass(frozen=True)
 class Target:
@@ -31,6 +33,7 @@ class Target:
             container=self.container.name,
             generation=self.generation,
             args_digest=args_digest(self.container.command, self.container.args),
+            image=self.container.image[:_IMAGE_MOST],
             context_digest=context_digest(observation, self.container.image),
         )
 
@@ -43,7 +46,7 @@ def plan_spec(
     identity = {"instance": instance}
     if plan_target is not None:
         identity |= {"kind": plan_target.kind, "name": plan_target.name, "container": plan_target.container}
-        identity |= {"args": plan_target.args_digest}
+        identity |= {"args": plan_target.args_digest, "image": plan_target.image or ""}
     return PlanSpec.model_validate(
         {
             **{name: getattr(decision, name) for name in Decision.model_fields},

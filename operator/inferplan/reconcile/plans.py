@@ -69,6 +69,7 @@ class StoredPlan:
         changed_at: When it last changed the workload, there or back; None where it never did.
         refused: Whether a person said no to it.
         target: Kind, name and container of its workload; None without one.
+        image: Image that it was made for; None where it does not say.
         harmed: Whether it was to be undone, and could not be: somebody else has mended that since.
         entry: What it promised, and what came of it; None where it never came as far as to a pod.
         uid: metadata.uid.
@@ -86,6 +87,7 @@ class StoredPlan:
     changed_at: str | None = None
     refused: bool = False
     target: tuple[str, str, str] | None = None
+    image: str | None = None
     harmed: bool = False
     entry: LedgerEntry | None = None
     uid: str = ""
@@ -222,11 +224,7 @@ def _kept(look: Look, stored: Sequence[StoredPlan]) -> StoredPlan | None:
     that begins to fail in the middle of a look answers a part of it well.
     """
     plan = next((entry for entry in stored if entry.phase in _OPEN), None)
-    if (
-        plan is None
-        or not _still_named(look, plan)
-        or (look.args_digest is not None and plan.args_digest != look.args_digest)
-    ):
+    if plan is None or _not_for(look, plan) is not None:
         return None
     if look.outcome is None or look.contradictory is not None:
         return plan
@@ -247,19 +245,22 @@ def names(spec: InstanceSpec, kind: str, name: str, container: str) -> bool:
     return ref is not None and (ref.kind, ref.name, ref.container or container) == (kind, name, container)
 
 
-def _still_named(look: Look, plan: StoredPlan) -> bool:
-    """Whether the instance names the plan's workload still; a plan without one rests on the spec alone."""
-    return look.spec is None or plan.target is None or names(look.spec, *plan.target)
+def _not_for(look: Look, plan: StoredPlan) -> str | None:
+    """Why a plan is not for what the instance's workload is now; None where it is, or that is not known."""
+    if look.spec is not None and plan.target is not None and not names(look.spec, *plan.target):
+        return "The instance names another workload now."
+    workload = look.gathered.workload if look.gathered is not None else None
+    if workload is not None and plan.image not in {None, workload.container.image}:
+        return "Its workload runs another image now."
+    if look.args_digest is not None and plan.args_digest != look.args_digest:
+        return "Its workload runs with other arguments now."
+    return None
 
 
 def _why_not(look: Look, stored: Sequence[StoredPlan]) -> str:
     """Why the plans that were open hold no longer, in a sentence."""
-    if not all(_still_named(look, plan) for plan in stored if plan.phase in _OPEN):
-        return "The instance names another workload now."
-    made_for = {plan.args_digest for plan in stored if plan.phase in _OPEN}
-    if look.args_digest is not None and made_for - {look.args_digest}:
-        return "Its workload runs with other arguments now."
-    return "Nothing is to be changed any more."
+    found = (_not_for(look, plan) for plan in stored if plan.phase in _OPEN)
+    return next((why for why in found if why is not None), "Nothing is to be changed any more.")
 
 
 def _controller_uid(document: Mapping[str, Any]) -> str | None:
@@ -284,6 +285,7 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         changed_at=_changed_at(status),
         refused=mapping(spec.get("approval")).get("approved") is False,
         target=_target(mapping(spec.get("target"))),
+        image=(spec.get("target") or {}).get("image"),
         harmed=bool(mapping(status.get("rollback")).get("reason")),
         entry=ledger_entry(document),
         uid=meta.get("uid") or "",

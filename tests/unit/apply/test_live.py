@@ -64,6 +64,22 @@ def test_a_deployment_that_rolls(status: dict[str, Any]) -> None:
     assert not read_live(deployment() | {"status": status}, "vllm").rolled_out
 
 
+def test_the_rest_of_the_template_is_all_but_the_engines_words() -> None:
+    def rest(container: dict[str, Any], **template: Any) -> str:
+        document = deployment()
+        document["spec"] = {
+            **document["spec"],
+            "template": {**template, "spec": {"containers": [container, {"name": "p"}]}},
+        }
+        return read_live(document, "vllm").template_digest
+
+    same = rest(CONTAINER)
+    assert rest({**CONTAINER, "args": ["--x"], "command": ["sh"]}) == same
+    assert rest(CONTAINER, metadata={"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}) == same
+    assert rest({**CONTAINER, "image": "vllm/vllm-openai:v0.34.0"}) != same
+    assert rest({**CONTAINER, "env": [{"name": "A", "value": "1"}]}) != same
+
+
 def test_another_container_is_none() -> None:
     live = read_live(deployment(), "engine")
     assert (live.container, live.args_digest) == (None, None)

@@ -273,6 +273,43 @@ def test_arguments_that_cannot_be_edited_any_more_end_it() -> None:
     assert (stage.status.phase, reason(stage, "Applied")) == (Phase.FAILED, "NotApplicable")
 
 
+@pytest.mark.parametrize("phase", [Phase.ROLLING_OUT, Phase.VERIFYING])
+def test_another_image_on_the_way_is_not_judged_as_the_plan(phase: Phase) -> None:
+    """It crashes, or is faster: neither is the plan's doing, and neither is undone in its name."""
+    stage = put_in(phase, live_changes={"template_digest": "a"})
+    stage.live_changes = {"template_digest": "b"}
+    stage.fails = "CrashLoopBackOff"
+    stage.step()
+    assert (stage.status.phase, reason(stage, "Applied")) == (Phase.FAILED, "ChangedByOther")
+    assert "their image, say" in stage.status.message
+    assert [entry.args for entry in stage.writes] == [NEW.args]
+
+
+def imaged(image: str, **changes: Any) -> Any:
+    target = {"kind": "Deployment", "name": "llama", "container": "vllm", "generation": 1, "args_digest": digest(OLD)}
+    return approved(target={**target, "image": image}, **changes)
+
+
+def test_an_image_that_is_changed_together_with_the_arguments_is_not_either() -> None:
+    stage = Stage(plan=imaged("vllm:old"), live_changes={"container": replace(OLD, image="vllm:old")})
+    stage.step()
+    stage.live_changes = {"container": replace(NEW, image="vllm:new")}
+    stage.step()
+    assert (stage.status.phase, reason(stage, "Applied")) == (Phase.FAILED, "ChangedByOther")
+    assert stage.writes == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_plan_for_another_image_is_not_begun_and_not_written(begun: bool) -> None:
+    stage = Stage(plan=imaged("vllm:old"), live_changes={"container": replace(OLD, image="vllm:old")})
+    if begun:
+        stage.step()
+    stage.live_changes = {"container": replace(OLD, image="vllm:new")}
+    stage.step()
+    assert (stage.status.phase, reason(stage, "GatesPassed")) == (Phase.SCHEDULED, "TargetChanged")
+    assert stage.writes == []
+
+
 # -- trouble with undoing
 
 

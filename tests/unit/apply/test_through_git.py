@@ -174,7 +174,7 @@ def test_other_arguments_make_the_proposal_void() -> None:
     stage.put(FOREIGN)
     stage.step()
     assert stage.status.phase is Phase.SUPERSEDED
-    assert stage.closed_with == ["The workload runs other arguments now than those that the plan was made for."]
+    assert stage.closed_with == ["The workload runs other arguments than those that the plan was made for."]
 
 
 def test_a_workload_that_is_gone_makes_it_void_too() -> None:

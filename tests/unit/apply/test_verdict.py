@@ -146,6 +146,34 @@ def test_windows_that_are_not_alike_tell_nothing(after: WindowStatus, told: str)
     assert found.reason.startswith(told)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "verdict"), [(60, Verdict.INCONCLUSIVE), (299, Verdict.INCONCLUSIVE), (300, Verdict.KEEP)]
+)
+def test_a_window_of_pods_that_are_young_tells_nothing(seconds: int, verdict: Verdict) -> None:
+    """All were replaced a minute ago, or the clock jumped: what starts is slow, and nobody's doing."""
+    found = judged(window(**BETTER).model_copy(update={"seconds": seconds}))
+    assert found.verdict is verdict
+    if verdict is Verdict.INCONCLUSIVE:
+        assert found.reason == f"only {seconds} of 900 s were measured after it: its pods are young"
+
+
+def test_failures_that_were_not_measured_before_are_not_taken_for_none() -> None:
+    before = window(failed_requests_share=None)
+    assert judged(window(failed_requests_share=0.05), before).verdict is not Verdict.ROLL_BACK
+
+
+def test_all_targets_that_an_instance_may_have_are_told() -> None:
+    slos = tuple(
+        SLO(metric=metric, percentile=percentile, target_milliseconds=50_000)
+        for metric in SLOMetric
+        for percentile in (50, 75, 90, 95, 98, 99)
+    )[:16]
+    values = {f"{slo.metric.value} p{slo.percentile}": 100.0 for slo in slos}
+    found = judged(window(**BETTER, **values), window(**values), slos=slos)
+    assert found.verdict is Verdict.KEEP
+    assert len(verification_of("x", found, window()).compared) == 20
+
+
 def test_too_few_before_tell_nothing_either() -> None:
     assert judged(window(), window(10.0)).reason.startswith("10 requests finished in the window before the change")
 

@@ -157,6 +157,28 @@ async def test_what_was_begun_there_is_left() -> None:
     assert scene.args == list(ARGS)
 
 
+async def test_an_approval_holds_for_the_image_that_was_approved() -> None:
+    """Right after an upgrade nothing is measured yet, and the plan that was open stays open."""
+    scene = Scene()
+    await scene.look()
+    scene.decide()
+    first = scene.plan["metadata"]["name"]
+    document = copy.deepcopy(scene.workload)
+    document["spec"]["template"]["spec"]["containers"][0]["image"] = "vllm/vllm-openai:v0.34.0"
+    scene.cluster.put(document)
+    scene.roll_out()
+    scene.prometheus.series = {}
+    for _ in range(3):
+        await scene.look()
+    assert scene.args == list(ARGS)
+    assert named(scene, first)["status"]["phase"] == "Superseded"
+    assert named(scene, first)["status"]["message"] == "Its workload runs another image now."
+    scene.prometheus.series = vllm_series([POD])
+    await scene.look()
+    assert scene.plan["metadata"]["name"] != first
+    assert scene.phase == "AwaitingApproval"
+
+
 # -- forged
 
 
