@@ -11,6 +11,7 @@ from inferplan.api import rules
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE
 from inferplan.api.plan import InstanceRef
+from inferplan.apply.windows import WindowError, check_windows
 from inferplan.cli.documents import Document
 from inferplan.cli.errors import BadInputError
 from inferplan.observe.target import ConfigMaps, TargetError, Workload, read_workload
@@ -121,6 +122,7 @@ def _spec(instance: Document) -> InstanceSpec:
         *_nothing_to_rest_on(spec),
         *settings_problems(spec.engine, spec.current_config, _FIELDS.current_config),
         *cross_field_problems(spec, _FIELDS),
+        *_windows(spec),
     )
     if problems:
         raise _bad(instance, [problem.line for problem in problems])
@@ -130,6 +132,15 @@ def _spec(instance: Document) -> InstanceSpec:
 def _nothing_to_rest_on(spec: InstanceSpec) -> tuple[Problem, ...]:
     told = spec.target_ref is not None or "current_config" in spec.model_fields_set
     return () if told else (Problem("spec", rules.TARGET_OR_CONFIG.message),)
+
+
+def _windows(spec: InstanceSpec) -> tuple[Problem, ...]:
+    """What no rule of the CRD can tell, and the operator would say only in the cluster."""
+    try:
+        check_windows(spec.apply.maintenance_windows)
+    except WindowError as error:
+        return (Problem("", f"spec.{error}"),)
+    return ()
 
 
 def _bad(document: Document, lines: Sequence[str]) -> BadInputError:

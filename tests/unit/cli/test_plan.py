@@ -96,6 +96,10 @@ def spec_with(document: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**document, "spec": {**document["spec"], **fields}}
 
 
+def window(**fields: str) -> dict[str, Any]:
+    return {"schedule": "0 2 * * *", "durationSeconds": 3600, **fields}
+
+
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     code = main(["plan", *words])
     out, err = capsys.readouterr()
@@ -368,6 +372,14 @@ def bad(capsys: pytest.CaptureFixture[str], *words: str) -> Sequence[str]:
         ((spec_with(INSTANCE, currentConfig={"max_batch_size": -1}),), "-1 must be a whole number from 1"),
         ((spec_with(INSTANCE, constraints={"forbid": ["x"]}),), 'spec.constraints.forbid[0]: unknown config key "x"'),
         ((spec_with(INSTANCE, apply={"mode": "GitOps"}),), "spec.apply: mode GitOps needs git"),
+        (
+            (spec_with(INSTANCE, apply={"maintenanceWindows": [window(), window(schedule="0 0 30 2 *")]}),),
+            'spec.apply.maintenanceWindows[1].schedule: "0 0 30 2 *" is no time that comes: minute, hour, day of month',
+        ),
+        (
+            (spec_with(INSTANCE, apply={"maintenanceWindows": [window(timeZone="Mars/Base")]}),),
+            'spec.apply.maintenanceWindows[0].timeZone: "Mars/Base" is no IANA time zone, such as "Europe/Berlin"',
+        ),
         (
             (spec_with(INSTANCE, apply={"git": {"repository": "https://git.example.org/a", "path": "a.yaml"}}),),
             "spec.apply.git.forge: strategy PullRequest needs it where the host is neither github.com nor gitlab.com",
