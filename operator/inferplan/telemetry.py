@@ -9,6 +9,8 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from typing_extensions import override
 
+from inferplan.api.plan import Phase
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _BYTES_BUCKETS = tuple(1024.0 * 8**power for power in range(7))  # 1 KiB to 256 MiB
 _SECONDS_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -42,6 +44,13 @@ class Telemetry:
         self.plan_transitions = Counter(
             "inferplan_plan_transitions", "Plans that came into a phase.", ["phase"], registry=self.registry
         )
+        self._current_plans = Gauge(
+            "inferplan_current_plans", "Instances by the phase of their plan.", ["phase"], registry=self.registry
+        )
+        self._phase_of: dict[tuple[str, str], str] = {}
+        for phase in Phase:  # all from 0: increase() does not see a series that begins at 1
+            self.plan_transitions.labels(phase)
+            self._current_plans.labels(phase)
         self.kube_requests = Counter(
             "inferplan_kube_requests",
             "Requests to the API server (not kopf's own).",
@@ -65,6 +74,15 @@ class Telemetry:
             buckets=_BYTES_BUCKETS,
             registry=self.registry,
         )
+
+    def observe_plan(self, instance: tuple[str, str], phase: str | None) -> None:
+        """Counts an instance, by namespace and name, where its plan is; None where it has none, or is gone."""
+        before = self._phase_of.pop(instance, None)
+        if before is not None:
+            self._current_plans.labels(before).dec()
+        if phase is not None:
+            self._phase_of[instance] = phase
+            self._current_plans.labels(phase).inc()
 
     def observe_kube(self, verb: str, resource: str, code: str) -> None:
         """Counts one request to the API server."""

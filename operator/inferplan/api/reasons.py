@@ -64,7 +64,7 @@ class Reason(StrEnum):
     )
     ENGINE_MISMATCH = "EngineMismatch", "The container runs another engine than spec.engine says."
     ARGUMENTS_UNREADABLE = "ArgumentsUnreadable", "The engine's arguments cannot be read with certainty."
-    ACCESS_DENIED = "AccessDenied", "The operator may not read the workload."
+    ACCESS_DENIED = "AccessDenied", "The operator may not read, or not change, the workload."
     # MetricsAvailable
     METRICS_FOUND = "MetricsFound", "Prometheus has fresh series of this instance."
     METRICS_MISSING = "MetricsMissing", "No series, or not enough of them, match the instance."

@@ -96,6 +96,7 @@ class Planner:
         if document is None or document["metadata"].get("deletionTimestamp"):
             self._feed.forget(key)
             self._looks.forget(key)
+            self._telemetry.observe_plan(key, None)
             return Looked(Result.GONE)
         instance = read_instance(document)
         self._feed.refer(key, _target_of(instance))
@@ -144,6 +145,7 @@ class Planner:
         renewing = wanted if wanted is not None and name_of(wanted) == todo.current else None
         advanced = await self._advance(look, stored, todo.current)
         held = _held(todo, stored, renewing, advanced.get(todo.current or ""))
+        self._telemetry.observe_plan(look.instance.key, held.phase if held is not None else None)
         changes = held.changes if held is not None else ""
         notes = [note for name, step in advanced.items() for note in phase_notes(PlanRef(name, uids[name]), step)]
         notes = [*plan_notes(todo, changes, now, uids), *notes]
@@ -192,6 +194,8 @@ class Planner:
             await self._cluster.patch_status(PLANS, instance.key.namespace, name, status)
         except NotFoundError:
             logger.info("plan %s was deleted meanwhile", name, extra={"namespace": instance.key.namespace})
+        else:
+            self._telemetry.plan_transitions.labels(phase).inc()
 
     async def _tell(self, look: Look, standing: Standing, notes: Sequence[Note], now: str) -> None:
         """Events first: a look that ends between the two repeats them under the same names."""

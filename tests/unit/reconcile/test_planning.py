@@ -285,6 +285,18 @@ async def test_an_instance_that_is_gone_is_forgotten() -> None:
     assert await world.look() is Result.GONE
 
 
+async def test_plans_are_counted_where_they_came_to_and_where_they_are() -> None:
+    world = World()
+    count = world.telemetry.registry.get_sample_value
+    await world.look()
+    await world.look()
+    assert count("inferplan_plan_transitions_total", {"phase": "Proposed"}) == 1
+    assert count("inferplan_current_plans", {"phase": "Proposed"}) == 1
+    world.cluster.remove(INSTANCES, NAMESPACE, KEY.name)
+    await world.look()
+    assert count("inferplan_current_plans", {"phase": "Proposed"}) == 0
+
+
 async def test_an_unreachable_api_server_is_raised_for_the_queue() -> None:
     world = World()
     world.cluster.broken[("list", "pods")] = UnreachableError("no route")
