@@ -78,7 +78,12 @@ def rolling_out(case: Case) -> Step:
     live = case.live
     if live is not None and live.rolled_out:
         attempt = case.attempt.model_copy(update={"rolled_out_at": timestamp(case.now)})
-        said = Said(PlanConditionType.ROLLED_OUT, Status.TRUE, Reason.ROLLOUT_COMPLETE, f"{live.replicas} pods run it")
+        said = Said(
+            PlanConditionType.ROLLED_OUT,
+            Status.TRUE,
+            Reason.ROLLOUT_COMPLETE,
+            f"{live.replicas} of {live.replicas} pods run it",
+        )
         measuring = Said(PlanConditionType.VERIFIED, Status.UNKNOWN, Reason.MEASURING, _measures(case))
         status = moved(case, Phase.VERIFYING, f"All pods run it. {_measures(case)}", said, measuring, attempt=attempt)
         return Step(status, again_at=case.now)

@@ -24,6 +24,7 @@ def undo(case: Case, reason: Reason, why: str, **fields: object) -> Step:
     rollback = case.rollback.model_copy(
         update={"reason": reason, "message": why[:MESSAGE_LENGTH], "started_at": timestamp(case.now)}
     )
+    asked = (Said(PlanConditionType.APPROVED, Status.FALSE, Reason.REJECTED_BY_PERSON, why),)
     aspect = PlanConditionType.VERIFIED if case.status.phase is Phase.VERIFYING else PlanConditionType.ROLLED_OUT
     status = moved(
         case,
@@ -31,6 +32,7 @@ def undo(case: Case, reason: Reason, why: str, **fields: object) -> Step:
         f"Undone: {why}.",
         Said(aspect, Status.FALSE, reason, why),
         Said(PlanConditionType.ROLLED_BACK, Status.UNKNOWN, Reason.RESTORING, "the arguments from before are written"),
+        *(asked if reason is Reason.ROLLBACK_ASKED else ()),
         rollback=rollback,
         failures=0,
         retry_at=None,
@@ -104,9 +106,11 @@ def _watched(case: Case) -> Step:
 def _restored(case: Case, live: Live) -> Step:
     git = delivered(case, case.rollback.git)
     rollback = case.rollback.model_copy(update={"restored_at": timestamp(case.now), "git": git})
-    said = Said(PlanConditionType.ROLLED_BACK, Status.TRUE, Reason.RESTORED, "all pods run the arguments from before")
-    message = f"Undone, all pods run the arguments from before: {case.rollback.message}."
-    status = moved(case, Phase.ROLLED_BACK, message, said, rollback=rollback)
+    why = "all pods run the arguments from before"
+    said = Said(PlanConditionType.ROLLED_BACK, Status.TRUE, Reason.RESTORED, why)
+    applied = Said(PlanConditionType.APPLIED, Status.FALSE, Reason.RESTORED, why)
+    message = f"Undone, {why}: {case.rollback.message}."
+    status = moved(case, Phase.ROLLED_BACK, message, said, applied, rollback=rollback)
     if live.container is None or not owned_by_us(live.argument_owners):
         return Step(status)
     return Step(status, HandBack(live.container.name, case.rollback.owners))

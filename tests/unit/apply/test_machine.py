@@ -72,7 +72,8 @@ def test_what_was_there_is_restored_where_it_got_worse() -> None:
     assert [entry.args for entry in stage.writes] == [NEW.args, OLD.args]
     assert stage.running == [OLD, OLD]
     assert reason(stage, "Verified") == "Regression"
-    assert reason(stage, "RolledBack") == "Restored"
+    assert reason(stage, "RolledBack") == reason(stage, "Applied") == "Restored"
+    assert reason(stage, "Approved") == "ApprovedByPerson"
     assert stage.status.verification is not None
     assert stage.status.verification.verdict == "RollBack"
     assert stage.status.message.startswith("Undone, all pods run the arguments from before: output tokens per second")
@@ -190,7 +191,9 @@ def test_a_no_undoes_what_the_workload_carries(phase: Phase) -> None:
     assert stage.status.phase is Phase.ROLLING_BACK
     assert stage.status.rollback is not None
     assert (stage.status.rollback.reason, stage.status.rollback.message) == ("RollbackAsked", "bob asked for it")
+    assert reason(stage, "Approved") == "RejectedByPerson"
     stage.run_until(Phase.ROLLED_BACK)
+    assert {entry.type: entry.status.value for entry in stage.status.conditions}["Applied"] == "False"
     assert stage.running == [OLD, OLD]
 
 
