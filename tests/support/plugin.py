@@ -24,7 +24,8 @@ def plan(phase: str = "AwaitingApproval", name: str = NAME, message: str = "", *
         {"name": "vllm", "args": ["--model=llama", "--max-num-seqs=64"]}]}}}}  # fmt: skip
     patch = {"applicable": True, "diff": "-", "server_side_apply": json.dumps(body), "command": "kubectl"}
     spec = plan_spec(**{"patch": patch, **changes}).to_kube()
-    meta = {"name": name, "namespace": "serving", "uid": name, "creationTimestamp": "2026-03-01T11:00:00Z"}
+    meta = {"name": name, "namespace": "serving", "uid": name, "creationTimestamp": "2026-03-01T11:00:00Z",
+            "resourceVersion": "1"}  # fmt: skip
     return {"apiVersion": "inferplan.dev/v1alpha1", "kind": "OptimizationPlan", "metadata": meta, "spec": spec,
             "status": status}  # fmt: skip
 
@@ -54,6 +55,8 @@ class FakeKubectl:
     workloads: list[Document] = field(default_factory=lambda: [deployment()])
     calls: list[tuple[str, ...]] = field(default_factory=list)
     fails: dict[str, str] = field(default_factory=dict)
+    meanwhile: list[Document] = field(default_factory=list)
+    """What the plan becomes, one after the other, just before it is patched."""
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kube.shutil, "which", lambda name: f"/usr/bin/{name}")
@@ -64,6 +67,12 @@ class FakeKubectl:
         self.calls.append(tuple(command[1:]))
         if verb in self.fails:
             return subprocess.CompletedProcess(command, 1, "", self.fails[verb])
+        if verb == "patch" and self.meanwhile:
+            self.plans[0] = self.meanwhile.pop(0)
+            self.plans[0]["metadata"]["resourceVersion"] = f"1{len(self.meanwhile)}"
+        if verb == "patch" and self.version_in(words) != self.plans[0]["metadata"]["resourceVersion"]:
+            told = "Error from server (Conflict): the object has been modified"
+            return subprocess.CompletedProcess(command, 1, "", told)
         return subprocess.CompletedProcess(command, 0, self.answer(verb, words), "")
 
     def answer(self, verb: str, words: Sequence[str]) -> str:
@@ -80,6 +89,10 @@ class FakeKubectl:
             given = json.loads(patch.removeprefix("--patch="))["spec"]["approval"]
             found["spec"]["approval"] = {key: value for key, value in given.items() if value is not None}
         return "" if found is None else json.dumps(copy.deepcopy(found))
+
+    def version_in(self, words: Sequence[str]) -> Any:
+        patch = next(word for word in words if word.startswith("--patch="))
+        return json.loads(patch.removeprefix("--patch="))["metadata"]["resourceVersion"]
 
     @property
     def approval(self) -> Any:

@@ -61,6 +61,22 @@ def refusal(word: Word, plan: PlanSpec, status: PlanStatus, mode: ApplyMode) -> 
     return _in_vain(plan, mode) if word is Word.APPROVE else None
 
 
+def nothing_to_undo(status: PlanStatus, args_digest: str | None) -> str | None:
+    """Why a roll-back would change nothing: the workload does not run the plan; None where it does.
+
+    A no that is written down all the same would undo the plan much later, should its arguments ever come back.
+
+    Args:
+        status: What became of the plan.
+        args_digest: SHA-256 of the arguments that run now; None where there is no such workload.
+    """
+    attempt = status.attempt
+    if attempt is not None and args_digest == attempt.applied_digest:
+        return None
+    instead = "; use reject" if Word.REJECT in POSSIBLE[status.phase] else ""
+    return f"the workload runs other arguments than the plan's, so there is nothing to undo{instead}"
+
+
 def approval(word: Word, plan: PlanSpec, by: str, note: str | None) -> Approval:
     """The word as spec.approval has it; a roll-back is a no to what the workload carries (decision 0016)."""
     return Approval(approved=word is Word.APPROVE, by=by, plan_hash=plan.plan_hash, note=note)

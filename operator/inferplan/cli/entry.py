@@ -10,7 +10,7 @@ from importlib import import_module
 from inferplan import __version__
 from inferplan.cli.errors import BadInputError, CannotRunError
 
-FINE, FAILED, BAD_INPUT = 0, 1, 2
+FINE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ def guarded(name: str, run: Callable[[], int]) -> int:
     except CannotRunError as error:
         _complain(name, [str(error)])
         return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:  # `inferplan plan … | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE

@@ -15,3 +15,7 @@ class BadInputError(Exception):
 
 class CannotRunError(Exception):
     """The input is fine, but the command cannot do its work here; one line says why."""
+
+
+class ChangedMeanwhileError(CannotRunError):
+    """What was to be changed is another version by now."""

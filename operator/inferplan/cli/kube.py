@@ -1,6 +1,7 @@
 """The cluster through the user's own kubectl, so that its contexts, credential plugins and impersonation work."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferplan.api.kinds import INFERENCE_INSTANCE, OPTIMIZATION_PLAN
-from inferplan.cli.errors import BadInputError, CannotRunError
+from inferplan.cli.errors import BadInputError, CannotRunError, ChangedMeanwhileError
 from inferplan.cli.output import one_line
 
 PLANS = OPTIMIZATION_PLAN.crd_name
@@ -17,6 +18,11 @@ TIMEOUT_SECONDS = 60
 """kubectl's own credential plugins may ask a person something."""
 
 _MESSAGE_LENGTH = 1000
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_LOG_LINE = re.compile(r"[EWIF]\d{4} \d\d:\d\d:\d\d")
+"""Lines of kubectl's own log (klog): the sentence for people comes after them."""
+_CLUSTER_SAYS = ("error: You must be logged in", "error: the server")
+"""What begins as a mistake on the command line does, and is none."""
 Document = dict[str, Any]
 
 
@@ -36,8 +42,11 @@ class Kubectl:
         """One object; None where there is none.
 
         Raises:
+            BadInputError: It is no name that an object can have.
             CannotRunError: kubectl is not there, or the cluster does not let it.
         """
+        if not _NAME.fullmatch(name):
+            raise BadInputError(f"{json.dumps(name)} is no name: give that of a plan or an instance alone")
         text = self._run("get", kind, name, "--ignore-not-found", *self._place())
         return self._object(text) if text.strip() else None
 
@@ -48,9 +57,15 @@ class Kubectl:
         return tuple(item for item in items if isinstance(item, dict)) if isinstance(items, list) else ()
 
     def patch(self, kind: str, document: Document, body: Mapping[str, Any]) -> None:
-        """Merges into an object; raises as `find`."""
+        """Merges into the object as it was read.
+
+        Raises:
+            ChangedMeanwhileError: It is another version by now.
+            CannotRunError: kubectl is not there, or the cluster does not let it.
+        """
         meta = document["metadata"]
-        patch = f"--patch={json.dumps(body)}"
+        bound = {**body, "metadata": {"resourceVersion": meta["resourceVersion"]}}
+        patch = f"--patch={json.dumps(bound)}"
         self._run("patch", kind, meta["name"], f"--namespace={meta['namespace']}", "--type=merge", patch)
 
     def user(self) -> str:
@@ -64,6 +79,13 @@ class Kubectl:
     def within(self, namespace: str) -> "Kubectl":
         """The same in a namespace."""
         return Kubectl(self.flags, namespace)
+
+    @property
+    def place(self) -> str:
+        """Where it looks, in words."""
+        if self.namespace is not None:
+            return f'in namespace "{self.namespace}"'
+        return "in your context's namespace (-n NAMESPACE names another)"
 
     def _place(self) -> Sequence[str]:
         return () if self.namespace is None else (f"--namespace={self.namespace}",)
@@ -91,6 +113,12 @@ class Kubectl:
         return done.stdout
 
     def _error(self, verb: str, told: str) -> Exception:
-        text = one_line(told)[:_MESSAGE_LENGTH] or "no reason was given"
-        usage = text.startswith(("error: unknown flag", "error: context", "error: no context"))
-        return BadInputError(text) if usage else CannotRunError(f"kubectl {verb}: {text}")
+        lines = told.strip().splitlines()
+        said = [line for line in lines if not _LOG_LINE.match(line)] or lines
+        text = one_line(" ".join(said))[:_MESSAGE_LENGTH] or "no reason was given"
+        if text.startswith("error: ") and not text.startswith(_CLUSTER_SAYS):
+            return BadInputError(text)
+        if "server doesn't have a resource type" in text:
+            text += "; is InferPlan installed in this cluster?"
+        kind = ChangedMeanwhileError if text.startswith("Error from server (Conflict)") else CannotRunError
+        return kind(f"kubectl {verb}: {text}")

@@ -25,6 +25,7 @@ example:
   kubectl inferplan approve llama-70b -n serving --note "seen in staging"
 
 NAME is that of a plan, or of an instance: then its current plan is meant.
+For programs: kubectl get inferenceinstances,optimizationplans -o json
 exit codes: 0 fine, 1 the answer was no or the cluster refused, 2 bad input"""
 
 
@@ -44,7 +45,8 @@ def _status(options: argparse.Namespace) -> int:
     if options.name is None:
         instances = kubectl.list(INSTANCES, everywhere=options.all_namespaces)
         plans = kubectl.list(PLANS, everywhere=options.all_namespaces)
-        write(listing(instances, plans, namespaces=options.all_namespaces))
+        place = "in any namespace" if options.all_namespaces else kubectl.place
+        write(listing(instances, plans, namespaces=options.all_namespaces, place=place))
     else:
         write(detail(find(kubectl, options.name)))
     return 0
@@ -106,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         (Word.REJECT, "say no to a plan that was not applied"),
         (Word.ROLLBACK, "have a plan undone that the workload carries"),
     ):
-        _add_word(commands.add_parser(word, parents=[shared], help=told))
+        _add_word(commands.add_parser(word.value, parents=[shared], help=told))
     return parser
 
 

@@ -55,10 +55,3 @@ def live_of(kubectl: Kubectl, found: Found) -> tuple[Live, Container]:
     if live.container is None:
         raise BadInputError(f'{target.kind} "{target.name}" has no container "{target.container}" any more')
     return live, live.container
-
-
-def carries(kubectl: Kubectl, found: Found) -> bool:
-    """Whether the workload runs what the plan's last try wrote; raises as `live_of`."""
-    live, _ = live_of(kubectl, found)
-    attempt = found.status.attempt
-    return attempt is not None and live.args_digest == attempt.applied_digest

@@ -71,6 +71,19 @@ def find(kubectl: Kubectl, name: str) -> Found:
     return _found(plan, instance)
 
 
+def again(kubectl: Kubectl, found: Found) -> Found:
+    """The same plan as it is by now.
+
+    Raises:
+        BadInputError: It is gone.
+        CannotRunError: The cluster does not let the user.
+    """
+    plan = kubectl.within(found.namespace).find(PLANS, found.name)
+    if plan is None or plan["metadata"].get("uid") != found.document["metadata"].get("uid"):
+        raise BadInputError(f'OptimizationPlan "{found.name}" does not exist any more')
+    return _with_instance(kubectl, plan)
+
+
 def find_carried(kubectl: Kubectl, name: str) -> Found:
     """As `find`, but of an instance the plan that its workload carries, which need not be the current one."""
     plan = kubectl.find(PLANS, name)
@@ -116,8 +129,7 @@ def _is_carried(plan: Document) -> bool:
 def _instance(kubectl: Kubectl, name: str) -> Document:
     instance = kubectl.find(INSTANCES, name)
     if instance is None:
-        place = f' in namespace "{kubectl.namespace}"' if kubectl.namespace is not None else ""
-        raise BadInputError(f'there is no OptimizationPlan and no InferenceInstance "{name}"{place}')
+        raise BadInputError(f'there is no OptimizationPlan and no InferenceInstance "{name}" {kubectl.place}')
     return instance
 
 

@@ -19,16 +19,17 @@ _LABEL = 12
 _NONE = "-"
 
 
-def listing(instances: Sequence[Document], plans: Sequence[Document], *, namespaces: bool) -> str:
+def listing(instances: Sequence[Document], plans: Sequence[Document], *, namespaces: bool, place: str) -> str:
     """A line for each instance: its plan, how far it is, and why it waits.
 
     Args:
         instances: InferenceInstances as they are stored.
         plans: OptimizationPlans of the same namespaces.
         namespaces: Whether the first column is the namespace.
+        place: Where they were looked for, in words.
     """
     if not instances:
-        return "No InferenceInstances found.\n"
+        return f"No InferenceInstances {place}.\n"
     rows = [_row(instance, [plan for plan in plans if is_of(plan, instance)]) for instance in instances]
     columns = ("NAMESPACE", *_COLUMNS) if namespaces else _COLUMNS
     cut = [row if namespaces else row[1:] for row in sorted(rows)]
@@ -113,7 +114,8 @@ def _attempt(status: PlanStatus) -> Iterator[str]:
     for label, moment in (("written", attempt.patched_at), ("rolled out", attempt.rolled_out_at)):
         yield from _line(label, moment) if moment is not None else ()
     if attempt.windows:
-        yield from _line("measured", f"{attempt.windows} times without a verdict")
+        times = "once" if attempt.windows == 1 else f"{attempt.windows} times"
+        yield from _line("measured", f"{times} without a verdict")
 
 
 def _git(attempt: AttemptStatus) -> Iterator[str]:

@@ -7,18 +7,20 @@ from pydantic import ValidationError
 
 from inferplan.api.apply import ApplyMode, ApplySpec, GitStrategy
 from inferplan.api.reasons import PlanConditionType
-from inferplan.apply.asking import Word, approval, is_said, refusal
-from inferplan.cli.errors import BadInputError
+from inferplan.apply.asking import Word, approval, is_said, nothing_to_undo, refusal
+from inferplan.cli.errors import BadInputError, CannotRunError, ChangedMeanwhileError
 from inferplan.cli.kube import PLANS, Kubectl
 from inferplan.cli.layout import INDENT, wrapped
 from inferplan.cli.output import one_line, write
-from inferplan.cli.plugin_diff import carries
-from inferplan.cli.plugin_find import Found
+from inferplan.cli.plugin_diff import live_of
+from inferplan.cli.plugin_find import Found, again
 
 _LABEL = 11
 _NOTE_LENGTH = 1024
+_TRIES = 5
+"""The operator itself writes the plan's status meanwhile; each try reads what is there now."""
 _DONE = {Word.APPROVE: "approved", Word.REJECT: "rejected", Word.ROLLBACK: "roll-back asked for"}
-_ASKED = {Word.APPROVE: "Approve", Word.REJECT: "Reject", Word.ROLLBACK: "Roll back"}
+_ASKED = {Word.APPROVE: "Approve it", Word.REJECT: "Reject it", Word.ROLLBACK: "Roll it back"}
 
 
 def say(kubectl: Kubectl, found: Found, word: Word, *, note: str | None, yes: bool) -> int:
@@ -36,18 +38,40 @@ def say(kubectl: Kubectl, found: Found, word: Word, *, note: str | None, yes: bo
         CannotRunError: The cluster does not let the user.
     """
     _check(kubectl, found, word, note)
-    if is_said(word, found.spec) and found.spec.approval is not None:
-        write(f"{found.name}: {found.spec.approval.told} already; nothing was changed\n")
+    if _told_already(found, word):
         return 0
     user = kubectl.user()
     write("\n".join(summary(found, word)) + "\n")
-    if not yes and not _agreed(f"{_ASKED[word]} it as {user}? [y/N] "):
+    if not yes and not _agreed(f"{_ASKED[word]} as {user}? [y/N] "):
         write("nothing was changed\n")
         return 1
-    given = {"note": None, **approval(word, found.spec, user, note).to_kube()}
-    kubectl.patch(PLANS, found.document, {"spec": {"approval": given}})
-    write(f"{found.name}: {_DONE[word]} by {user}; `kubectl inferplan status {found.name} -n {found.namespace}`\n")
+    _write(kubectl, found, word, user, note)
     return 0
+
+
+def _write(kubectl: Kubectl, found: Found, word: Word, user: str, note: str | None) -> None:
+    """Says it of the plan as it is now: since it was shown it may have been begun, or somebody else may have spoken."""
+    for _ in range(_TRIES):
+        now = again(kubectl, found)
+        _check(kubectl, now, word, note)
+        if _told_already(now, word):
+            return
+        given = {"note": None, **approval(word, now.spec, user, note).to_kube()}
+        try:
+            kubectl.patch(PLANS, now.document, {"spec": {"approval": given}})
+        except ChangedMeanwhileError:
+            continue
+        write(f"{now.name}: {_DONE[word]} by {user}; `kubectl inferplan status {now.name} -n {now.namespace}`\n")
+        return
+    raise CannotRunError(f'OptimizationPlan "{found.name}" is being changed; try again')
+
+
+def _told_already(found: Found, word: Word) -> bool:
+    given = found.spec.approval
+    if given is None or not is_said(word, found.spec):
+        return False
+    write(f"{found.name}: {given.told} already; nothing was changed\n")
+    return True
 
 
 def summary(found: Found, word: Word) -> list[str]:
@@ -74,9 +98,11 @@ def _check(kubectl: Kubectl, found: Found, word: Word, note: str | None) -> None
         raise BadInputError(f'OptimizationPlan "{found.name}": {why}', *_way_out(found, word))
     if note is not None and not 1 <= len(note) <= _NOTE_LENGTH:
         raise BadInputError(f"--note: {len(note)} characters; allowed: 1 to {_NOTE_LENGTH}")
-    if word is Word.ROLLBACK and not is_said(word, found.spec) and not carries(kubectl, found):
-        told = "the workload runs other arguments than the plan's by now, so there is nothing to undo"
-        raise BadInputError(f'OptimizationPlan "{found.name}": {told}')
+    if word is Word.ROLLBACK and not is_said(word, found.spec):
+        live, _ = live_of(kubectl, found)
+        why = nothing_to_undo(found.status, live.args_digest)
+        if why is not None:
+            raise BadInputError(f'OptimizationPlan "{found.name}": {why}')
 
 
 def _way_out(found: Found, word: Word) -> Iterator[str]:
@@ -91,7 +117,7 @@ def _agreed(question: str) -> bool:
         raise BadInputError("standard input is no terminal, so nobody can be asked: add --yes")
     try:
         return input(question).strip().lower() in {"y", "yes"}
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         write("\n")
         return False
 

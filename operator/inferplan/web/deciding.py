@@ -8,10 +8,11 @@ from pydantic import Field
 from inferplan.api.base import WireModel
 from inferplan.api.listing import PlanResource
 from inferplan.api.plan import Digest
-from inferplan.apply.asking import Word, approval, is_said, mode_of, refusal
+from inferplan.apply.asking import Word, approval, is_said, mode_of, nothing_to_undo, refusal
+from inferplan.apply.live import read_live
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from inferplan.kube.port import Cluster
-from inferplan.kube.resources import INSTANCES, PLANS, Document
+from inferplan.kube.resources import INSTANCES, PLANS, WORKLOADS, Document
 from inferplan.web.callers import NotPermittedError
 from inferplan.web.objects import plan_of
 
@@ -86,8 +87,23 @@ class Deciding:
             raise WordRefusedError(f"plan {plan.namespace}/{plan.name}: {why}")
         if is_said(word, plan.spec):
             return plan
+        if word is Word.ROLLBACK:
+            why = nothing_to_undo(plan.status, await self._running(plan))
+            if why is not None:
+                raise WordRefusedError(f"plan {plan.namespace}/{plan.name}: {why}")
         given = {"note": None, **approval(word, plan.spec, by, request.note).to_kube()}
         return plan_of(await self._written(document, given))
+
+    async def _running(self, plan: PlanResource) -> str | None:
+        """Digest of the arguments that the plan's workload runs now; None where there is none."""
+        target = plan.spec.target
+        if target is None or target.kind not in WORKLOADS:
+            return None
+        try:
+            document = await self._cluster.get(WORKLOADS[target.kind], plan.namespace, target.name)
+        except NotFoundError:
+            return None
+        return read_live(document, target.container).args_digest
 
     async def _written(self, document: Document, given: Mapping[str, Any]) -> Document:
         meta = document["metadata"]

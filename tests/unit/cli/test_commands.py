@@ -10,7 +10,7 @@ import yaml
 from inferplan import __version__
 from inferplan.api.crd import render
 from inferplan.cli import main
-from inferplan.cli.entry import COMMANDS
+from inferplan.cli.entry import COMMANDS, guarded
 from inferplan.web.server import CannotListenError
 
 SPEC_ONLY = """\
@@ -178,3 +178,11 @@ def test_a_reader_that_has_seen_enough_is_no_error(stored_plan: Path) -> None:
         process.stdout.close()  # before the command prints anything
         assert process.stderr.read() == b""
         assert process.wait(timeout=15) == 0
+
+
+def test_an_interrupt_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    assert guarded("inferplan estimate", interrupted) == 130
+    assert capsys.readouterr() == ("", "")

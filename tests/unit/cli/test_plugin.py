@@ -49,7 +49,9 @@ def test_without_words_it_explains_itself(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize("words", [["nonsense"], ["approve"], ["status", "--colour"], ["diff", "a", "b"]])
 def test_a_command_line_that_is_none_ends_with_2(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
-    assert "error: " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "error: " in error
+    assert "<Word" not in error
 
 
 def test_kubectls_own_flags_are_passed_on(kubectl: FakeKubectl) -> None:
@@ -102,10 +104,27 @@ def test_without_a_current_plan_the_one_that_was_applied_last_is_shown(
     assert line.endswith("x" * 99 + "…")
 
 
-def test_nothing_is_a_sentence(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ([], "in your context's namespace (-n NAMESPACE names another)"),
+        (["-n", "serving"], 'in namespace "serving"'),
+        (["-A"], "in any namespace"),
+    ],
+)
+def test_nothing_is_a_sentence(
+    words: list[str], place: str, kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]
+) -> None:
     kubectl.instances = []
-    assert main(["status"]) == 0
-    assert capsys.readouterr().out == "No InferenceInstances found.\n"
+    assert main(["status", *words]) == 0
+    assert capsys.readouterr().out == f"No InferenceInstances {place}.\n"
+
+
+@pytest.mark.parametrize("name", ["oplan/llama", "Llama", "a,b", "--all-namespaces", ""])
+def test_what_is_no_name_is_not_asked_for(name: str, kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--", name]) == 2
+    assert f'"{name}" is no name: give that of a plan or an instance alone' in capsys.readouterr().err
+    assert kubectl.calls == []
 
 
 DETAIL = """\
@@ -301,6 +320,7 @@ serving/llama-abababab for llama
     shows; its pods are replaced
   done        it is measured over 900 s, and undone where something is worse than before by more than 5 %
 Approve it as ada? [y/N] \n"""
+DONE = "llama-abababab: approved by ada; `kubectl inferplan status llama-abababab -n serving`\n"
 
 
 def test_an_approval_says_what_is_done_and_asks(
@@ -308,8 +328,7 @@ def test_an_approval_says_what_is_done_and_asks(
 ) -> None:
     answers.append("y")
     assert main(["approve", "llama", "--note", "seen in staging"]) == 0
-    end = "llama-abababab: approved by ada; `kubectl inferplan status llama-abababab -n serving`\n"
-    assert capsys.readouterr().out == ASKED + end
+    assert capsys.readouterr().out == ASKED + DONE
     assert kubectl.approval == {"approved": True, "by": "ada", "planHash": HASH, "note": "seen in staging"}
     patch = next(call for call in kubectl.calls if call[0] == "patch")
     assert patch[:5] == ("patch", "optimizationplans.inferplan.dev", NAME, "--namespace=serving", "--type=merge")
@@ -322,6 +341,65 @@ def test_who_does_not_say_yes_says_no(
     answers.extend([] if typed is None else [typed])
     assert main(["approve", "llama"]) == 1
     assert capsys.readouterr().out.endswith("nothing was changed\n")
+    assert kubectl.approval is None
+
+
+@pytest.mark.usefixtures("kubectl", "answers")
+def test_who_interrupts_the_question_says_no(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupted)
+    assert main(["approve", "llama"]) == 1
+    assert capsys.readouterr().out.endswith("nothing was changed\n")
+
+
+def test_a_no_is_not_said_of_a_plan_that_was_begun_while_the_question_stood(
+    kubectl: FakeKubectl, answers: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(_: str) -> str:
+        kubectl.plans = [plan("RollingOut", approval=Approval(approved=True, by="bob", plan_hash=HASH))]
+        return answers.pop()
+
+    answers.append("y")
+    monkeypatch.setattr("builtins.input", ask)
+    assert main(["reject", "llama"]) == 2
+    assert "the plan is RollingOut: it was begun; use rollback to undo it" in capsys.readouterr().err
+    assert kubectl.approval["approved"] is True
+
+
+def test_a_word_is_bound_to_the_plan_that_was_read(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
+    kubectl.meanwhile = [plan("Scheduled"), plan("Scheduled")]
+    assert main(["approve", NAME, "-y"]) == 0
+    assert capsys.readouterr().out.endswith(DONE)
+    kubectl.plans, kubectl.meanwhile = [plan()], [plan("Superseded")]
+    assert main(["approve", NAME, "-y"]) == 2
+    assert "is Superseded: approve comes too late" in capsys.readouterr().err
+    said = plan("Scheduled", approval=Approval(approved=True, by="bob", plan_hash=HASH))
+    kubectl.plans, kubectl.meanwhile = [plan()], [said]
+    assert main(["approve", NAME, "-y"]) == 0
+    assert capsys.readouterr().out.endswith("bob approved it already; nothing was changed\n")
+
+
+def test_a_plan_that_never_stands_still_is_told(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
+    kubectl.meanwhile = [plan() for _ in range(9)]
+    assert main(["approve", NAME, "-y"]) == 1
+    assert f'OptimizationPlan "{NAME}" is being changed; try again' in capsys.readouterr().err
+
+
+def test_a_plan_that_is_another_one_by_now_is_not_approved(
+    kubectl: FakeKubectl, answers: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(_: str) -> str:
+        kubectl.plans[0]["metadata"]["uid"] = "another"
+        return answers.pop()
+
+    answers.append("y")
+    monkeypatch.setattr("builtins.input", ask)
+    assert main(["approve", "llama"]) == 2
+    assert "does not exist any more" in capsys.readouterr().err
     assert kubectl.approval is None
 
 
@@ -368,8 +446,9 @@ def test_all_that_an_approval_means_is_said(kubectl: FakeKubectl, capsys: pytest
         ("approve", plan("Superseded", message="x takes its place."), "is Superseded (x takes its place): approve"),
         ("reject", plan("Verified"), "it was begun; use rollback"),
         ("rollback", plan("Scheduled"), "there is nothing to undo; use reject"),
-        ("rollback", plan("Verified", status=CARRIED), "runs other arguments than the plan's by now"),
-        ("rollback", plan("Verified"), "runs other arguments than the plan's by now"),
+        ("rollback", plan("Verified", status=CARRIED), "runs other arguments than the plan's, so there is nothing to"),
+        ("rollback", plan("Verified"), "runs other arguments than the plan's, so there is nothing to undo\n"),
+        ("rollback", plan("Applying", status=CARRIED), "so there is nothing to undo; use reject"),
     ],
 )
 def test_a_word_out_of_place_is_refused(
@@ -428,14 +507,30 @@ def test_what_was_said_is_not_said_again(kubectl: FakeKubectl, capsys: pytest.Ca
     assert capsys.readouterr().out == "llama-abababab: bob approved it already; nothing was changed\n"
 
 
+LOGGED = """\
+E1126 18:35:08.605155    5241 memcache.go:265] "Unhandled Error" err="couldn't get current server API group list"
+The connection to the server 127.0.0.1:1 was refused"""
+
+
 @pytest.mark.parametrize(
     ("verb", "told", "code", "shown"),
     [
         ("patch", "Error from server (Forbidden):\nno", 1, "kubectl patch: Error from server (Forbidden): no"),
         ("get", "", 1, "kubectl get: no reason was given"),
         ("get", 'error: context "x" does not exist', 2, 'error: context "x" does not exist'),
+        ("get", "error: stat /nope: no such file", 2, "error: stat /nope: no such file"),
+        ("get", LOGGED, 1, "kubectl get: The connection to the server 127.0.0.1:1 was refused"),
+        ("get", LOGGED.splitlines()[0], 1, f"kubectl get: {LOGGED.splitlines()[0]}"),
+        (
+            "get", "error: You must be logged in to the server (Unauthorized)", 1,
+            "kubectl get: error: You must be logged in to the server (Unauthorized)",
+        ),
+        (
+            "get", 'error: the server doesn\'t have a resource type "x"', 1,
+            'kubectl get: error: the server doesn\'t have a resource type "x"; is InferPlan installed in this cluster?',
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_kubectl_says_is_one_line(
     verb: str, told: str, code: int, shown: str, kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from tests.support.application import plan_spec
+from tests.support.application import NEW, digest, plan_spec
 from tests.support.asgi import Answer, call
 from tests.support.cluster import FakeCluster
+from tests.support.plugin import deployment
 from tests.support.web import NOW
 
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, KubeError, UnreachableError
@@ -21,6 +22,7 @@ from inferplan.web.ports import Parts
 
 NAME = "llama-abababab"
 HASH = "ab" * 32
+ATTEMPT = {"number": 1, "startedAt": "2026-03-01T12:00:00Z", "targetUid": "u", "appliedDigest": digest(NEW)}
 RIGHTS = {
     "ada": {"approve", "get", "list"},
     "bob": {"get", "list"},
@@ -28,12 +30,14 @@ RIGHTS = {
 }
 
 
-def plan(phase: str = "AwaitingApproval", namespace: str = "serving", **spec: Any) -> Document:
+def plan(
+    phase: str = "AwaitingApproval", namespace: str = "serving", attempt: Document | None = None, **spec: Any
+) -> Document:
     return {
         "kind": "OptimizationPlan",
         "metadata": {"namespace": namespace, "name": NAME},
         "spec": {**plan_spec().to_kube(), **spec},
-        "status": {"phase": phase},
+        "status": {"phase": phase} if attempt is None else {"phase": phase, "attempt": attempt},
     }
 
 
@@ -115,9 +119,19 @@ async def test_an_approval_is_written_under_the_callers_own_name() -> None:
 @pytest.mark.parametrize(("word", "phase"), [("reject", "Scheduled"), ("rollback", "Verified")])
 async def test_a_no_needs_no_body(word: str, phase: str) -> None:
     stage = Stage()
-    stage.cluster.put(plan(phase, approval={"approved": True, "by": "bob", "planHash": HASH, "note": "old"}))
+    said = {"approved": True, "by": "bob", "planHash": HASH, "note": "old"}
+    stage.cluster.put(plan(phase, attempt=ATTEMPT, approval=said), deployment(*NEW.args))
     assert (await stage.say(word)).status == 200
     assert stage.approval == {"approved": False, "by": "ada", "planHash": HASH}
+
+
+@pytest.mark.parametrize("workloads", [(), (deployment(),)], ids=["gone", "runs something else"])
+async def test_what_the_workload_does_not_carry_is_not_rolled_back(workloads: tuple[Document, ...]) -> None:
+    stage = Stage()
+    stage.cluster.put(plan("Verified", attempt=ATTEMPT), *workloads)
+    answer = await stage.say("rollback")
+    assert (answer.status, "so there is nothing to undo" in answer.json["error"]) == (409, True)
+    assert stage.approval is None
 
 
 async def test_what_was_said_keeps_who_said_it_first() -> None:
