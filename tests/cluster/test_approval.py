@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support import operator_process
-from tests.support.application import OLD, plan_spec
+from tests.support.application import OLD, digest, plan_spec
 from tests.support.lab import ROOT, Answer, Cluster, random_namespace
 from tests.support.operator_process import Operator
 from tests.support.prometheus import FakePrometheus, serving
@@ -288,6 +288,10 @@ def test_over_http_a_word_has_its_phase_and_its_plan(place: Place) -> None:
     assert place.say(place.plan(), "approve", token, {"plan_hash": "cd" * 32})[0] == 409
     assert place.say("llama-none", "approve", token)[0] == 404
     kept = place.plan("Verified")
+    status, answer = place.say(kept, "rollback", token)
+    assert (status, "so there is nothing to undo" in answer["error"]) == (409, True)
+    carried = {"number": 1, "startedAt": "2026-03-01T12:00:00Z", "targetUid": "1", "appliedDigest": digest(OLD)}
+    place.set_status(kept, {"phase": "Verified", "attempt": carried})
     assert place.say(kept, "rollback", token)[0] == 200
     assert place.approval(kept)["approved"] is False
     place.cluster.apply(instance("Off", "off"), namespace=place.namespace)
