@@ -154,6 +154,7 @@ class Reason(StrEnum):
     ALL_GATES_PASSED = "AllGatesPassed", "Nothing keeps the plan from being applied now."
     NOT_APPLICABLE = "NotApplicable", "The plan cannot be written into the workload's arguments."
     TARGET_CHANGED = "TargetChanged", "The workload is not the one that the plan was made for."
+    TARGET_SHARED = "TargetShared", "Another instance names the same workload."
     PAUSED = "Paused", "An owner, or the workload itself, is paused."
     ROLLOUT_IN_PROGRESS = "RolloutInProgress", "The workload is rolling; it is left alone until it stands."
     DOES_NOT_ROLL = "DoesNotRoll", "The workload keeps its pods when its template changes."

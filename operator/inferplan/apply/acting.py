@@ -106,6 +106,14 @@ def verifying(case: Case) -> Step:
     return _judged(case)
 
 
+def kept(case: Case) -> Step:
+    """What was kept stays, until somebody writes the arguments from before again: then nothing says that it holds."""
+    live, target = case.live, case.plan.target
+    if case.elsewhere or live is None or target is None or live.args_digest != target.args_digest:
+        return Step(case.status)
+    return Step(_taken_back_by(case, live, "; delete the plan to have it made anew"))
+
+
 def _judged(case: Case) -> Step:
     before, after = case.status.baseline, case.window
     if before is None or after is None:
@@ -178,11 +186,11 @@ def _taken_back(case: Case) -> Step | None:
     return Step(_left(case, Reason.CHANGED_BY_OTHER, f"{why} says nothing of the plan; it keeps the plan's arguments"))
 
 
-def _taken_back_by(case: Case, live: Live) -> PlanStatus:
+def _taken_back_by(case: Case, live: Live, way_out: str = "") -> PlanStatus:
     before = case.plan.target.args_digest if case.plan.target is not None else None
     if live.args_digest == before:
         keepers = ", ".join(owner.name for owner in case.owners) or "somebody"
-        why = f"the arguments are again those from before: {keepers} took the change back"
+        why = f"the arguments are again those from before: {keepers} took the change back{way_out}"
         return _left(case, Reason.REVERTED_BY_OTHER, why)
     return _left(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments after the plan was written")
 

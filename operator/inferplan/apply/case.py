@@ -71,6 +71,7 @@ class Case:
         git_silent: Why Git could not be asked; "" where it was, or nothing is to be asked.
         taken_back: Whether the branch that is deployed had the plan, and says again what was before.
         beside: The canary; nothing where none is wanted.
+        shared_with: Another instance that names the same workload; "" where none does.
         elsewhere: Whether the instance names another workload by now than the one that the plan is for.
         model: What the workload serves; workloads of one model are changed one at a time.
         failed_before: Why the same change was rolled back before, on the same image, model and GPU; "" where not.
@@ -99,6 +100,7 @@ class Case:
     taken_back: bool = False
     beside: Beside = Beside()
     instance_generation: int = 0
+    shared_with: str = ""
     elsewhere: bool = False
     model: str = ""
 

@@ -61,6 +61,16 @@ def _target_changed(case: Case) -> Closed | None:
     return Closed(Reason.TARGET_CHANGED, case.void) if case.void else None
 
 
+def _shared(case: Case) -> Closed | None:
+    """Each would change what the other measures, and rest only after its own changes."""
+    if not case.shared_with:
+        return None
+    why = f'InferenceInstance "{case.shared_with}" names the same workload, and only one of them can be its own'
+    return Closed(
+        Reason.TARGET_SHARED, f"{why}: delete one, or let it name another container (spec.targetRef.container)"
+    )
+
+
 def kept_still(case: Case) -> str:
     """Why nothing may be changed at all, there or back, until somebody takes it away; "" where something may."""
     if not case.paused and case.live is not None and case.live.paused_by_owner:
@@ -181,6 +191,7 @@ GATES: tuple[Callable[[Case], Closed | None], ...] = (
     _not_applicable,
     _failed_before,
     _target_changed,
+    _shared,
     _paused,
     _does_not_roll,
     _canary,
@@ -199,6 +210,7 @@ PROPOSAL_GATES: tuple[Callable[[Case], Closed | None], ...] = (
     _not_applicable,
     _failed_before,
     _target_changed,
+    _shared,
     _paused,
     _does_not_roll,
     _cool_down,

@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from inferplan.api.plan import Phase
 from inferplan.api.reasons import Reason
-from inferplan.apply.acting import applying, rolling_out, verifying
+from inferplan.apply.acting import applying, kept, rolling_out, verifying
 from inferplan.apply.case import Case, Step
 from inferplan.apply.restoring import rolling_back, undo
 from inferplan.apply.starting import trying_canary, waiting
@@ -24,7 +24,7 @@ ACTING = frozenset({Phase.CANARY, Phase.APPLYING, Phase.ROLLING_OUT, Phase.VERIF
 """Phases in which the workload is, or may be, touched: no other plan of the instance may begin or take its place."""
 
 ENDED = frozenset({Phase.VERIFIED, Phase.ROLLED_BACK, Phase.REJECTED, Phase.SUPERSEDED, Phase.FAILED})
-"""Phases that nothing follows by itself."""
+"""Phases in which a plan does nothing by itself any more."""
 
 _UNDOABLE = frozenset({Phase.APPLYING, Phase.ROLLING_OUT, Phase.VERIFYING, Phase.VERIFIED})
 
@@ -37,6 +37,7 @@ _STEPS: Mapping[Phase, Callable[[Case], Step]] = MappingProxyType(
         Phase.APPLYING: applying,
         Phase.ROLLING_OUT: rolling_out,
         Phase.VERIFYING: verifying,
+        Phase.VERIFIED: kept,
         Phase.ROLLING_BACK: rolling_back,
     }
 )

@@ -59,7 +59,7 @@ def opens_at(windows: Iterable[MaintenanceWindow], now: datetime) -> datetime | 
 
 def _last_opening(window: MaintenanceWindow, now: datetime) -> datetime:
     """The latest opening until now, now included."""
-    local = now.astimezone(_zone(window)) + timedelta(seconds=1)
+    local = (now.astimezone(UTC) + timedelta(seconds=1)).astimezone(_zone(window))  # keeps which of two hours it is
     return next(CronSim(window.schedule, local, reverse=True)).astimezone(UTC)
 
 

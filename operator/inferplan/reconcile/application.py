@@ -268,6 +268,7 @@ class Applier:
             window=_window(look, now),
             paused=self._paused or _paused_instance(look),
             disruption=await self._disruption(meta["namespace"], live) if live and may_begin else "",
+            shared_with=next((other.name for other in look.shared_with), ""),
             elsewhere=plan.target is not None
             and not names(spec, plan.target.kind, plan.target.name, plan.target.container),
             model=_model(look, plan, meta["name"]),

@@ -27,13 +27,15 @@ class Feed:
     def __init__(self, add: Callable[[Key], None]) -> None:
         self._add = add
         self._target_of: dict[Key, Target] = {}
+        self._container_of: dict[Key, str | None] = {}
         self._instances_of: dict[Target, set[Key]] = {}
         self._generations: dict[Key, tuple[str, int]] = {}
         self._templates: dict[Target, str] = {}
         self._plans: dict[str, int] = {}
 
-    def refer(self, key: Key, target: Target | None) -> None:
-        """The instance refers to this workload, or to none."""
+    def refer(self, key: Key, target: Target | None, container: str | None = None) -> None:
+        """The instance refers to this workload, and to this container of it where it names one; or to none."""
+        self._container_of.pop(key, None)
         before = self._target_of.pop(key, None)
         if before is not None:
             self._instances_of[before].discard(key)
@@ -42,7 +44,16 @@ class Feed:
                 self._templates.pop(before, None)
         if target is not None:
             self._target_of[key] = target
+            self._container_of[key] = container
             self._instances_of.setdefault(target, set()).add(key)
+
+    def sharing(self, key: Key) -> tuple[Key, ...]:
+        """Other instances that refer to the same workload, unless to another container of it."""
+        target, own = self._target_of.get(key), self._container_of.get(key)
+        others = sorted(self._instances_of.get(target, set()) - {key}) if target is not None else []
+        return tuple(
+            other for other in others if None in {own, self._container_of[other]} or own == self._container_of[other]
+        )
 
     def forget(self, key: Key) -> None:
         """The instance is gone."""

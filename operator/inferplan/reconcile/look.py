@@ -9,7 +9,7 @@ from inferplan.api.reasons import Reason
 from inferplan.engine.planner import Outcome
 from inferplan.observe.gather import Gathered
 from inferplan.observe.target import TargetError
-from inferplan.reconcile.instance import Instance
+from inferplan.reconcile.instance import Instance, Key
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Look:
         problem: What keeps the spec itself from being used, or None.
         gathered: What was read; None when the look failed.
         outcome: What the engine decided; None when it was not asked.
+        shared_with: Other instances that name the same workload.
         analysis: What limits the instance and whether its targets hold; None when the look failed.
     """
 
@@ -47,6 +48,7 @@ class Look:
     gathered: Gathered | None = None
     outcome: Outcome | None = None
     analysis: Analysis | None = None
+    shared_with: tuple[Key, ...] = ()
 
     @property
     def spec(self) -> InstanceSpec | None:

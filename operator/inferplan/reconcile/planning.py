@@ -99,9 +99,9 @@ class Planner:
             self._telemetry.observe_plan(key, None)
             return Looked(Result.GONE)
         instance = read_instance(document)
-        self._feed.refer(key, _target_of(instance))
+        self._feed.refer(key, *_target_of(instance))
         stored = await self._stored_plans(instance)
-        look = await self._look(instance, stored)
+        look = replace(await self._look(instance, stored), shared_with=self._feed.sharing(key))
         moment = self._clock()
         self._looks.remember(look, moment)
         again_at = await self._write(look, stored, timestamp(moment))
@@ -284,6 +284,7 @@ def _measured_as(spec: InstanceSpec, stored: tuple[StoredPlan, ...]) -> Instance
     return over_verify_window(spec) if judged else spec
 
 
-def _target_of(instance: Instance) -> Target | None:
+def _target_of(instance: Instance) -> tuple[Target | None, str | None]:
+    """The workload that the instance names, and the container of it where it names one."""
     ref = instance.spec.target_ref if isinstance(instance.spec, InstanceSpec) else None
-    return Target(instance.key.namespace, ref.kind, ref.name) if ref is not None else None
+    return (None, None) if ref is None else (Target(instance.key.namespace, ref.kind, ref.name), ref.container)

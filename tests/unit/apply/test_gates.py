@@ -44,6 +44,11 @@ CLOSED = [
     ("FailedBefore", {"case_changes": {"failed_before": "it made things worse"}}, "it made things worse"),
     ("TargetGone", {"gone": True}, "does not exist"),
     ("TargetChanged", {"container": Stage().case().wanted}, "runs other arguments"),
+    (
+        "TargetShared",
+        {"case_changes": {"shared_with": "llama-2"}},
+        'InferenceInstance "llama-2" names the same workload',
+    ),
     ("Paused", {"case_changes": {"paused": "the operator is told to apply nothing"}}, "the operator is told"),
     ("Paused", {"live_changes": {"paused_by_owner": True}}, "inferplan.dev/paused"),
     ("Paused", {"live_changes": {"rollout_paused": True}}, "spec.paused"),

@@ -313,6 +313,21 @@ def test_a_plan_for_another_image_is_not_begun_and_not_written(begun: bool) -> N
     assert stage.writes == []
 
 
+def test_what_is_taken_back_long_after_it_was_kept_is_told() -> None:
+    """Else the same decision, which has the same name, would be held for applied, and never be proposed again."""
+    stage = put_in(Phase.VERIFIED)
+    stage.step()
+    assert stage.status.phase is Phase.VERIFIED
+    stage.put(FOREIGN)  # as where a later plan was applied
+    stage.step()
+    assert stage.status.phase is Phase.VERIFIED
+    stage.put(OLD)
+    stage.step()
+    assert (stage.status.phase, reason(stage, "Applied")) == (Phase.FAILED, "RevertedByOther")
+    assert "delete the plan to have it made anew" in stage.status.message
+    assert len(stage.writes) == 1
+
+
 # -- trouble with undoing
 
 

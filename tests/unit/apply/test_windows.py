@@ -56,6 +56,13 @@ def test_a_zone_shifts_with_its_summer_time() -> None:
     assert len(openings) == 2  # that of the 25th and that of the 26th
 
 
+def test_an_hour_that_comes_twice_has_its_openings_twice() -> None:
+    hourly = MaintenanceWindow(schedule="0 * * * *", time_zone="Europe/Berlin", duration_seconds=600)
+    for hour in ("00", "01"):  # 2 a.m. in summer time, and again in winter time
+        assert closes_at((hourly,), datetime.fromisoformat(f"2026-10-25T{hour}:05:00Z")) is not None
+        assert closes_at((hourly,), datetime.fromisoformat(f"2026-10-25T{hour}:15:00Z")) is None
+
+
 @pytest.mark.parametrize(
     ("bad", "told"),
     [

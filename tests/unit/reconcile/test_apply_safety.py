@@ -12,6 +12,7 @@ from tests.support.world import ARGS, NAMESPACE, deployment, pod
 from inferplan.engine.identity import args_digest
 from inferplan.gitops.port import PullRequest, PullState
 from inferplan.kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, Document
+from inferplan.reconcile.instance import Key
 from inferplan.reconcile.plans import failed_settings, own_plans
 
 BETTER = {"running": 40, "waiting": 0, "ttft": 0.1}
@@ -177,6 +178,20 @@ async def test_an_approval_holds_for_the_image_that_was_approved() -> None:
     await scene.look()
     assert scene.plan["metadata"]["name"] != first
     assert scene.phase == "AwaitingApproval"
+
+
+async def test_of_two_instances_of_one_workload_neither_changes_it() -> None:
+    scene = Scene()
+    twin = copy.deepcopy(scene.cluster.one(INSTANCES, NAMESPACE, "llama"))
+    twin["metadata"] = {"name": "twin", "namespace": NAMESPACE}
+    scene.cluster.put(twin)
+    await scene.planner().reconcile(Key(NAMESPACE, "twin"))
+    for document in scene.cluster.all(PLANS):
+        scene.cluster.remove(PLANS, NAMESPACE, document["metadata"]["name"])
+    await scene.look()
+    scene.decide()
+    await scene.until("Scheduled")
+    assert scene.reason("GatesPassed") == "TargetShared"
 
 
 # -- forged

@@ -90,3 +90,17 @@ def test_a_plans_deletion_and_a_persons_word_enter_its_instance() -> None:
     assert keys == [A]
     fed.plan("DELETED", {"metadata": meta})
     assert keys == [A, A]
+
+
+def test_instances_that_share_a_workload_know_of_each_other() -> None:
+    fed, _ = feed()
+    fed.refer(A, TARGET)
+    assert fed.sharing(A) == ()
+    fed.refer(B, TARGET, "vllm")
+    assert (fed.sharing(A), fed.sharing(B)) == ((B,), (A,))
+    fed.refer(A, TARGET, "other")
+    assert (fed.sharing(A), fed.sharing(B)) == ((), ())
+    fed.refer(A, TARGET, "vllm")
+    assert fed.sharing(B) == (A,)
+    fed.forget(A)
+    assert (fed.sharing(A), fed.sharing(B)) == ((), ())
