@@ -210,8 +210,26 @@ def test_a_seen_cache_corrects_every_other_setting() -> None:
     assert gib(other)["measured_difference"] == 0.7
     assert sum(term.bytes for term in other.terms) == other.total_bytes
     assert other.source is Source.CALIBRATED_HERE
-    wide, narrow = (each.kv_cache_bytes for each in (sized(gpu_memory_utilization=0.8, **A_SHORT), other))
-    assert narrow.high - narrow.low < wide.high - wide.low
+
+
+def test_what_was_seen_is_surer_but_for_whether_a_start_compiles() -> None:
+    def width(*, seen: bool, **settings: Any) -> float:
+        config = configured(gpu_memory_utilization=0.8, **A_SHORT, **settings)
+        plain = estimate_memory(config, H100, LLAMA)
+        assert not isinstance(plain, Missing)
+        overhead = calibrate_memory(config, H100, LLAMA, Seen(kv_bytes=plain.kv_cache_bytes.expected))
+        assert not isinstance(overhead, Missing)
+        sized = estimate_memory(config, H100, LLAMA, overhead if seen else None)
+        assert not isinstance(sized, Missing)
+        return gib_of(sized.kv_cache_bytes.high - sized.kv_cache_bytes.low)
+
+    assert width(seen=True, enforce_eager=True) < width(seen=False, enforce_eager=True)
+    # 0.51 GiB more at the peak with a cold compile cache than with a warm one (H100, vLLM 0.26): either way
+    assert width(seen=True) == pytest.approx(2 * 0.5 + width(seen=True, enforce_eager=True), abs=0.01)
+
+
+def gib_of(size: float) -> float:
+    return size / GIB
 
 
 H100_BYTES = 79.18 * GIB
