@@ -16,6 +16,20 @@ OWN_MANAGER = "inferplan"
 """The field manager that plans are applied as."""
 
 
+_WHO = (
+    ("argocd", "Argo CD"),
+    ("kustomize-controller", "Flux"),
+    ("helm-controller", "Flux"),
+    ("helm", "Helm"),
+    ("terraform", "Terraform"),
+    ("pulumi", "Pulumi"),
+    ("kubectl", "a person with kubectl"),
+    ("before-first-apply", "whoever made it"),
+)
+"""Beginnings of field managers' names, as the tools' own sources have them; the last one is the API server's own word
+for those who wrote before the first server-side apply."""
+
+
 @dataclass(frozen=True)
 class Owner:
     """A controller, or a person's tool, that writes a workload.
@@ -31,6 +45,16 @@ class Owner:
     owned: OwnedField
     reconciles: bool
     basis: str
+
+
+def told_manager(manager: str) -> str:
+    """A field manager with who that is, for people: "kubectl-edit (a person with kubectl)".
+
+    Args:
+        manager: Its name in metadata.managedFields.
+    """
+    known = next((who for start, who in _WHO if manager.lower().startswith(start)), None)
+    return manager if known is None or known.lower() == manager.lower() else f"{manager} ({known})"
 
 
 def keeps_replicas(owners: tuple[Owner, ...]) -> str:

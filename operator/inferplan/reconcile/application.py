@@ -28,7 +28,7 @@ from inferplan.apply.refusal import refused
 from inferplan.apply.through_git import LOOK_SECONDS, not_closed
 from inferplan.apply.window import window_of
 from inferplan.apply.words import applied_words, with_words
-from inferplan.domain.owner import OWN_MANAGER
+from inferplan.domain.owner import OWN_MANAGER, told_manager
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, OwnedError
 from inferplan.kube.merge import merge_patch
 from inferplan.kube.port import ApplyOptions, Cluster
@@ -366,7 +366,7 @@ def _body(live: Live, namespace: str, act: Write) -> Mapping[str, Any]:
 
 
 def _owned(error: OwnedError, case: Case) -> str:
-    managers = ", ".join(error.managers)
+    managers = ", ".join(told_manager(manager) for manager in error.managers)
     named = json.dumps([*case.apply.take_over_from, *error.managers])
     return (
         f"its arguments belong to {managers}: make the change there, or let InferPlan write over it with"

@@ -8,6 +8,7 @@ from inferplan.api.values import Engine
 from inferplan.domain.hardware import UNKNOWN_ACCELERATOR, Accelerator, canonical_product, from_catalogue, merge
 from inferplan.domain.measurement import Measured, Missing
 from inferplan.domain.observation import Metrics
+from inferplan.domain.owner import told_manager
 from inferplan.domain.serving import Origin, ServingConfig, Setting
 from inferplan.domain.units import in_gib, significant
 
@@ -75,3 +76,17 @@ def test_settings_win_and_defaults_fill() -> None:
     other = {"b": Setting(2, Origin.ARGUMENT), "a": Setting(3, Origin.VERSION_DEFAULT)}
     assert [(key, setting.value) for key, setting in config.with_settings(other).items()] == [("a", 3), ("b", 2)]
     assert [(key, setting.value) for key, setting in config.with_defaults(other).items()] == [("a", 3), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    ("manager", "told"),
+    [
+        ("kubectl-edit", "kubectl-edit (a person with kubectl)"),
+        ("argocd-controller", "argocd-controller (Argo CD)"),
+        ("helm-controller", "helm-controller (Flux)"),
+        ("Helm", "Helm"),
+        ("ray-operator", "ray-operator"),
+    ],
+)
+def test_a_field_manager_is_told_with_who_that_is(manager: str, told: str) -> None:
+    assert told_manager(manager) == told

@@ -133,7 +133,7 @@ async def test_fields_of_others_are_never_forced() -> None:
     await scene.until("Scheduled")
     assert (scene.reason("GatesPassed"), scene.args) == ("FieldsOwned", list(ARGS))
     message = scene.plan["status"]["message"]
-    assert "belong to kubectl-client-side-apply" in message
+    assert "belong to kubectl-client-side-apply (a person with kubectl):" in message
     assert 'apply.takeOverFrom: ["kubectl-client-side-apply"]' in message
     for _ in range(3):
         await scene.look()
