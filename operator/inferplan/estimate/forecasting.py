@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
+from inferplan.estimate.bounds_today import measured_today
 from inferplan.estimate.forecast import Forecast
-from inferplan.estimate.forecast_bounds import BoundedForecast, measured_today
+from inferplan.estimate.forecast_bounds import BoundedForecast
 from inferplan.estimate.forecast_steps import StepForecast
 from inferplan.estimate.learning import OperatingPoint, learn, operating_point, past_points, windows_known
 from inferplan.estimate.memory_observed import Ground, ground_of

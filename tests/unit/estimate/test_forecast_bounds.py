@@ -15,8 +15,9 @@ from inferplan.domain.lever import LimitKey
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import Observation
 from inferplan.domain.serving import Origin, Setting, SettingValue
+from inferplan.estimate.bounds_today import Today, measured_today
 from inferplan.estimate.forecast import Outlook, Place, Ratios, Span
-from inferplan.estimate.forecast_bounds import BoundedForecast, Today, measured_today
+from inferplan.estimate.forecast_bounds import BoundedForecast
 from inferplan.estimate.memory_observed import Ground, ground_of
 
 FULL = {"kv_cache_usage": 0.99, "num_requests_running": 20.0, "num_requests_waiting": 60.0}
