@@ -28,6 +28,7 @@ from inferplan.apply.restoring import undo
 from inferplan.apply.starting import held_back
 from inferplan.apply.through_git import delivered, delivering, withdrawn
 from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
+from inferplan.apply.window import windows_over
 from inferplan.domain.units import timestamp
 
 
@@ -136,7 +137,7 @@ def _another_window(case: Case, found: Judgement) -> Step:
     if case.since(case.attempt.rolled_out_at) >= timedelta(seconds=UNDECIDED_SECONDS):
         message = f"Left as it is; no harm was seen, and no gain could be shown: {found.reason}."
         return Step(moved(case, Phase.VERIFIED, message, said, verification=verification))
-    attempt = case.attempt.model_copy(update={"windows": case.attempt.windows + 1})
+    attempt = case.attempt.model_copy(update={"windows": windows_over(case, case.attempt.rolled_out_at)})
     message = f"Measured again: {found.reason}."
     status = moved(case, Phase.VERIFYING, message, said, verification=verification, attempt=attempt)
     return Step(status, again_at=case.now + timedelta(seconds=case.apply.verify.window_seconds))

@@ -27,6 +27,7 @@ from inferplan.apply.case import (
 )
 from inferplan.apply.gates import kept_still
 from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
+from inferplan.apply.window import windows_over
 from inferplan.dialects.container import Container
 from inferplan.dialects.untyped import mapping, mappings, scalar
 from inferplan.domain.units import timestamp
@@ -266,7 +267,8 @@ def _judged(case: Case, canary: CanaryStatus, beside: Beside) -> Step | None:
         message = f"Not applied: the canary could not be held against the others in a day: {found.reason}."
         noted = canary.model_copy(update={"verification": verification})
         return Step(moved(case, Phase.FAILED, message, said, canary=noted), DropCanary(canary.name))
-    again = canary.model_copy(update={"windows": canary.windows + 1, "verification": verification})
+    over = windows_over(case, canary.ready_at)
+    again = canary.model_copy(update={"windows": over, "verification": verification})
     said = Said(PlanConditionType.CANARY_PASSED, Status.UNKNOWN, Reason.INCONCLUSIVE, found.reason)
     status = moved(case, Phase.CANARY, f"Measured again: {found.reason}.", said, canary=again)
     return Step(status, again_at=case.now + timedelta(seconds=case.apply.verify.window_seconds))

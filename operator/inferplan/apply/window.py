@@ -5,6 +5,7 @@ from datetime import datetime
 
 from inferplan.api.attempt import WindowStatus
 from inferplan.api.instance import InstanceSpec
+from inferplan.apply.case import Case
 from inferplan.domain.measurement import Measured, value_of
 from inferplan.domain.observation import Metrics
 from inferplan.domain.units import significant, timestamp
@@ -36,6 +37,20 @@ def over_verify_window(spec: InstanceSpec) -> InstanceSpec:
     """The spec, measured over the window in which plans are judged: nothing from before the change is in it."""
     metrics = spec.metrics.model_copy(update={"window_seconds": spec.apply.verify.window_seconds})
     return spec.model_copy(update={"metrics": metrics})
+
+
+def windows_over(case: Case, since: str | None) -> int:
+    """How many windows are over; those that nobody looked at, as the operator was away, are over too.
+
+    Each is judged once: the same minutes judged again and again would be found worse by chance some day.
+
+    Args:
+        case: What is known.
+        since: When what is measured ran.
+    """
+    verify = case.apply.verify
+    passed = case.since(since).total_seconds() - verify.warm_up_seconds
+    return max(0, int(passed // verify.window_seconds))
 
 
 def window_of(metrics: Metrics, replicas: int | None, ended: datetime) -> WindowStatus:

@@ -114,14 +114,17 @@ class Applier:
             case = await self._case(look, stored, document, plan, status)
             case = replace(await self._delivery.told(case), beside=await self._canaries.beside(case, look))
             return await self._step(case, document)
-        except (ValueError, OverflowError) as error:
-            return await self._contradicted(document, status, error)
+        except ForbiddenError as error:
+            why = f"Waits: the operator may not ({error}); deploy/apply and deploy/canary have its rights."
+            return await self._told(document, status, why)
+        except (ValueError, OverflowError) as error:  # the status was written by somebody else
+            why = f"Left alone: its status cannot be ({error}); delete the plan to have it made anew."
+            return await self._told(document, status, why)
 
-    async def _contradicted(self, document: Document, status: PlanStatus, error: Exception) -> Advanced:
-        """The status was written by somebody else and cannot be: told, and left to a person."""
-        logger.warning("plan %s is left alone: %s", document["metadata"]["name"], error)
-        message = f"Left alone: its status cannot be ({error}); delete the plan to have it made anew."
-        told = status.model_copy(update={"message": message[:MESSAGE_LENGTH]})
+    async def _told(self, document: Document, status: PlanStatus, why: str) -> Advanced:
+        """The plan stays where it is; why is told in its status, and holds nothing else of its instance up."""
+        logger.warning("plan %s: %s", document["metadata"]["name"], why)
+        told = status.model_copy(update={"message": why[:MESSAGE_LENGTH]})
         await self._note(document, status, told)
         return Advanced(status.phase, told)
 

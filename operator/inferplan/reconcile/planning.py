@@ -39,7 +39,6 @@ from inferplan.telemetry import Telemetry
 UID_LABEL = "inferplan.dev/instance-uid"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "inferplan"}
 
-NOTHING: Mapping[str, None] = MappingProxyType({})
 _ANEW = MappingProxyType(dict.fromkeys((field.alias or name for name, field in PlanStatus.model_fields.items()), None))
 """A plan that comes back is a new one: what was measured, tried and refused was at another time."""
 
@@ -134,7 +133,7 @@ class Planner:
         wanted, past = _wanted(look, now), newest_first(plan.entry for plan in stored)
         todo = steps(look, stored, wanted)
         try:
-            uids = {plan.name: plan.uid for plan in stored} | await self._write_plans(look.instance, todo)
+            uids = {plan.name: plan.uid for plan in stored} | await self._write_plans(look.instance, todo, stored)
         except ConflictError:
             told = f'OptimizationPlan "{todo.current}" exists and is not of this instance; delete it'
             await self._tell(look, Standing(refused=told, ledger=past), (), now)
@@ -167,35 +166,37 @@ class Planner:
                     self._telemetry.plan_transitions.labels(step.status.phase).inc()
         return done
 
-    async def _write_plans(self, instance: Instance, todo: Steps) -> dict[str, str]:
+    async def _write_plans(self, instance: Instance, todo: Steps, stored: tuple[StoredPlan, ...]) -> dict[str, str]:
         """Writes the plan, then marks and prunes others: at no time is there none that should be.
+
+        Each mark is bound to the version that was read: another operator may have begun the plan meanwhile.
 
         Returns:
             metadata.uid of the plan that was made, by its name.
         """
         made: dict[str, str] = {}
+        versions = {plan.name: plan.version for plan in stored}
         if todo.create is not None:
             document = await self._cluster.create(PLANS, instance.key.namespace, plan_body(instance, todo.create))
             made[document["metadata"]["name"]] = document["metadata"]["uid"]
+            versions[document["metadata"]["name"]] = document["metadata"]["resourceVersion"]
         if todo.propose is not None:
-            await self._mark(instance, todo.propose, Phase.PROPOSED, "Waits for a person; nothing is applied.", _ANEW)
+            proposed = {**_ANEW, "phase": Phase.PROPOSED, "message": "Waits for a person; nothing is applied."}
+            await self._mark(instance, todo.propose, proposed, versions[todo.propose])
             self._telemetry.plans_written.inc()
         for name in todo.supersede:
-            await self._mark(instance, name, Phase.SUPERSEDED, todo.why)
+            await self._mark(instance, name, {"phase": Phase.SUPERSEDED, "message": todo.why}, versions[name])
         for name in todo.prune:
             await self._cluster.delete(PLANS, instance.key.namespace, name)
         return made
 
-    async def _mark(
-        self, instance: Instance, name: str, phase: Phase, message: str, fields: Mapping[str, None] = NOTHING
-    ) -> None:
-        status = {**fields, "phase": phase, "message": message}
+    async def _mark(self, instance: Instance, name: str, status: Mapping[str, str | None], version: str) -> None:
         try:
-            await self._cluster.patch_status(PLANS, instance.key.namespace, name, status)
-        except NotFoundError:
-            logger.info("plan %s was deleted meanwhile", name, extra={"namespace": instance.key.namespace})
+            await self._cluster.patch_status(PLANS, instance.key.namespace, name, status, version)
+        except (NotFoundError, ConflictError) as error:  # the next look reads what became of it
+            logger.info("plan %s: %s", name, error, extra={"namespace": instance.key.namespace})
         else:
-            self._telemetry.plan_transitions.labels(phase).inc()
+            self._telemetry.plan_transitions.labels(status["phase"]).inc()
 
     async def _tell(self, look: Look, standing: Standing, notes: Sequence[Note], now: str) -> None:
         """Events first: a look that ends between the two repeats them under the same names."""

@@ -70,6 +70,7 @@ class StoredPlan:
         refused: Whether a person said no to it.
         target: Kind, name and container of its workload; None without one.
         image: Image that it was made for; None where it does not say.
+        version: Its metadata.resourceVersion.
         harmed: Whether it was to be undone, and could not be: somebody else has mended that since.
         entry: What it promised, and what came of it; None where it never came as far as to a pod.
         uid: metadata.uid.
@@ -89,6 +90,7 @@ class StoredPlan:
     target: tuple[str, str, str] | None = None
     image: str | None = None
     harmed: bool = False
+    version: str = ""
     entry: LedgerEntry | None = None
     uid: str = ""
 
@@ -287,6 +289,7 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         target=_target(mapping(spec.get("target"))),
         image=(spec.get("target") or {}).get("image"),
         harmed=bool(mapping(status.get("rollback")).get("reason")),
+        version=meta.get("resourceVersion") or "",
         entry=ledger_entry(document),
         uid=meta.get("uid") or "",
     )

@@ -121,6 +121,23 @@ def test_a_load_that_is_another_one_is_measured_again_until_a_day_is_over() -> N
     assert stage.status.attempt.windows > 50
 
 
+def test_windows_that_passed_while_the_operator_was_away_are_judged_once() -> None:
+    """Each look would be another throw of the dice with the same minutes."""
+    stage = put_in(Phase.VERIFYING)
+    stage.window = window(1600.0, prompt_tokens_mean=5000.0)
+    stage.pass_time(hours=5)
+    stage.step()
+    assert stage.status.attempt is not None
+    assert stage.status.attempt.windows == 19  # 5 h less 120 s
+    stage.window = window(700.0)
+    stage.pass_time(minutes=1)
+    stage.step()
+    assert stage.status.phase is Phase.VERIFYING
+    stage.pass_time(minutes=15)
+    stage.step()
+    assert stage.status.phase is Phase.ROLLING_BACK
+
+
 def test_a_window_that_was_not_measured_tells_nothing() -> None:
     stage = put_in(Phase.VERIFYING)
     stage.window = None

@@ -1,6 +1,7 @@
 """What must not happen to a workload, whatever people do, forge or delete meanwhile; in a cluster in memory."""
 
 import copy
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,8 @@ from tests.support.world import ARGS, NAMESPACE, deployment, pod
 
 from inferplan.engine.identity import args_digest
 from inferplan.gitops.port import PullRequest, PullState
-from inferplan.kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, Document
+from inferplan.kube.errors import ConflictError
+from inferplan.kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, Document, Resource
 from inferplan.reconcile.instance import Key
 from inferplan.reconcile.plans import failed_settings, own_plans
 
@@ -234,6 +236,59 @@ async def test_a_status_that_cannot_be_holds_nothing_else_up(status: dict[str, A
     await scene.look()
     assert scene.status["traffic"]["num_requests_running"]["value"] == 3
     assert scene.args == list(ARGS)
+
+
+# -- rights that are taken away, and two operators at once
+
+
+@pytest.mark.parametrize("resource", ["deployments", "pods"])
+async def test_a_right_that_is_gone_is_told_and_holds_nothing_else_up(resource: str) -> None:
+    scene = await verifying()
+    scene.cluster.denied.add(("get" if resource == "deployments" else "list", resource))
+    await scene.look()
+    assert scene.condition("TargetResolved")[1] == "AccessDenied"
+    assert scene.phase == "Verifying"
+    assert f"403: {'get' if resource == 'deployments' else 'list'} {resource}" in scene.plan["status"]["message"]
+    scene.cluster.denied.clear()
+    scene.now += timedelta(minutes=20)
+    scene.prometheus.series = vllm_series([POD], **BETTER)
+    await scene.until("Verified")
+
+
+async def test_a_canary_that_may_not_be_taken_away_is_told() -> None:
+    scene = Scene({"mode": "Approve", "canary": True})
+    await scene.look()
+    scene.decide()
+    await scene.until("Canary")
+    await scene.look()
+    scene.cluster.denied.add(("delete", "deployments"))
+    scene.decide(approved=False)
+    await scene.look()
+    assert scene.phase == "Canary"
+    assert "deploy/canary" in scene.plan["status"]["message"]
+    scene.cluster.denied.clear()
+    await scene.until("Rejected")
+
+
+async def test_a_plan_that_another_operator_has_begun_meanwhile_is_not_superseded() -> None:
+    """Each write is bound to the version that was read, this one too."""
+    scene = Scene()
+    await scene.look()
+    scene.decide()
+    name = scene.plan["metadata"]["name"]
+    scene.prometheus.series = vllm_series([POD], running=0, waiting=0)  # it would be superseded by this look
+    listed = scene.cluster.list
+
+    async def then_begun(resource: Resource, namespace: str | None, selector: str = "") -> tuple[Document, ...]:
+        found = await listed(resource, namespace, selector)
+        if resource == PLANS:
+            put_status(scene, name, phase="Applying")
+        return found
+
+    scene.cluster.list = then_begun  # type: ignore[method-assign]
+    with suppress(ConflictError):
+        await scene.look()
+    assert named(scene, name)["status"]["phase"] == "Applying"
 
 
 # -- the lease of a model
