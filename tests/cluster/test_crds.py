@@ -105,7 +105,13 @@ def test_a_fresh_instance_shows_its_mode_and_no_bottleneck(control_plane: Cluste
 def test_the_server_fills_in_what_the_models_fill_in(control_plane: Cluster, namespace: str) -> None:
     control_plane.apply(INSTANCE, namespace=namespace)
     stored = control_plane.get("ii", "llama", namespace)["spec"]
-    filled = {"warmUpSeconds": 120, "windowSeconds": 900, "minRequests": 200, "maxRegressionPercent": 5}
+    filled = {
+        "warmUpSeconds": 120,
+        "windowSeconds": 900,
+        "minRequests": 200,
+        "maxRegressionPercent": 5,
+        "onInconclusive": "Keep",
+    }
     assert stored["apply"]["verify"] == filled
     assert "currentConfig" not in stored
     assert InstanceSpec.from_kube(stored) == InstanceSpec.from_kube(INSTANCE["spec"])

@@ -39,6 +39,13 @@ class MaintenanceWindow(WireModel):
     ]
 
 
+class Undecided(StrEnum):
+    """What becomes of a plan of which a day could not tell whether it helps."""
+
+    KEEP = "Keep"
+    ROLL_BACK = "RollBack"
+
+
 class VerifySpec(WireModel):
     """How an applied plan is judged."""
 
@@ -54,6 +61,10 @@ class VerifySpec(WireModel):
     max_regression_percent: Annotated[
         int, Field(ge=0, le=100, description="A metric that gets worse by more percent than this means roll-back.")
     ] = 5
+    on_inconclusive: Annotated[
+        Undecided,
+        Field(description="What becomes of a plan that runs for a day in which no window could be compared."),
+    ] = Undecided.KEEP
 
 
 class SecretRef(WireModel):

@@ -7,6 +7,7 @@ else changed meanwhile.
 
 from datetime import timedelta
 
+from inferplan.api.apply import Undecided
 from inferplan.api.conditions import Status
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType, Reason
@@ -135,6 +136,9 @@ def _another_window(case: Case, found: Judgement) -> Step:
     verification = verification_of(case.plan.summary.gain, found, case.window)
     said = Said(PlanConditionType.VERIFIED, Status.UNKNOWN, Reason.INCONCLUSIVE, found.reason)
     if case.since(case.attempt.rolled_out_at) >= timedelta(seconds=UNDECIDED_SECONDS):
+        if case.apply.verify.on_inconclusive is Undecided.ROLL_BACK:
+            why = f"a day could not tell whether it helps ({found.reason})"
+            return undo(case, Reason.INCONCLUSIVE, why, verification=verification)
         message = f"Left as it is; no harm was seen, and no gain could be shown: {found.reason}."
         return Step(moved(case, Phase.VERIFIED, message, said, verification=verification))
     attempt = case.attempt.model_copy(update={"windows": windows_over(case, case.attempt.rolled_out_at)})

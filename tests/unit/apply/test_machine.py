@@ -138,6 +138,18 @@ def test_windows_that_passed_while_the_operator_was_away_are_judged_once() -> No
     assert stage.status.phase is Phase.ROLLING_BACK
 
 
+def test_or_is_undone_where_its_owner_wants_no_plan_that_nothing_speaks_for() -> None:
+    stage = put_in(Phase.VERIFYING)
+    stage.apply = {**stage.apply, "verify": {"on_inconclusive": "RollBack"}}
+    stage.window = window(1600.0, prompt_tokens_mean=5000.0)
+    stage.run_until(Phase.ROLLED_BACK, looks=400)
+    assert (reason(stage, "Verified"), stage.container) == ("Inconclusive", OLD)
+    assert stage.status.rollback is not None
+    assert stage.status.rollback.message.startswith("a day could not tell whether it helps (")
+    assert stage.status.verification is not None
+    assert stage.status.verification.verdict == "Inconclusive"
+
+
 def test_a_window_that_was_not_measured_tells_nothing() -> None:
     stage = put_in(Phase.VERIFYING)
     stage.window = None
