@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from inferplan.api.apply import ApplyMode
+from inferplan.api.apply import ApplyMode, GitStrategy
 from inferplan.api.plan import Approval, Phase, PlanSpec, PlanStatus
 from inferplan.dialects.untyped import mapping, scalar
 
@@ -25,6 +25,7 @@ class Word(StrEnum):
 _NONE: frozenset[Word] = frozenset()
 _WAITS = frozenset({Word.APPROVE, Word.REJECT})
 _CARRIED = frozenset({Word.ROLLBACK})
+_UNDECIDED = frozenset({Phase.PROPOSED, Phase.AWAITING_APPROVAL, Phase.SCHEDULED, Phase.APPLYING})
 
 POSSIBLE: Mapping[Phase, frozenset[Word]] = MappingProxyType(
     {
@@ -46,7 +47,17 @@ POSSIBLE: Mapping[Phase, frozenset[Word]] = MappingProxyType(
 """Words that change something in a phase."""
 
 
-def refusal(word: Word, plan: PlanSpec, status: PlanStatus, mode: ApplyMode) -> str | None:
+def possible_words(phase: Phase, *, by_merging: bool) -> frozenset[Word]:
+    """What changes something in a phase.
+
+    Args:
+        phase: The plan's phase.
+        by_merging: Whether who merges a pull request decides.
+    """
+    return POSSIBLE[phase] - ({Word.APPROVE} if by_merging else set())
+
+
+def refusal(word: Word, plan: PlanSpec, status: PlanStatus, mode: ApplyMode, *, by_merging: bool) -> str | None:
     """Why the word cannot be taken, and what can be done instead; None where it can.
 
     Args:
@@ -54,8 +65,11 @@ def refusal(word: Word, plan: PlanSpec, status: PlanStatus, mode: ApplyMode) -> 
         plan: The plan's spec.
         status: What became of it.
         mode: spec.apply.mode of its instance.
+        by_merging: Whether who merges a pull request decides (`decided_by_merging`).
     """
-    possible = POSSIBLE[status.phase]
+    possible = possible_words(status.phase, by_merging=by_merging)
+    if by_merging and word is Word.APPROVE and status.phase in _UNDECIDED:
+        return _by_merging(status)
     if word not in possible:
         return _too_late(word, status, possible)
     return _in_vain(plan, mode) if word is Word.APPROVE else None
@@ -94,6 +108,26 @@ def mode_of(instance: Mapping[str, Any]) -> ApplyMode:
     """spec.apply.mode of an InferenceInstance as it is stored; a mode that is not known applies nothing."""
     mode = scalar(mapping(mapping(instance.get("spec")).get("apply")).get("mode"))
     return ApplyMode(mode) if mode in set(ApplyMode) else ApplyMode.OFF
+
+
+def decided_by_merging(instance: Mapping[str, Any]) -> bool:
+    """Whether an InferenceInstance, as it is stored, has its plans proposed by pull requests."""
+    apply = mapping(mapping(instance.get("spec")).get("apply"))
+    strategy = scalar(mapping(apply.get("git")).get("strategy")) or GitStrategy.PULL_REQUEST
+    return mode_of(instance) is ApplyMode.GITOPS and strategy == GitStrategy.PULL_REQUEST
+
+
+def _by_merging(status: PlanStatus) -> str:
+    note = status.attempt.git if status.attempt is not None else None
+    pull = note.pull_request if note is not None and status.phase is Phase.APPLYING else None
+    where = (
+        f"merge {pull.url} instead"
+        if pull is not None
+        else f"it waits ({status.message.rstrip('.') or 'not seen yet'})"
+    )
+    return (
+        f"spec.apply.mode is GitOps, so whoever merges the pull request decides, and approving changes nothing: {where}"
+    )
 
 
 def _too_late(word: Word, status: PlanStatus, possible: frozenset[Word]) -> str:

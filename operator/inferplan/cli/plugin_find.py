@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from inferplan.api.apply import ApplyMode, ApplySpec
 from inferplan.api.plan import PlanSpec, PlanStatus
-from inferplan.apply.asking import POSSIBLE, Word, mode_of
+from inferplan.apply.asking import POSSIBLE, Word, decided_by_merging, mode_of
 from inferplan.cli.errors import BadInputError
 from inferplan.cli.kube import INSTANCES, PLANS, Document, Kubectl
 from inferplan.dialects.untyped import mapping, mappings, scalar
@@ -43,6 +43,11 @@ class Found:
     def mode(self) -> ApplyMode:
         """How plans of its instance are applied."""
         return mode_of(self.instance)
+
+    @property
+    def by_merging(self) -> bool:
+        """Whether whoever merges a pull request decides."""
+        return decided_by_merging(self.instance)
 
     @property
     def apply(self) -> ApplySpec:

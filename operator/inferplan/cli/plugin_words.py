@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from inferplan.api.apply import ApplyMode, ApplySpec, GitStrategy
+from inferplan.api.apply import ApplyMode, ApplySpec
 from inferplan.api.reasons import PlanConditionType
 from inferplan.apply.asking import Word, approval, is_said, nothing_to_undo, refusal
 from inferplan.cli.errors import BadInputError, CannotRunError, ChangedMeanwhileError
@@ -93,7 +93,7 @@ def summary(found: Found, word: Word) -> list[str]:
 
 
 def _check(kubectl: Kubectl, found: Found, word: Word, note: str | None) -> None:
-    why = refusal(word, found.spec, found.status, found.mode)
+    why = refusal(word, found.spec, found.status, found.mode, by_merging=found.by_merging)
     if why is not None:
         raise BadInputError(f'OptimizationPlan "{found.name}": {why}', *_way_out(found, word))
     if note is not None and not 1 <= len(note) <= _NOTE_LENGTH:
@@ -145,8 +145,8 @@ def _way(found: Found, apply: ApplySpec) -> str:
     target = found.spec.target
     place = f"{target.kind} {target.name}, container {target.container}" if target is not None else "the workload"
     if found.mode is ApplyMode.GITOPS and apply.git is not None:
-        how = "a pull request to" if apply.git.strategy is GitStrategy.PULL_REQUEST else "a commit on"
-        return f"{how} {apply.git.branch} of {apply.git.repository} changes the arguments of {place}; its pods restart"
+        where = f"a commit on {apply.git.branch} of {apply.git.repository}"
+        return f"{where} changes the arguments of {place}; its pods restart"
     return f"{place} gets the arguments that `kubectl inferplan diff {found.name}` shows; its pods are replaced"
 
 

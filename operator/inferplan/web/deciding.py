@@ -8,7 +8,7 @@ from pydantic import Field
 from inferplan.api.base import WireModel
 from inferplan.api.listing import PlanResource
 from inferplan.api.plan import Digest
-from inferplan.apply.asking import Word, approval, is_said, mode_of, nothing_to_undo, refusal
+from inferplan.apply.asking import Word, approval, decided_by_merging, is_said, mode_of, nothing_to_undo, refusal
 from inferplan.apply.live import read_live
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from inferplan.kube.port import Cluster
@@ -82,7 +82,7 @@ class Deciding:
                 f"plan {plan.namespace}/{plan.name} has plan_hash {plan.spec.plan_hash}, not the one that was sent"
             )
         instance = await self._cluster.get(INSTANCES, plan.namespace, plan.spec.instance_ref.name)
-        why = refusal(word, plan.spec, plan.status, mode_of(instance))
+        why = refusal(word, plan.spec, plan.status, mode_of(instance), by_merging=decided_by_merging(instance))
         if why is not None:
             raise WordRefusedError(f"plan {plan.namespace}/{plan.name}: {why}")
         if is_said(word, plan.spec):

@@ -5,7 +5,16 @@ from tests.support.application import plan_spec
 
 from inferplan.api.apply import ApplyMode
 from inferplan.api.plan import Approval, Patch, Phase, PlanSpec, PlanStatus
-from inferplan.apply.asking import POSSIBLE, Word, approval, is_said, mode_of, refusal
+from inferplan.apply.asking import (
+    POSSIBLE,
+    Word,
+    approval,
+    decided_by_merging,
+    is_said,
+    mode_of,
+    possible_words,
+    refusal,
+)
 from inferplan.apply.machine import ACTING, ENDED
 from inferplan.apply.starting import WAITING
 
@@ -13,7 +22,53 @@ from inferplan.apply.starting import WAITING
 def asked(
     word: Word, phase: Phase, *, mode: ApplyMode = ApplyMode.APPROVE, plan: PlanSpec | None = None, message: str = ""
 ) -> str | None:
-    return refusal(word, plan or plan_spec(), PlanStatus(phase=phase, message=message), mode)
+    return refusal(word, plan or plan_spec(), PlanStatus(phase=phase, message=message), mode, by_merging=False)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (PlanStatus(phase=Phase.SCHEDULED, message="Waits: it rests."), "changes nothing: it waits (Waits: it rests)"),
+        (PlanStatus(), "changes nothing: it waits (not seen yet)"),
+        (
+            PlanStatus.from_kube(
+                {
+                    "phase": "Applying",
+                    "attempt": {
+                        "number": 1,
+                        "startedAt": "2026-03-01T12:00:00Z",
+                        "targetUid": "u",
+                        "appliedDigest": "d",
+                        "git": {"branch": "b", "pullRequest": {"number": 7, "url": "https://x/7", "state": "open"}},
+                    },
+                }
+            ),
+            "changes nothing: merge https://x/7 instead",
+        ),
+        (PlanStatus(phase=Phase.VERIFYING), "approve comes too late; possible now: rollback"),
+    ],
+)
+def test_what_is_merged_is_not_approved(status: PlanStatus, told: str) -> None:
+    refused = refusal(Word.APPROVE, plan_spec(), status, ApplyMode.GITOPS, by_merging=True)
+    assert refused is not None
+    assert refused.endswith(told)
+    if status.phase is not Phase.VERIFYING:
+        assert refusal(Word.REJECT, plan_spec(), status, ApplyMode.GITOPS, by_merging=True) is None
+        assert possible_words(status.phase, by_merging=True) == POSSIBLE[status.phase] - {Word.APPROVE}
+
+
+@pytest.mark.parametrize(
+    ("apply", "merging"),
+    [
+        ({"mode": "GitOps", "git": {}}, True),
+        ({"mode": "GitOps", "git": {"strategy": "PullRequest"}}, True),
+        ({"mode": "GitOps", "git": {"strategy": "Commit"}}, False),
+        ({"mode": "Approve", "git": {}}, False),
+        ({}, False),
+    ],
+)
+def test_who_decides(apply: dict[str, object], *, merging: bool) -> None:
+    assert decided_by_merging({"spec": {"apply": apply}}) is merging
 
 
 @pytest.mark.parametrize("phase", Phase)

@@ -420,7 +420,7 @@ def test_all_that_an_approval_means_is_said(kubectl: FakeKubectl, capsys: pytest
     window = {"schedule": "0 2 * * *", "timeZone": "Europe/Berlin", "durationSeconds": 3600}
     git = {"repository": "https://github.com/a/b", "branch": "main", "path": "llama.yaml"}
     gate = {**condition("GatesPassed", "GroupBusy", "another plan is on its way"), "status": "False"}
-    kubectl.instances = [instance(mode="GitOps", git=git, canary=True, maintenanceWindows=[window])]
+    kubectl.instances = [instance(canary=True, maintenanceWindows=[window])]
     risky = {"capability_loss": "no long prompts", "accuracy_risk": "answers may change"}
     kubectl.plans = [plan(optimization=risky, status={"conditions": [gate]})]
     assert main(["approve", NAME, "-y"]) == 0
@@ -428,7 +428,7 @@ def test_all_that_an_approval_means_is_said(kubectl: FakeKubectl, capsys: pytest
     for line in (
         "loses       no long prompts",
         "accuracy    answers may change",
-        "done        a pull request to main of https://github.com/a/b changes the arguments of Deployment llama",
+        "done        Deployment llama, container vllm gets the arguments",
         "done        it is tried on one replica beside the others first",
         'done        only in the maintenance window "0 2 * * *" Europe/Berlin, 3600 s long',
         "waits for   GroupBusy: another plan is on its way",
@@ -438,6 +438,12 @@ def test_all_that_an_approval_means_is_said(kubectl: FakeKubectl, capsys: pytest
     kubectl.plans = [plan()]
     assert main(["approve", NAME, "-y"]) == 0
     assert "a commit on main of https://github.com/a/b" in capsys.readouterr().out
+    kubectl.instances = [instance(mode="GitOps", git=git)]
+    assert main(["approve", NAME, "-y"]) == 2
+    assert "whoever merges the pull request decides" in capsys.readouterr().err
+    assert main(["status", "llama"]) == 0
+    words = capsys.readouterr().out
+    assert ("kubectl inferplan reject" in words, "kubectl inferplan approve" in words) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,7 @@ async def test_nobody_decides_without_the_right_to(word: str, user: str, status:
         (plan("Superseded"), None, "is Superseded: approve comes too late"),
         (plan(), {"plan_hash": "cd" * 32}, f"has plan_hash {HASH}, not the one that was sent"),
         (instance("Off"), None, "spec.apply.mode of InferenceInstance"),
+        (instance("GitOps"), None, "whoever merges the pull request decides"),
         (plan(optimisations=[]), None, "was written by another version"),
     ],
 )
