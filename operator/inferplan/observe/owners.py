@@ -11,11 +11,20 @@ from typing import Any
 from inferplan.dialects.untyped import mapping, mappings
 from inferplan.domain.owner import OWN_MANAGER, OwnedField, Owner
 
-_ARGO_ANNOTATION, _ARGO_LABEL = "argocd.argoproj.io/tracking-id", "argocd.argoproj.io/instance"
+_ARGO_ANNOTATIONS = ("argocd.argoproj.io/tracking-id", "argocd.argoproj.io/installation-id")
+_ARGO_LABEL = "argocd.argoproj.io/instance"
 _FLUX = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
 _HELM = "meta.helm.sh/release-name"
 _CONTROLLERS = "kube-controller-manager"
 _CLUSTER_MANAGERS = frozenset({_CONTROLLERS, OWN_MANAGER})
+_KEEPERS = {
+    "argocd-controller": "Argo CD",
+    "argocd-application-controller": "Argo CD",
+    "kustomize-controller": "Flux",
+    "helm-controller": "Flux",
+}
+"""Field managers that put back what Git says. An Argo CD may track by a label that anybody uses, or one of its own
+choosing (application.instanceLabelKey): then nothing else shows it."""
 _BY_HAND = "kubectl"
 """`kubectl scale` writes once, and puts nothing back."""
 
@@ -34,7 +43,7 @@ def owners_of(document: Mapping[str, Any], container: str) -> tuple[Owner, ...]:
 
 def _tools(meta: Mapping[str, Any]) -> Iterator[Owner]:
     labels, annotations = mapping(meta.get("labels")), mapping(meta.get("annotations"))
-    for key, found in ((_ARGO_ANNOTATION, annotations), (_ARGO_LABEL, labels)):
+    for key, found in (*((name, annotations) for name in _ARGO_ANNOTATIONS), (_ARGO_LABEL, labels)):
         if found.get(key):
             yield Owner("Argo CD", OwnedField.ALL, reconciles=True, basis=f"{key}: {found[key]}")
     for key in _FLUX:
@@ -61,7 +70,10 @@ def _managers(meta: Mapping[str, Any], container: str) -> Iterator[Owner]:
                 basis = f"managedFields: scale, {manager}"
                 yield Owner(_autoscaler(manager), OwnedField.REPLICAS, reconciles=True, basis=basis)
         elif manager not in _CLUSTER_MANAGERS and _writes_arguments(spec, container):
-            yield Owner(manager, OwnedField.ARGUMENTS, reconciles=False, basis=f"managedFields: {manager}")
+            basis = f"managedFields: {manager}"
+            if manager in _KEEPERS:
+                yield Owner(_KEEPERS[manager], OwnedField.ALL, reconciles=True, basis=basis)
+            yield Owner(manager, OwnedField.ARGUMENTS, reconciles=False, basis=basis)
 
 
 def _autoscaler(manager: str) -> str:

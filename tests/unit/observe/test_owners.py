@@ -18,6 +18,7 @@ def workload(**meta: Any) -> dict[str, Any]:
     ("meta", "name", "reconciles"),
     [
         ({"annotations": {"argocd.argoproj.io/tracking-id": "llama:apps/Deployment:serving/llama"}}, "Argo CD", True),
+        ({"annotations": {"argocd.argoproj.io/installation-id": "prod"}}, "Argo CD", True),
         ({"labels": {"argocd.argoproj.io/instance": "llama"}}, "Argo CD", True),
         ({"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}, "Flux", True),
         ({"labels": {"helm.toolkit.fluxcd.io/name": "llama"}}, "Flux", True),
@@ -59,6 +60,24 @@ def test_an_autoscaler_shows_by_the_scale_subresource(manager: str, name: str | 
     owners = owners_of(workload(managedFields=[entry]), "vllm")
     assert [(owner.name, owner.owned) for owner in owners] == ([(name, OwnedField.REPLICAS)] if name else [])
     entry["fieldsV1"] = {"f:status": {}}
+    assert owners_of(workload(managedFields=[entry]), "vllm") == ()
+
+
+@pytest.mark.parametrize(
+    ("manager", "name"),
+    [
+        ("argocd-controller", "Argo CD"),
+        ("argocd-application-controller", "Argo CD"),
+        ("kustomize-controller", "Flux"),
+        ("helm-controller", "Flux"),
+    ],
+)
+def test_a_tool_that_leaves_no_mark_of_its_own_is_told_by_its_writes(manager: str, name: str) -> None:
+    entry = {"manager": manager, "fieldsV1": {"f:spec": ARGS}}
+    keeper, writer = owners_of(workload(managedFields=[entry], labels={"app.kubernetes.io/instance": "llama"}), "vllm")
+    assert (keeper.name, keeper.owned, keeper.reconciles) == (name, OwnedField.ALL, True)
+    assert (writer.name, writer.owned) == (manager, OwnedField.ARGUMENTS)
+    entry["fieldsV1"] = {"f:spec": {"f:replicas": {}}}
     assert owners_of(workload(managedFields=[entry]), "vllm") == ()
 
 
