@@ -70,6 +70,13 @@ def test_extra_arguments_where_there_were_none() -> None:
     extra = '      extraArgs:\n        - --max-num-seqs\n        - "64"\n'
     first = "      enablePrefixCaching: false   # on after the upgrade\n"
     assert got == {"values.yaml": text.replace(first, first + extra)}
+    back = changed(got, "values.yaml", wanted(before, (*before, "--max-num-seqs", "64")))
+    assert back == {"values.yaml": text}
+
+
+def test_extra_arguments_that_cannot_be_taken_out() -> None:
+    text = STACK[: STACK.rindex("    vllmConfig")] + '    vllmConfig: {extraArgs: ["--enforce-eager"]}\n'
+    assert "take it out by hand" in refusal(text, wanted(WORDS)).message
 
 
 def test_marks_and_line_breaks_stay() -> None:

@@ -110,6 +110,16 @@ def test_the_added_patch_is_edited_the_next_time_and_undone_by_an_edit() -> None
     assert list(back) == [f"{OVERLAY}/inferplan-llama-vllm.yaml"]
 
 
+def test_an_added_patch_of_words_that_stood_nowhere_is_undone() -> None:
+    files = overlay("resources: [../../base]\n")
+    files[f"{BASE}/llama.yaml"] = deployment(args=None)
+    first = {**files, **changed(files, OVERLAY, proposal((), WANTED))}
+    back = changed(first, OVERLAY, proposal(WANTED, ()))
+    assert yaml.safe_load(back[f"{OVERLAY}/inferplan-llama-vllm.yaml"])["spec"] == {
+        "template": {"spec": {"containers": [{"name": "vllm"}]}}
+    }
+
+
 def test_names_and_namespaces_that_layers_change() -> None:
     text = "namespace: serving\nnamePrefix: prod-\nnameSuffix: -v1\nresources: [../../base]\n"
     files = overlay(text)

@@ -85,6 +85,38 @@ def test_arguments_where_there_were_none() -> None:
     got = changed({"a.yaml": text}, "a.yaml", proposal((), ("--max-num-seqs=64",)))["a.yaml"]
     name = '        - name: "vllm"\n'
     assert got == text.replace(name, name + "          args:\n            - --max-num-seqs=64\n")
+    back = changed({"a.yaml": got}, "a.yaml", proposal(("--max-num-seqs=64",), ()))
+    assert back == {"a.yaml": text}
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n    image: i\r\n"])
+def test_arguments_that_were_added_are_taken_out_again_to_the_last_byte(end: str) -> None:
+    text = "\ufeffkind: Deployment\nmetadata: {name: llama}\nspec:\n  containers:\n  - name: vllm # x" + end
+    words = ("--a=b", "yes")
+    there = changed({"a.yaml": text}, "a.yaml", proposal((), words))
+    assert changed({**there}, "a.yaml", proposal(words, ())) == {"a.yaml": text}
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        "{name: vllm, args: [--a=b]}",
+        "args: [--a=b]\n    name: vllm",
+        "name: vllm\n    args: &a [--a=b]\n  - name: o\n    args: *a",
+        "name: vllm\n    args:\n    - |-\n      --a=b",
+    ],
+    ids=["in one line", "first in its line", "shared", "a script"],
+)
+def test_arguments_that_cannot_be_taken_out(container: str) -> None:
+    text = f"kind: Deployment\nmetadata: {{name: llama}}\nspec:\n  containers:\n  - {container}\n"
+    assert refusal({"a.yaml": text}, wanted=proposal(("--a=b",), ())).reason is Reason.MANIFEST_NOT_EDITABLE
+
+
+def test_arguments_in_one_line_are_taken_out_with_their_comment() -> None:
+    text = COMMENTED.split("          args:", maxsplit=1)[0]
+    there = text + "          args: [--a=b, # one\n            --c] # two\n          # three\n          tty: true\n"
+    got = changed({"a.yaml": there}, "a.yaml", proposal(("--a=b", "--c"), ()))
+    assert got == {"a.yaml": text + "          # three\n          tty: true\n"}
 
 
 def test_a_command_in_a_shell_script() -> None:

@@ -1,6 +1,6 @@
-"""Things put into YAML text that stood nowhere: a list in a mapping, a mapping in a list; every other byte stays. Pure.
+"""Things put into YAML text that stood nowhere, and taken out again: a list in a mapping, a mapping in a list. Pure.
 
-Each result is proved: loaded again it must hold exactly the old data with what was added.
+Every other byte stays. Each result is proved: loaded again it must hold exactly the old data with what was changed.
 """
 
 import re
@@ -17,6 +17,7 @@ from inferplan.dialects.yaml_edit.writing import written
 from inferplan.dialects.yaml_text import ListInsert, edit_text
 
 _REST_OF_LINE = re.compile(rf"[ \t]*(?:#[^\r\n]*)?(?P<break>{BREAK}|\Z)")
+_START_OF_LINE = re.compile(rf"{BREAK}[ \t]*\Z")
 _MARK = "\ufeff"
 _PLACEHOLDER = "inferplan-places-it-here"
 
@@ -44,6 +45,46 @@ def add_list(text: str, document: int, path: Path, key: str, values: Sequence[st
         return NotEditable(str(refusal))
     at(expected[document], path)[key] = list(values)
     return mark + result if expected == got else NotEditable(f"{key} cannot be added with certainty; add it by hand")
+
+
+def drop_list(text: str, document: int, path: Path, key: str) -> str | NotEditable:
+    """The text without a key of the mapping at a path and the list behind it: its lines, to that of the last word.
+
+    Args:
+        text: The whole file.
+        document: Number of the document, from 0.
+        path: Where the mapping stands in it.
+        key: The key.
+    """
+    mark = _MARK if text.startswith(_MARK) else ""
+    plain = text.removeprefix(mark)
+    by_hand = NotEditable(f"{key} cannot be taken out with certainty; take it out by hand")
+    try:
+        mapping = Documents(plain)
+        mapping.locate(document, (*path, key))
+        lines = _lines_of(plain, mapping.locate(document, path).node, key)
+        if lines is None:
+            return by_hand
+        result = plain[: lines[0]] + plain[lines[1] :]
+        expected, got = Documents(plain).data(), Documents(result).data()
+    except RefusedError as refusal:
+        return NotEditable(str(refusal))
+    del at(expected[document], path)[key]
+    return mark + result if expected == got else by_hand
+
+
+def _lines_of(text: str, node: yaml.Node, key: str) -> tuple[int, int] | None:
+    """Where an entry's lines stand, from the line break before them; None where it has none of its own."""
+    entries = node.value if isinstance(node, yaml.MappingNode) and not node.flow_style else []
+    name, value = next(((name, value) for name, value in entries if name.value == key), (None, None))
+    if name is None or not isinstance(value, yaml.SequenceNode):
+        return None
+    last = value.value[-1] if value.value and not value.flow_style else value
+    before = _START_OF_LINE.search(text, 0, name.start_mark.index)
+    rest = _REST_OF_LINE.match(text, last.end_mark.index)
+    if before is None or rest is None or getattr(last, "style", None) in {"|", ">"}:
+        return None
+    return before.start(), rest.start("break")
 
 
 def _below_first_entry(text: str, node: yaml.Node) -> tuple[int, int]:

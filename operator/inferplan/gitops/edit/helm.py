@@ -13,7 +13,7 @@ from inferplan.dialects.manifests import Path
 from inferplan.dialects.untyped import mapping, mappings, scalar, text
 from inferplan.dialects.words import NotEditable
 from inferplan.dialects.yaml_text import edit_text
-from inferplan.gitops.edit.adding import add_list
+from inferplan.gitops.edit.adding import add_list, drop_list
 from inferplan.gitops.edit.flags import FlagChange, changed_flags, flags
 from inferplan.gitops.edit.scalars import set_scalar
 from inferplan.gitops.edit.words import Words, is_done
@@ -103,7 +103,9 @@ def _config_changed(
             result = _with_key(path, result, (*place, key), scalar(config[key]), change)
         else:
             words = _with_extra(path, words, change)
-    if words != own and "extraArgs" in config:
+    if own and not words:
+        result = _without_list(path, result, place)
+    elif words != own and "extraArgs" in config:
         result = _with_list(path, result, (*place, "extraArgs"), (own, words))
     elif words != own:
         result = _with_new_list(path, result, place, words)
@@ -140,6 +142,13 @@ def _with_extra(path: str, words: Words, change: FlagChange) -> Words:
 
 def _with_new_list(path: str, whole: str, place: Path, words: Words) -> str:
     result = add_list(whole, 0, place, "extraArgs", words)
+    if isinstance(result, NotEditable):
+        raise not_editable(f"{path}: {result.reason}")
+    return result
+
+
+def _without_list(path: str, whole: str, place: Path) -> str:
+    result = drop_list(whole, 0, place, "extraArgs")
     if isinstance(result, NotEditable):
         raise not_editable(f"{path}: {result.reason}")
     return result

@@ -12,7 +12,7 @@ from inferplan.dialects.manifest_edit import edit_manifest
 from inferplan.dialects.manifests import Site, sites
 from inferplan.dialects.words import NotEditable
 from inferplan.dialects.yaml_edit.nodes import Documents, RefusedError
-from inferplan.gitops.edit.adding import add_list
+from inferplan.gitops.edit.adding import add_list, drop_list
 from inferplan.gitops.failures import not_editable
 
 Field = Literal["command", "args"]
@@ -143,6 +143,8 @@ def with_field(text: str, found: Found, field: Field, words: tuple[tuple[str, ..
         return text
     if not found.says(field):
         result = add_list(text, found.document, found.site.path, field, new)
+    elif not new:
+        result = drop_list(text, found.document, found.site.path, field)
     else:
         result = edit_manifest(text, found.document, found.site, _only(field, old), _only(field, new))
     if isinstance(result, NotEditable):
