@@ -115,15 +115,19 @@ async def operator_context(
         observe, uniform = telemetry.observe_kube, clocks.uniform
         cluster = await stack.enter_async_context(HttpCluster(connection, observe, uniform=uniform))
         elector = _elector(settings, connection, cluster, clocks)
-        acting = await stack.enter_async_context(
-            HttpCluster(connection, observe, may_write=lambda: elector is None or elector.leads, uniform=uniform)
-        )
+
+        def acts() -> bool:
+            return elector is None or elector.leads
+
+        acting = await stack.enter_async_context(HttpCluster(connection, observe, may_write=acts, uniform=uniform))
         sources = {
             name: await open_prometheus(stack, name, source, _watch(name, telemetry, clocks))
             for name, source in settings.prometheus_sources.items()
         }
         pages = EnginePages(await stack.enter_async_context(new_session()))
-        host = await stack.enter_async_context(open_git_host(settings, acting, clocks.now, clocks.monotonic))
+        host = await stack.enter_async_context(
+            open_git_host(settings, acting, clocks.now, clocks.monotonic, may_write=acts)
+        )
         context = build(settings, telemetry, acting, Outside(sources, pages, host), clocks)
         yield replace(context, cluster=cluster, elector=elector)
 

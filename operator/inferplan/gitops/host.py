@@ -35,11 +35,13 @@ class DoorsHost:
     Args:
         doors: Opens them.
         now: Present time, UTC.
+        may_write: Whether this operator is the one that acts; asked before each write.
     """
 
-    def __init__(self, doors: Doors, now: Callable[[], datetime]) -> None:
+    def __init__(self, doors: Doors, now: Callable[[], datetime], may_write: Callable[[], bool] = lambda: True) -> None:
         self._doors = doors
         self._now = now
+        self._may_write = may_write
         self._room = asyncio.Semaphore(AT_ONCE)
 
     async def propose(self, namespace: str, git: GitSpec, proposal: Proposal) -> Proposed:
@@ -53,6 +55,7 @@ class DoorsHost:
         done = await self._committed(namespace, git, proposal)
         if done.branch == git.branch:
             return done
+        self._check_may()
         found = await _opened(forge, git, proposal)
         return Proposed(done.branch, done.commit, found.pull_request)
 
@@ -70,6 +73,7 @@ class DoorsHost:
             pull = await forge.look(number)
         if pull is None or pull.state is not PullState.OPEN:
             return PullState.CLOSED if pull is None else pull.state
+        self._check_may()
         await forge.close(pull.number, comment)
         return PullState.CLOSED
 
@@ -78,6 +82,15 @@ class DoorsHost:
         repository = await self._doors.repository(namespace, git)
         async with self._room:
             return await asyncio.to_thread(_says, repository, git, proposal)
+
+    def _check_may(self) -> None:
+        """Nothing where this operator acts; a thread goes on for a while after its operator has lost the Lease.
+
+        Raises:
+            GitOpsError: Another may act by now.
+        """
+        if not self._may_write():
+            raise unreachable("another operator may act by now: nothing more is written to Git")
 
     async def _found(
         self, namespace: str, git: GitSpec, proposal: Proposal, forge: Forge
@@ -102,7 +115,7 @@ class DoorsHost:
         async with self._room:
             for _ in range(PUSHES_MAX):
                 try:
-                    return await asyncio.to_thread(_commit, repository, git, proposal, author)
+                    return await asyncio.to_thread(_commit, repository, git, proposal, author, self._check_may)
                 except MovedError:
                     continue
         raise unreachable(f"{repository.host}: branch {git.branch} moved {PUSHES_MAX} times while a commit was made")
@@ -131,7 +144,9 @@ def _proposed(branch: str, found: Found) -> Proposed:
     return Proposed(branch, found.commit, found.pull_request)
 
 
-def _commit(repository: Repository, git: GitSpec, proposal: Proposal, author: Author) -> Proposed:
+def _commit(
+    repository: Repository, git: GitSpec, proposal: Proposal, author: Author, check_may: Callable[[], None]
+) -> Proposed:
     """One try to commit; blocking.
 
     Raises:
@@ -147,6 +162,7 @@ def _commit(repository: Repository, git: GitSpec, proposal: Proposal, author: Au
     if own is not None and own in snapshots:
         return _adopted(snapshots[own], own, git, proposal)
     commit, objects = base.committed(change, author, commit_message(proposal))
+    check_may()
     repository.push(own or git.branch, None if own else base.commit, commit, objects)
     return Proposed(own or git.branch, commit.decode(), None)
 
@@ -170,7 +186,12 @@ def _adopted(there: Snapshot, branch: str, git: GitSpec, proposal: Proposal) -> 
 
 @asynccontextmanager
 async def open_git_host(
-    settings: Settings, cluster: Cluster, now: Callable[[], datetime], monotonic: Callable[[], float]
+    settings: Settings,
+    cluster: Cluster,
+    now: Callable[[], datetime],
+    monotonic: Callable[[], float],
+    *,
+    may_write: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[GitHost]:
     """A host over the network; closes its connections on the way out.
 
@@ -179,6 +200,7 @@ async def open_git_host(
         cluster: Has the Secrets with the credentials.
         now: Present time, UTC.
         monotonic: Seconds since any time.
+        may_write: Whether this operator is the one that acts.
 
     Raises:
         SettingsError: git_hosts has an entry that cannot be used.
@@ -188,4 +210,4 @@ async def open_git_host(
     except AllowListError as error:
         raise SettingsError(f"INFERPLAN_GIT_HOSTS: {error}") from None
     async with forge_session(allowed, system_resolver) as session:
-        yield DoorsHost(NetworkDoors(cluster, allowed, system_resolver, session, monotonic), now)
+        yield DoorsHost(NetworkDoors(cluster, allowed, system_resolver, session, monotonic), now, may_write)

@@ -229,6 +229,29 @@ async def test_a_server_that_is_away_passes(doors: MemoryDoors) -> None:
     assert (error.reason, error.passes) == (Reason.GIT_UNREACHABLE, True)
 
 
+async def test_an_operator_that_acts_no_more_writes_nothing(doors: MemoryDoors) -> None:
+    acts = True
+    holder = DoorsHost(doors, lambda: NOW, lambda: acts)
+    heads = doors.server.repo.refs.as_dict()
+
+    def lost(_method: str, target: str) -> Answer | None:
+        nonlocal acts
+        acts = acts and "git-upload-pack" not in target  # it is lost while the branch is read
+        return None
+
+    doors.server.before = lost
+    for git in (PULLS, COMMITS):
+        acts = True
+        error = await refusal(lambda git=git: holder.propose("serving", git, proposal()))  # type: ignore[misc]
+        assert (error.reason, error.passes) == (Reason.GIT_UNREACHABLE, True)
+    assert (doors.server.repo.refs.as_dict(), doors.pulls.pulls) == (heads, [])
+    acts, doors.server.before = True, lambda _method, _target: None
+    await holder.propose("serving", PULLS, proposal())
+    acts = False
+    await refusal(lambda: holder.close("serving", PULLS, BRANCH, 1, "no"))
+    assert doors.pulls.comments == []
+
+
 async def test_looks_and_closes(doors: MemoryDoors) -> None:
     proposed = await host(doors).propose("serving", PULLS, proposal())
     assert await host(doors).look("serving", PULLS, 1) == proposed.pull_request
