@@ -473,7 +473,8 @@ def test_another_namespaces_pod_of_the_same_name_does_not_count(fleet: Fleet) ->
 def test_a_selector_that_matches_other_pods_only_names_them(fleet: Fleet) -> None:
     found = fleet.ask(("busy-0", "10.0.0.1"), app="plain")
     assert found == Missing(
-        Reason.METRICS_MISSING, "spec.metrics.selector matches only pods that are not the workload's: plain-0"
+        Reason.METRICS_MISSING,
+        "spec.metrics.selector matches only pods that are not, or no longer, the workload's: plain-0",
     )
 
 

@@ -6,7 +6,7 @@ from inferplan.api.attempt import AttemptStatus, ComparedStatus
 from inferplan.api.conditions import Condition
 from inferplan.api.plan import Phase, PlanStatus
 from inferplan.api.reasons import PlanConditionType
-from inferplan.apply.asking import mode_of, possible_words
+from inferplan.apply.asking import is_said, mode_of, possible_words
 from inferplan.cli.kube import Document
 from inferplan.cli.layout import INDENT, number, section, wrapped
 from inferplan.cli.output import one_line
@@ -168,7 +168,8 @@ def _undone(status: PlanStatus) -> Iterator[str]:
 
 
 def _possible(found: Found) -> list[str]:
-    words = sorted(possible_words(found.status.phase, by_merging=found.by_merging))
+    possible = possible_words(found.status.phase, by_merging=found.by_merging)
+    words = sorted(word for word in possible if not is_said(word, found.spec))
     return [f"{INDENT}kubectl inferplan {word} {found.name} -n {found.namespace}" for word in words]
 
 

@@ -155,8 +155,8 @@ def _nothing(table: FleetTable, asked: Asked) -> Missing:
     """Why no series are the instance's own."""
     foreign = _by_name(table, table.selected(asked.namespace, asked.selector)) if asked.selector else {}
     if foreign:
-        why = f"spec.metrics.selector matches only pods that are not the workload's: {_listed(sorted(foreign))}"
-        return Missing(Reason.METRICS_MISSING, why)
+        told = "spec.metrics.selector matches only pods that are not, or no longer, the workload's"
+        return Missing(Reason.METRICS_MISSING, f"{told}: {_listed(sorted(foreign))}")
     names = [pod.name for pod in asked.pods or ()]
     own = own_matchers(table.scope.labels, asked.namespace, asked.selector, names)
     return Missing(Reason.METRICS_MISSING, f"no series of {asked.running} has {own}")

@@ -380,7 +380,7 @@ def test_a_word_is_bound_to_the_plan_that_was_read(kubectl: FakeKubectl, capsys:
     said = plan("Scheduled", approval=Approval(approved=True, by="bob", plan_hash=HASH))
     kubectl.plans, kubectl.meanwhile = [plan()], [said]
     assert main(["approve", NAME, "-y"]) == 0
-    assert capsys.readouterr().out.endswith("bob approved it already; nothing was changed\n")
+    assert capsys.readouterr().out.endswith("nothing was changed (bob approved it)\n")
 
 
 def test_a_plan_that_never_stands_still_is_told(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
@@ -502,7 +502,7 @@ def test_a_rollback_of_an_instance_means_what_its_workload_carries(
     assert "Deployment llama gets back the arguments from before" in capsys.readouterr().out
     assert kubectl.plans[0]["spec"]["approval"]["approved"] is False
     assert main(["rollback", "llama-1", "-y"]) == 0
-    assert "llama-1: ada rejected it already; nothing was changed" in capsys.readouterr().out
+    assert "llama-1: it was said already, nothing was changed (ada rejected it)" in capsys.readouterr().out
     kubectl.plans = [plan(name="llama-2")]
     assert main(["rollback", "llama", "-y"]) == 2
 
@@ -510,7 +510,7 @@ def test_a_rollback_of_an_instance_means_what_its_workload_carries(
 def test_what_was_said_is_not_said_again(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
     kubectl.plans = [plan("Scheduled", approval=Approval(approved=True, by="bob", plan_hash=HASH))]
     assert main(["approve", NAME]) == 0
-    assert capsys.readouterr().out == "llama-abababab: bob approved it already; nothing was changed\n"
+    assert capsys.readouterr().out == "llama-abababab: it was said already, nothing was changed (bob approved it)\n"
 
 
 LOGGED = """\

@@ -70,14 +70,14 @@ def test_an_address_that_is_no_pods_is_foreign_to_the_selector_too() -> None:
     answers = table(*server(None, instance="10.0.0.9:8000", app="a"), extra=("app",))
     found = ask(answers, "llama-0", app="a")
     assert isinstance(found, Missing)
-    assert found.reason.endswith("matches only pods that are not the workload's: 10.0.0.9:8000")
+    assert found.reason.endswith("matches only pods that are not, or no longer, the workload's: 10.0.0.9:8000")
 
 
 def test_foreign_pods_are_named_three_of_them() -> None:
     answers = table(*(entry for at in range(5) for entry in server(f"other-{at}", app="a")), extra=("app",))
     found = ask(answers, "llama-0", app="a")
     assert isinstance(found, Missing)
-    assert found.reason.endswith("not the workload's: other-0, other-1, other-2 and 2 more")
+    assert found.reason.endswith("no longer, the workload's: other-0, other-1, other-2 and 2 more")
 
 
 @pytest.mark.parametrize(
