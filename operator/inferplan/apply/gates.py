@@ -12,7 +12,7 @@ from inferplan.api.plan import Phase
 from inferplan.api.reasons import PlanConditionType, Reason
 from inferplan.apply.case import UNDECIDED_SECONDS, Case
 from inferplan.apply.verdict import Verdict
-from inferplan.apply.windows import closes_at, opens_at
+from inferplan.apply.windows import closes_at, opens_at, unreadable_window
 from inferplan.domain.units import timestamp
 
 
@@ -147,7 +147,12 @@ def _window(case: Case) -> Closed | None:
     """A canary begins inside a window; how long it is measured is not the window's matter: what was begun goes on."""
     windows = case.apply.maintenance_windows
     begun = case.status.phase in {Phase.CANARY, Phase.APPLYING} and passed_lately(case)
-    if not windows or begun or closes_at(windows, case.now) is not None:
+    if begun:
+        return None
+    unread = unreadable_window(windows)
+    if unread is not None:
+        return Closed(Reason.OUTSIDE_WINDOW, unread)
+    if not windows or closes_at(windows, case.now) is not None:
         return None
     opening = opens_at(windows, case.now)
     when = f"; the next one opens at {timestamp(opening)}" if opening is not None else ""

@@ -14,38 +14,29 @@ from cronsim import CronSim, CronSimError
 from inferplan.api.apply import MaintenanceWindow
 
 
-class WindowError(ValueError):
-    """A window that cannot be read. ``str`` is one line for people."""
-
-
-def check_windows(windows: Iterable[MaintenanceWindow]) -> None:
-    """Whether all of them can be read.
-
-    Raises:
-        WindowError: The first one that cannot, with what is allowed.
-    """
+def unreadable_window(windows: Iterable[MaintenanceWindow]) -> str | None:
+    """The first one that cannot be read: its field, its value and what is allowed; None where all can."""
     for number, window in enumerate(windows):
-        place = f"apply.maintenanceWindows[{number}]"
+        place = f"spec.apply.maintenanceWindows[{number}]"
         try:
             zone = _zone(window)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise WindowError(
-                f'{place}.timeZone: "{window.time_zone}" is no IANA time zone, such as "Europe/Berlin"'
-            ) from None
+            return f'{place}.timeZone: "{window.time_zone}" is no IANA time zone, such as "Europe/Berlin"'
         try:
             next(CronSim(window.schedule, datetime(2000, 1, 1, tzinfo=zone)))
         except (CronSimError, StopIteration):
-            raise WindowError(
+            return (
                 f'{place}.schedule: "{window.schedule}" is no time that comes: minute, hour, day of month, month, day'
                 ' of week, such as "0 2 * * *"'
-            ) from None
+            )
+    return None
 
 
 def closes_at(windows: Iterable[MaintenanceWindow], now: datetime) -> datetime | None:
     """When the last of the windows that are open closes, UTC; None where none is open.
 
     Args:
-        windows: Readable ones (`check_windows`).
+        windows: Readable ones (`unreadable_window`).
         now: The present time, with its zone.
     """
     open_now = (_last_opening(window, now) + timedelta(seconds=window.duration_seconds) for window in windows)

@@ -11,7 +11,7 @@ from inferplan.api import rules
 from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE
 from inferplan.api.plan import InstanceRef
-from inferplan.apply.windows import WindowError, check_windows
+from inferplan.apply.windows import unreadable_window
 from inferplan.cli.documents import Document
 from inferplan.cli.errors import BadInputError
 from inferplan.observe.target import ConfigMaps, TargetError, Workload, read_workload
@@ -136,11 +136,8 @@ def _nothing_to_rest_on(spec: InstanceSpec) -> tuple[Problem, ...]:
 
 def _windows(spec: InstanceSpec) -> tuple[Problem, ...]:
     """What no rule of the CRD can tell, and the operator would say only in the cluster."""
-    try:
-        check_windows(spec.apply.maintenance_windows)
-    except WindowError as error:
-        return (Problem("", f"spec.{error}"),)
-    return ()
+    found = unreadable_window(spec.apply.maintenance_windows)
+    return () if found is None else (Problem("", found),)
 
 
 def _bad(document: Document, lines: Sequence[str]) -> BadInputError:

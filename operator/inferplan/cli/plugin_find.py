@@ -113,6 +113,13 @@ def is_of(plan: Document, instance: Document) -> bool:
     return bool((its.get("namespace"), ref) == (own.get("namespace"), own.get("name")))
 
 
+def spec_problem(instance: Document) -> str:
+    """What the operator cannot use of the instance's spec; until it is mended, no plan is begun."""
+    conditions = mappings(mapping(instance.get("status")).get("conditions"))
+    invalid = (entry for entry in conditions if (entry.get("type"), entry.get("reason")) == ("Ready", "SpecInvalid"))
+    return next((scalar(entry.get("message")) for entry in invalid), "")
+
+
 def why_no_plan(instance: Document) -> str:
     """What the instance says of having no plan."""
     conditions = mappings(mapping(instance.get("status")).get("conditions"))

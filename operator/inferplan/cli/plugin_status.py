@@ -10,7 +10,7 @@ from inferplan.apply.asking import is_said, mode_of, possible_words
 from inferplan.cli.kube import Document
 from inferplan.cli.layout import INDENT, number, section, wrapped
 from inferplan.cli.output import one_line
-from inferplan.cli.plugin_find import Found, is_of, shown_plan, why_no_plan
+from inferplan.cli.plugin_find import Found, is_of, shown_plan, spec_problem, why_no_plan
 from inferplan.dialects.untyped import mapping, mappings, scalar
 
 _WHY_WIDTH = 100
@@ -59,8 +59,9 @@ def _row(instance: Document, plans: Sequence[Document]) -> tuple[str, ...]:
         return (*names, _NONE, _NONE, _NONE, _NONE, _cut(why_no_plan(instance)))
     summary, status = mapping(mapping(plan.get("spec")).get("summary")), mapping(plan.get("status"))
     realized = scalar(mapping(status.get("verification")).get("realized"))
+    why = spec_problem(instance) or _why(plan)
     name, phase, gain = scalar(plan["metadata"].get("name")), scalar(status.get("phase")), scalar(summary.get("gain"))
-    return (*names, name, phase or _NONE, gain or _NONE, realized or _NONE, _cut(_why(plan)))
+    return (*names, name, phase or _NONE, gain or _NONE, realized or _NONE, _cut(why))
 
 
 def _why(plan: Document) -> str:
@@ -82,6 +83,8 @@ def _head(found: Found) -> list[str]:
     spec, status = found.spec, found.status
     instance = f"{spec.instance_ref.name} (spec.apply.mode {found.mode})"
     lines = [f"OptimizationPlan {found.namespace}/{found.name}", *_line("instance", instance)]
+    problem = spec_problem(found.instance)
+    lines += _line("mend first", problem) if problem else []
     if spec.target is not None:
         lines += _line("target", f"{spec.target.kind} {spec.target.name}, container {spec.target.container}")
     lines += _line("changes", spec.summary.changes)

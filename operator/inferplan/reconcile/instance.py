@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from inferplan.api.instance import InstanceSpec
-from inferplan.apply.windows import WindowError, check_windows
 
 _MESSAGE_LENGTH = 1000
 
@@ -55,13 +54,9 @@ def read_instance(document: Mapping[str, Any]) -> Instance:
 
 def _spec(spec: Mapping[str, Any] | None) -> InstanceSpec | str:
     try:
-        read = InstanceSpec.from_kube(spec or {})
-        check_windows(read.apply.maintenance_windows)
+        return InstanceSpec.from_kube(spec or {})
     except ValidationError as error:
         return "; ".join(_sentence(finding) for finding in error.errors()[:3])[:_MESSAGE_LENGTH]
-    except WindowError as error:
-        return f"spec.{error}"[:_MESSAGE_LENGTH]
-    return read
 
 
 def _sentence(finding: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from inferplan.api.instance import InstanceSpec
 from inferplan.api.kinds import API_VERSION, INFERENCE_INSTANCE, OPTIMIZATION_PLAN
 from inferplan.api.plan import Phase, PlanSpec, PlanStatus
 from inferplan.apply.window import over_verify_window
+from inferplan.apply.windows import unreadable_window
 from inferplan.diagnose.analyze import analyze
 from inferplan.domain.units import timestamp
 from inferplan.engine.document import name_of
@@ -111,6 +112,9 @@ class Planner:
         spec = instance.spec
         if isinstance(spec, str):
             return invalid_spec(instance, spec)
+        unread = unreadable_window(spec.apply.maintenance_windows)
+        if unread is not None:
+            return invalid_spec(instance, unread)
         try:
             gathered = await self._gatherer.gather(instance.key.namespace, _measured_as(spec, stored))
         except SpecError as error:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from inferplan.api.apply import MaintenanceWindow
-from inferplan.apply.windows import WindowError, check_windows, closes_at, opens_at
+from inferplan.apply.windows import closes_at, opens_at, unreadable_window
 
 HOURS = 3600
 
@@ -74,7 +74,5 @@ def test_an_hour_that_comes_twice_has_its_openings_twice() -> None:
     ],
 )
 def test_a_window_that_cannot_be_read_is_told(bad: MaintenanceWindow, told: str) -> None:
-    check_windows((NIGHTLY,))
-    with pytest.raises(WindowError) as error:
-        check_windows((NIGHTLY, bad))
-    assert told in str(error.value)
+    assert unreadable_window((NIGHTLY,)) is None
+    assert told in (unreadable_window((NIGHTLY, bad)) or "")

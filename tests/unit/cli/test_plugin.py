@@ -230,6 +230,19 @@ def test_a_plan_that_waits_says_what_can_be_said(kubectl: FakeKubectl, capsys: p
     )
 
 
+def test_a_spec_that_cannot_be_used_comes_first(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = {"type": "Ready", "status": "False", "reason": "SpecInvalid", "message": "spec.apply.x: is none"}
+    kubectl.plans = [plan("Scheduled", message="Waits."), plan(name="llama-2")]
+    kubectl.instances[0]["status"]["conditions"] = [problem]
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.endswith("-          spec.apply.x: is none\n")
+    assert main(["status", "llama"]) == 0
+    assert "  mend first   spec.apply.x: is none\n" in capsys.readouterr().out
+    kubectl.instances[0]["status"]["conditions"] = [{**problem, "reason": "Waiting"}]
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out.endswith("-          Waits.\n")
+
+
 @pytest.mark.usefixtures("kubectl")
 def test_explain_is_the_plan_as_it_was_made(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", "llama"]) == 0

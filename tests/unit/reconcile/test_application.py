@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from tests.support.prometheus import vllm_series
-from tests.support.scene import POD, Scene
-from tests.support.world import ARGS, NAMESPACE, pod
+from tests.support.scene import BATCHING, POD, Scene
+from tests.support.world import ARGS, NAMESPACE, instance, pod
 
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, UnreachableError
-from inferplan.kube.resources import DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, PODS
+from inferplan.kube.resources import DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, PODS, Document
 
 
 async def applied(**world: Any) -> Scene:
@@ -86,6 +86,40 @@ async def test_a_person_undoes_what_was_kept() -> None:
     await scene.until("RollingBack")
     await scene.look()
     assert scene.args == list(ARGS)
+
+
+NEVER = {"mode": "Approve", "maintenanceWindows": [{"schedule": "0 0 30 2 *", "durationSeconds": 3600}]}
+
+
+@pytest.mark.parametrize("asked", [True, False], ids=["a person asks", "a pod fails"])
+async def test_a_window_that_never_opens_does_not_keep_harm_on_the_workload(asked: bool) -> None:
+    scene = await verifying()
+    scene.cluster.put(instance(apply=NEVER, constraints=BATCHING))
+    if asked:
+        scene.decide(approved=False)
+    else:
+        scene.cluster.put(crashing(scene))
+    await scene.until("RollingBack", looks=2)
+    assert scene.condition("Ready")[1] == "SpecInvalid"
+    await scene.look()
+    assert scene.args == list(ARGS)
+
+
+async def test_a_window_that_never_opens_keeps_a_plan_from_being_begun() -> None:
+    scene = Scene()
+    await scene.look()
+    scene.decide()
+    scene.cluster.put(instance(apply=NEVER, constraints=BATCHING))
+    await scene.look()
+    assert (scene.phase, scene.reason("GatesPassed"), scene.args) == ("Scheduled", "OutsideWindow", list(ARGS))
+    assert 'spec.apply.maintenanceWindows[0].schedule: "0 0 30 2 *" is no time' in scene.plan["status"]["message"]
+
+
+def crashing(scene: Scene) -> Document:
+    document = pod(POD, scene.workload)
+    waits = {"waiting": {"reason": "CrashLoopBackOff"}}
+    document["status"] = {"containerStatuses": [{"name": "vllm", "restartCount": 2, "state": waits}]}
+    return document
 
 
 async def test_the_planner_leaves_a_plan_that_is_on_its_way_alone() -> None:

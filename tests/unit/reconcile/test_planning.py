@@ -344,6 +344,12 @@ NAMED = instance(targetRef={"name": "llama", "container": "nope"})
         ([instance(currentConfig={"maxBatchSise": 3})], "Ready", "SpecInvalid", 'did you mean "max_batch_size"'),
         ([instance(metrics={"selector": {"a/b": "c"}})], "Ready", "SpecInvalid", '"a/b" cannot be used'),
         ([instance(metrics={"windowSeconds": 5})], "Ready", "SpecInvalid", "spec.metrics.windowSeconds"),
+        (
+            [instance(apply={"maintenanceWindows": [{"schedule": "0 0 30 2 *", "durationSeconds": 60}]})],
+            "Ready",
+            "SpecInvalid",
+            'spec.apply.maintenanceWindows[0].schedule: "0 0 30 2 *" is no time that comes',
+        ),
         ([instance(metrics={"prometheusRef": "x"})], "MetricsAvailable", "PrometheusError", "set up: default"),
         ([instance(model={"configMapRef": {"name": "x"}})], "Ready", "ModelConfigMissing", '"x" does not exist'),
         ([instance(metrics={"selector": {"app": "x"}})], "MetricsAvailable", "MetricsMissing", 'app="x"'),
