@@ -190,7 +190,11 @@ def test_people_who_may_edit_write_instances_and_only_admins_approve(installed: 
     def may(user: str, verb: str, resource: str) -> bool:
         return cluster.run("auth", "can-i", verb, resource, "-n", namespace, f"--as={user}er", "--quiet").code == 0
 
-    wait_until(lambda: may("admin", "patch", "oplan"), PATIENCE_SECONDS, "the roles' aggregation")
+    wait_until(
+        lambda: may("admin", "patch", "oplan") and may("admin", "delete", "oplan"),
+        PATIENCE_SECONDS,
+        "the roles' aggregation",
+    )
     assert may("view", "list", "oplan")
     assert not may("view", "create", "ii")
     assert may("edit", "create", "ii")
@@ -198,6 +202,8 @@ def test_people_who_may_edit_write_instances_and_only_admins_approve(installed: 
     assert not may("edit", "approve", "oplan")
     assert may("admin", "approve", "oplan")
     assert not may("admin", "create", "oplan")
+    assert may("admin", "delete", "oplan")
+    assert not may("edit", "delete", "oplan")
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -103,7 +103,9 @@ class Callers:
         token = found[1]
         known = await self._tokens.get(hashlib.sha256(token.encode()).digest(), lambda: self._reviewed(token))
         if known is None:
-            raise UnauthenticatedError("the API server does not take the token: it is wrong, or has expired")
+            raise UnauthenticatedError(
+                "the API server does not take the token: it is wrong, has expired, or is for another audience"
+            )
         return known
 
     async def require(self, caller: Caller, right: Right) -> None:

@@ -80,8 +80,8 @@ async def test_a_caller_is_who_the_api_server_says_with_all_that_rights_depend_o
         ("Bearer a b", "no Bearer token"),
         ("Bearer a\nb", "no Bearer token"),
         (f"Bearer {'a' * 16385}", "no Bearer token"),
-        ("Bearer nobodys", "wrong, or has expired"),
-        ("bearer nobodys", "wrong, or has expired"),
+        ("Bearer nobodys", "wrong, has expired"),
+        ("bearer nobodys", "wrong, has expired"),
     ],
 )
 async def test_without_a_token_that_is_taken_nobody_is_known(header: str | None, told: str) -> None:
