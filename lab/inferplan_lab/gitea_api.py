@@ -245,21 +245,26 @@ class Repository:
         """Return what was said on a pull request, oldest first."""
         return tuple(comment["body"] for comment in self._call("GET", f"/issues/{number}/comments"))
 
-    def merge(self, number: int) -> None:
+    def merge(self, number: int, how: str = "merge") -> None:
         """Merge a pull request, as soon as Gitea has checked that it can be.
+
+        Args:
+            number: Its number.
+            how: Gitea's name for the way: merge, squash, rebase or rebase-merge.
 
         Raises:
             TimeoutError: It cannot be.
         """
-        wait_until(lambda: self._merged(number), MERGE_SECONDS, f"{self.path}: pull request {number} to be mergeable")
+        what = f"{self.path}: pull request {number} to be mergeable"
+        wait_until(lambda: self._merged(number, how), MERGE_SECONDS, what)
 
     def close(self, number: int) -> None:
         """Close a pull request without merging it."""
         self._call("PATCH", f"/pulls/{number}", {"state": "closed"})
 
-    def _merged(self, number: int) -> bool:
+    def _merged(self, number: int, how: str) -> bool:
         try:
-            self._call("POST", f"/pulls/{number}/merge", {"Do": "merge"})
+            self._call("POST", f"/pulls/{number}/merge", {"Do": how})
         except GiteaApiError as error:
             if error.status != HTTPStatus.METHOD_NOT_ALLOWED:
                 raise

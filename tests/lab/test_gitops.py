@@ -160,6 +160,29 @@ async def test_merged_and_closed_pull_requests_are_told(opened: Callable[..., An
     assert len(repository.pulls()) == 2
 
 
+@pytest.mark.parametrize("how", ["squash", "rebase", "rebase-merge"])
+async def test_however_it_is_merged(opened: Callable[..., Any], repository: Repository, how: str) -> None:
+    git = spec(repository)
+    async with opened() as host:
+        number = (await host.propose("serving", git, proposal())).pull_request.number
+        repository.commit({"README.md": "meanwhile\n"}, "Somebody else's")
+        repository.merge(number, how)
+        assert (await host.look("serving", git, number)).state is PullState.MERGED
+        assert await host.says("serving", git, proposal()) is True
+
+
+async def test_what_is_picked_by_hand_and_closed_is_on_the_branch(
+    opened: Callable[..., Any], repository: Repository
+) -> None:
+    git = spec(repository)
+    async with opened() as host:
+        number = (await host.propose("serving", git, proposal())).pull_request.number
+        repository.commit({git.path: deployment(args=WANTED)}, "Picked")
+        repository.close(number)
+        assert (await host.look("serving", git, number)).state is PullState.CLOSED
+        assert await host.says("serving", git, proposal()) is True
+
+
 async def test_what_was_merged_and_taken_back_is_proposed_on_another_branch(
     opened: Callable[..., Any], repository: Repository
 ) -> None:

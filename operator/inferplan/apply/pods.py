@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inferplan.dialects.container import read_container
+from inferplan.dialects.masking import masked_line
 from inferplan.dialects.untyped import mapping, mappings, scalar
 from inferplan.engine.identity import args_digest
 
@@ -58,7 +59,11 @@ class PodState:
 
     @property
     def trouble(self) -> str:
-        """Why it cannot serve with what it is told, in a sentence; "" while it may still come up."""
+        """Why it cannot serve with what it is told, in a sentence without secrets; "" while it may still come up."""
+        return masked_line(self._trouble)
+
+    @property
+    def _trouble(self) -> str:
         ended = f" ({self.ended})" if self.ended else ""
         ended += f'; it wrote: "{self.last_words}"' if self.last_words else ""
         if self.ended.startswith("OOMKilled"):

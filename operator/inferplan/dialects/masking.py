@@ -23,6 +23,12 @@ _SECRET_NAME = re.compile(
 )
 _IN_ADDRESS = re.compile(r"(://)[^/\s:@\"']*:[^/\s@\"']+@")
 """User and password in an address: redis://user:password@host."""
+_NAME = re.compile(r"(?<![\w-])(?:--)?[A-Za-z][\w-]*")
+_OPENING = r"[\[(]?(?:[\"'](?P<quoted>[^\"']+)|(?P<plain>[^\s\"',;)\]}]+))"
+_BEHIND_A_NAME = re.compile(rf"[\"']?\s*[=:]\s*{_OPENING}")
+_BEHIND_A_FLAG = re.compile(rf"(?:[\"',]*\s+|[\"']?\s*[=:,]\s*){_OPENING}")
+_TOKEN = re.compile(r"(\b[Bb]earer\s+|\b(?:hf_|sk-|gh[pousr]_|github_pat_|glpat-))[A-Za-z0-9_.~+/-]{8,}=*")
+"""Tokens of Hugging Face, OpenAI-like servers, GitHub and GitLab, and what HTTP carries."""
 _SHORTEST_REPLACED = 6
 """Shorter secrets are only masked where they are the value; as parts of other text they would hide ordinary words."""
 
@@ -60,6 +66,23 @@ def masked_setting(key: str, value: SettingValue) -> SettingValue:
         except ValueError:
             return shown  # text that only begins like JSON
     return shown
+
+
+def masked_line(text: str) -> str:
+    """A line that a program wrote, without what stands behind a secret's name, and what looks like a token.
+
+    Engines write their arguments into their logs, and name in errors what they were told.
+    """
+    parts, place = [], 0
+    for name in _NAME.finditer(text):
+        if name.start() < place or not is_secret(name[0].lstrip("-")):
+            continue
+        value = (_BEHIND_A_FLAG if name[0].startswith("--") else _BEHIND_A_NAME).match(text, name.end())
+        if value is not None:
+            parts += [text[place : value.start(value.lastindex or 0)], MASK]
+            place = value.end(value.lastindex or 0)
+    line = "".join((*parts, text[place:]))
+    return _IN_ADDRESS.sub(rf"\1{MASK}@", _TOKEN.sub(rf"\1{MASK}", line))
 
 
 class Masker:

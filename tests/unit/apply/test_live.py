@@ -1,5 +1,6 @@
 """Workloads, pods and windows as they stand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -207,6 +208,8 @@ def test_what_a_container_that_does_not_run_says(state: dict[str, Any], told: st
 def test_the_engine_s_last_words_are_told() -> None:
     state = PodState("p", "1", DIGEST, ready=False, restarts=2, last_words="error: unrecognized arguments: --x")
     assert state.trouble == 'pod p: its engine ended 2 times; it wrote: "error: unrecognized arguments: --x"'
+    secret = replace(state, last_words="args: {'api_key': ['hunter2']}")
+    assert secret.trouble == "pod p: its engine ended 2 times; it wrote: \"args: {'api_key': ['***']}\""
 
 
 def test_pods_on_their_way_out_or_of_others_do_not_count() -> None:

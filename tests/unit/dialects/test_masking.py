@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from inferplan.dialects.container import Container
-from inferplan.dialects.masking import Masker, is_secret, masked
+from inferplan.dialects.masking import Masker, is_secret, masked, masked_line
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.words import Unreadable, UnreadableCode
 
@@ -69,3 +69,24 @@ def test_messages_lose_what_secret_flags_and_variables_hold() -> None:
     assert masker.unreadable(entry) == Unreadable(
         UnreadableCode.VALUE, "containers[c] ***", "--api-key *** is refused", "api_key"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("error: unrecognized arguments: --api-key sk-live-1 --b", "error: unrecognized arguments: --api-key *** --b"),
+        ("error: --api-key=hunter2, --hf-token: 'x y'", "error: --api-key=***, --hf-token: '***'"),
+        ("args: {'api_key': ['hunter2'], 'port': 8000}", "args: {'api_key': ['***'], 'port': 8000}"),
+        ('["vllm", "--api-key", "hunter2", "--port"]', '["vllm", "--api-key", "***", "--port"]'),
+        ("VLLM_API_KEY=hunter2 error", "VLLM_API_KEY=*** error"),
+        ("error: password: hunter2", "error: password: ***"),
+        ("401 for hf_abcdefghijkl, Authorization: Bearer abc.def-ghi=", "401 for hf_***, Authorization: Bearer ***"),
+        ("cannot reach redis://u:pw@host", "cannot reach redis://***@host"),
+        ("unexpected token in line 3", "unexpected token in line 3"),
+        ("max_num_batched_tokens: 8192 is too few", "max_num_batched_tokens: 8192 is too few"),
+        ("the tokenizer: broken", "the tokenizer: broken"),
+        ("error: this engine takes no other number", "error: this engine takes no other number"),
+    ],
+)  # fmt: skip
+def test_what_a_program_wrote_is_shown_without_secrets(line: str, shown: str) -> None:
+    assert masked_line(line) == shown
