@@ -97,6 +97,24 @@ def test_somebody_elses_commit_gives_another_plan_and_closes_the_pull_request(tr
     assert trial.read() == theirs.text
 
 
+def test_a_no_to_what_is_merged_and_not_deployed_takes_it_back_in_git(trial: GitTrial) -> None:
+    trial.deploy()
+    trial.git_instance()
+    trial.suspend(suspended=True)
+    trial.repository.merge(trial.until_pull().number, "squash")
+    trial.until(lambda: trial.of_plan("Applied")[1] == "Committed", "the merge to be seen")
+    trial.decide(approved=False)
+    undo = trial.until_pull(2)
+    assert (trial.phase(), undo.state) == ("RollingBack", "open")
+    trial.repository.merge(undo.number, "squash")
+    plan = trial.until_phase("Rejected")
+    assert "before any workload showed it" in plan["status"]["message"]
+    trial.suspend(suspended=False)
+    trial.site.flux.until_applied(trial.namespace, trial.repository.head())
+    three_more_looks(trial)
+    assert (trial.read(), trial.engine()["args"], trial.own_writes()) == (trial.text, trial.args, 0)
+
+
 def test_an_overlay_gets_a_patch_of_its_own_and_the_base_stays_as_it_is(trial: GitTrial) -> None:
     trial.overlay = True
     trial.deploy()
@@ -169,7 +187,7 @@ def test_a_merged_plan_is_deployed_measured_and_kept(long: dict[str, GitTrial]) 
     plan = trial.until_phase("Verified")
     name = plan["metadata"]["name"]
     (pull,) = trial.pulls()
-    assert (pull.head, pull.base, pull.state) == (f"inferplan/{trial.namespace}/{name}", "main", "merged")
+    assert (pull.head, pull.base, pull.state) == (f"inferplan/{trial.namespace}/{name}-3b5d2d", "main", "merged")
     assert pull.title == f"{trial.namespace}/llama: max_batch_size 32→64"
     assert "| max_batch_size | --max-num-seqs | 32 | 64 |" in pull.body
     assert "**Closing** this without merging rejects the plan for good." in pull.body

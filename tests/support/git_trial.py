@@ -1,6 +1,7 @@
 """A trial whose workload is kept by Flux as a branch of a Gitea repository has it, as the people around it see it."""
 
 import base64
+import json
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -118,6 +119,11 @@ class GitTrial(Trial):
                 "subjects": [subject],
             },
         )
+
+    def suspend(self, *, suspended: bool) -> None:
+        """Has Flux leave the namespace as it is, or not any more."""
+        patch = json.dumps({"spec": {"suspend": suspended}})
+        self.kubectl("patch", "kustomizations.kustomize.toolkit.fluxcd.io/lab", "--type=merge", f"--patch={patch}")
 
     def pulls(self) -> tuple[Pull, ...]:
         """The repository's pull requests, oldest first."""

@@ -1,22 +1,30 @@
 """What a commit and a pull request say: the branch, the title, and the plan for somebody who reviews it. Pure."""
 
+import hashlib
 from collections.abc import Iterator
 
+from inferplan.api.apply import GitSpec
 from inferplan.api.plan import PlanSpec
 from inferplan.api.values import ConfigChange, Effect
 from inferplan.apply.case import Case
 
 _TITLE_MOST = 200
+_PATH_DIGITS = 6
+_NAME_MOST = 140
+"""Forges and file systems take 255 bytes of a branch's name; a namespace has 63 at most."""
 _BODY_MOST = 30_000
 """GitHub takes 65,536 characters in a pull request; GitLab and Gitea more."""
 
 
-def branch_name(case: Case, *, undo: bool = False) -> str:
+def branch_name(case: Case, git: GitSpec, *, undo: bool = False) -> str:
     """The change's own branch: the plan's name has its hash, so the same plan always comes to the same branch.
 
-    "inferplan/serving/llama-3f9c1d20", and with "-undo" what takes it back.
+    "inferplan/serving/llama-3f9c1d20-5d41b2", and with "-undo" what takes it back. The last six digits are of the path:
+    two clusters may have the same plan, for a file each of one repository.
     """
-    return f"inferplan/{case.namespace}/{case.name}" + ("-undo" if undo else "")
+    file = hashlib.sha256(git.path.encode()).hexdigest()[:_PATH_DIGITS]
+    name = case.name if len(case.name) <= _NAME_MOST else f"{case.name[: _NAME_MOST - 9]}-{case.name[-8:]}"
+    return f"inferplan/{case.namespace}/{name}-{file}" + ("-undo" if undo else "")
 
 
 def title(case: Case) -> str:

@@ -12,11 +12,12 @@ def begun_in_git(case: Case) -> GitStatus | None:
 
     A pull request that InferPlan itself closed is not opened again, but another one, of another branch.
     """
-    if case.through_git is None:
+    git = case.through_git
+    if git is None:
         return None
-    own, before = branch_name(case), None if case.status.attempt is None else case.status.attempt.git
+    own, before = branch_name(case, git), None if case.status.attempt is None else case.status.attempt.git
     branch = before.branch if before is not None and before.branch.startswith(own) else own
     pull = None if before is None else before.pull_request
     if pull is not None and pull.state == WITHDRAWN:
         branch = f"{own}-{pull.number}"
-    return GitStatus(branch=branch, repository=case.through_git.repository)
+    return GitStatus(branch=branch, repository=git.repository)

@@ -68,6 +68,9 @@ def delivering(case: Case, note: GitStatus) -> Step:
     if _is_elsewhere(git, note):
         message = f"It is proposed in {note.repository}, and spec.apply.git names another repository now."
         return withdrawn(case, _superseded(case, message, Reason.NOT_APPLICABLE))
+    if note.pull_request is not None and not note.branch.startswith(branch_name(case, git)):
+        message = "It is proposed for another file than the one that spec.apply.git.path names now."
+        return withdrawn(case, _superseded(case, message, Reason.NOT_APPLICABLE))
     case = replace(case, status=with_baseline(case))
     if note.commit is None:
         return _proposed_now(case, git, case.wanted)
@@ -100,7 +103,7 @@ def _proposed_now(case: Case, git: GitSpec, wanted: Container | None) -> Step:
     held = held_back(case)
     if held is not None:
         return held
-    branch = branch_name(case) if note is None else note.branch
+    branch = branch_name(case, git) if note is None else note.branch
     act = Propose(git, branch, git.strategy, live.container, wanted, title(case), body(case))
     return Step(case.status, act, case.now + timedelta(seconds=LOOK_SECONDS))
 
@@ -127,7 +130,9 @@ def _deploying(case: Case, note: GitStatus) -> Step:
     if live is None or target is None or live.args_digest != target.args_digest:
         return Step(_superseded(case, _sentence(case.void)))
     if case.taken_back:
-        why = "the change was taken back on the branch before any workload showed it"
+        why = (
+            "no workload showed the change, and the branch says again what was before: taken back, or merged elsewhere"
+        )
         return Step(_ended(case, Phase.FAILED, Reason.REVERTED_BY_OTHER, f"Left alone: {why}."))
     if case.since(note.merged_at) >= timedelta(seconds=DELIVERY_SECONDS):
         why = f"the change is on the branch since {note.merged_at}, and the workload never showed it: is it deployed"
@@ -169,7 +174,7 @@ def undoing(case: Case) -> Step:
 def _undone_now(case: Case, git: GitSpec, new: Container) -> Step:
     old = replace(new, command=case.rollback.command, args=case.rollback.args)
     texts = (undo_title(case), undo_body(case, case.rollback.message))
-    branch = branch_name(case, undo=True)
+    branch = branch_name(case, git, undo=True)
     act = Propose(git, branch, git.undo_strategy, new, old, *texts, undo=True)
     return Step(case.status, act, case.now + timedelta(seconds=LOOK_SECONDS))
 

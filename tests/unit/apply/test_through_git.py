@@ -45,7 +45,7 @@ def test_a_plan_is_proposed_merged_shown_by_the_workload_and_kept() -> None:
     assert len(stage.proposals) == 1
     assert stage.status.attempt is not None
     assert stage.status.attempt.git is not None
-    assert stage.status.attempt.git.branch == "inferplan/serving/llama-abababab"
+    assert stage.status.attempt.git.branch == "inferplan/serving/llama-abababab-1a8c8c"
 
 
 def test_what_is_deployed_before_git_is_asked_again_is_noted_as_merged_and_so_is_its_undoing() -> None:
@@ -94,7 +94,7 @@ def test_harm_is_taken_back_by_a_pull_request_of_its_own() -> None:
         stage.pass_time(seconds=30)
     assert stage.running == [NEW, NEW]  # until somebody merges it
     assert [act.undo for act in stage.proposals] == [False, True]
-    assert stage.proposals[1].branch == "inferplan/serving/llama-abababab-undo"
+    assert stage.proposals[1].branch == "inferplan/serving/llama-abababab-1a8c8c-undo"
     assert stage.proposals[1].title == "Undo serving/llama: max_batch_size 32 -> 64"
     told = "Taking it back is proposed, merge it: https://git.example/team/apps/pulls/2."
     assert stage.status.message.startswith(told)
@@ -285,7 +285,7 @@ def test_a_pull_request_that_inferplan_itself_closed_is_no_persons_no() -> None:
     stage.put(OLD)
     again(stage)
     assert stage.status.phase is Phase.APPLYING
-    assert list(stage.pulls) == ["inferplan/serving/llama-abababab", "inferplan/serving/llama-abababab-1"]
+    assert list(stage.pulls) == ["inferplan/serving/llama-abababab-1a8c8c", "inferplan/serving/llama-abababab-1a8c8c-1"]
     assert [pull.state for pull, _ in stage.pulls.values()] == ["closed", "open"]
     stage.status = stage.status.model_copy(update={"phase": Phase.SCHEDULED})  # as after a push that was refused
     again(stage)
@@ -355,7 +355,30 @@ def test_a_no_in_the_moment_of_proposing_closes_what_may_be_there_already() -> N
     stage.plan = plan_spec(Approval(approved=False, by="bob"))
     step = stage.step()
     assert isinstance(step.act, ClosePull)
-    assert (step.act.branch, step.act.number) == ("inferplan/serving/llama-abababab", None)
+    assert (step.act.branch, step.act.number) == ("inferplan/serving/llama-abababab-1a8c8c", None)
+
+
+def test_the_same_plan_for_another_file_of_the_repository_is_another_proposal() -> None:
+    branches = {next(iter(proposed(apply=git_apply(path=path)).pulls)) for path in ("staging/a.yaml", "prod/a.yaml")}
+    assert len(branches) == 2
+
+
+def test_a_long_name_gives_a_branch_that_every_server_takes() -> None:
+    name = "a" * 244 + "-abababab"
+    stage = proposed(case_changes={"name": name, "namespace": "n" * 63})
+    (branch,) = stage.pulls
+    assert len(branch) < 240
+    assert "-abababab-" in branch
+
+
+def test_a_proposal_for_another_file_than_is_named_by_now_is_closed() -> None:
+    stage = proposed()
+    stage.apply = git_apply(path="moved.yaml")
+    stage.step()
+    assert stage.status.phase is Phase.SUPERSEDED
+    assert stage.closed_with == ["It is proposed for another file than the one that spec.apply.git.path names now."]
+    again(stage)
+    assert [pull.state for pull, _ in stage.pulls.values()] == ["closed", "open"]
 
 
 def test_what_was_taken_back_on_the_branch_is_not_waited_for() -> None:
@@ -426,7 +449,7 @@ def test_a_killed_operator_proposes_again_on_the_same_branch() -> None:
     assert stage.proposals == []
     stage.step()
     stage.step()
-    assert list(stage.pulls) == ["inferplan/serving/llama-abababab"]
+    assert list(stage.pulls) == ["inferplan/serving/llama-abababab-1a8c8c"]
 
 
 def test_nobody_is_called_by_what_a_plan_says() -> None:

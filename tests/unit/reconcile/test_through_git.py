@@ -30,7 +30,7 @@ async def test_a_plan_becomes_a_pull_request_that_says_what_it_is_for() -> None:
     await scene.look()
     assert (scene.phase, scene.reason("Applied")) == ("Applying", "PullRequestOpen")
     (asked,) = scene.git.asked
-    assert asked.branch == f"inferplan/serving/{scene.plan['metadata']['name']}"
+    assert asked.branch == f"inferplan/serving/{scene.plan['metadata']['name']}-1a8c8c"
     assert (asked.kind, asked.name, asked.container) == ("Deployment", "llama", "vllm")
     assert (list(asked.before.args), "--max-num-seqs=64" in asked.after.args) == (list(ARGS), True)
     assert ("InferPlan-Plan-Hash", scene.plan["spec"]["planHash"]) in asked.trailers
