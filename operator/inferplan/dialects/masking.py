@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from inferplan.dialects.drift import Finding
@@ -29,6 +30,12 @@ _BEHIND_A_NAME = re.compile(rf"[\"']?\s*[=:]\s*{_OPENING}")
 _BEHIND_A_FLAG = re.compile(rf"(?:[\"',]*\s+|[\"']?\s*[=:,]\s*){_OPENING}")
 _TOKEN = re.compile(r"(\b[Bb]earer\s+|\b(?:hf_|sk-|gh[pousr]_|github_pat_|glpat-))[A-Za-z0-9_.~+/-]{8,}=*")
 """Tokens of Hugging Face, OpenAI-like servers, GitHub and GitLab, and what HTTP carries."""
+_FLAG = re.compile(r"--?(?P<name>[A-Za-z0-9][\w.-]*)(?:=(?P<value>.*))?", re.DOTALL)
+_IN_SCRIPT = re.compile(
+    r"(?<![\w.-])(?=(?:--?(?P<flag>[A-Za-z][\w.-]*)(?:=|[ \t]+)|(?P<name>[A-Za-z_]\w*)=)"
+    r"(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<plain>[^\s\"'$\\-][^\s\"']*)))"
+)
+"""A flag with its value, or a variable's assignment."""
 _SHORTEST_REPLACED = 6
 """Shorter secrets are only masked where they are the value; as parts of other text they would hide ordinary words."""
 
@@ -112,6 +119,60 @@ class Masker:
         """The same without secrets."""
         fix = {key: masked(key, value) for key, value in entry.fix.items()}
         return replace(entry, flag=self.text(entry.flag), reason=self.text(entry.reason, entry.key), fix=fix)
+
+
+def secrets_in(words: Sequence[str]) -> Iterator[str]:
+    """Values under names of secrets in a container's command and args as they stand, a script among them too.
+
+    What only names a variable is none. For output that must not repeat them where nothing else is read of the words.
+    """
+    for place, word in enumerate(words):
+        flag = _FLAG.fullmatch(word)
+        if flag is not None and _names_secret(flag["name"]):
+            told = [flag["value"]] if flag["value"] is not None else _values_behind(words[place + 1 :])
+            yield from (text for text in told if text and not text.startswith("$"))
+        elif flag is not None and (flag["value"] or "")[:1] in {"{", "["}:
+            yield from _secrets_in_json(flag["value"])
+        elif word[:1] in {"{", "["}:
+            yield from _secrets_in_json(word)
+        elif flag is None:
+            yield from _secrets_in_script(word)
+
+
+def _secrets_in_script(text: str) -> Iterator[str]:
+    for found in _IN_SCRIPT.finditer(text):
+        value = found["double"] or found["single"] or found["plain"] or ""
+        if value and not value.startswith("$") and _names_secret(found["flag"] or found["name"]):
+            yield value
+
+
+def _values_behind(words: Sequence[str]) -> Iterator[str]:
+    return takewhile(lambda word: not word.startswith("-"), words)
+
+
+def _names_secret(name: str) -> bool:
+    return is_secret(name.rpartition(".")[2])
+
+
+def _secrets_in_json(text: str) -> Iterator[str]:
+    try:
+        yield from _under_secret_names("", load_json(text))
+    except ValueError:
+        return
+
+
+def _under_secret_names(name: str, value: object) -> Iterator[str]:
+    match value:
+        case str() if is_secret(name):
+            yield value
+        case Mapping():
+            for key, item in value.items():
+                yield from _under_secret_names(str(key), item)
+        case list():
+            for item in value:
+                yield from _under_secret_names(name, item)
+        case _:
+            return
 
 
 def _secrets(reading: Reading) -> Iterator[str]:

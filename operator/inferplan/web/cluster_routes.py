@@ -14,6 +14,7 @@ from inferplan.kube.resources import INSTANCES as INSTANCE_RESOURCE
 from inferplan.kube.resources import PLANS as PLAN_RESOURCE
 from inferplan.web.errors import NotHereError, OtherVersionError
 from inferplan.web.gate import NO_CLUSTER, Gate
+from inferplan.web.hiding import shown
 from inferplan.web.openapi import NO_TOKEN, NOT_PERMITTED, WITH_TOKEN, answers_of
 from inferplan.web.ports import Objects, Parts
 
@@ -66,7 +67,7 @@ def add_cluster_routes(app: FastAPI, parts: Parts, gate: Gate) -> None:
             found = await known.plan(namespace, name)
         if found is None:
             raise no_such_plan(namespace, name)
-        return JSONResponse(found.to_http())
+        return JSONResponse(shown(found))
 
 
 def is_place(namespace: str, name: str) -> bool:

@@ -9,6 +9,7 @@ from inferplan.web.cluster_routes import PLAN, is_place, no_such_plan, unreadabl
 from inferplan.web.deciding import WordRequest
 from inferplan.web.errors import NotHereError
 from inferplan.web.gate import NO_CLUSTER, Gate
+from inferplan.web.hiding import shown
 from inferplan.web.openapi import WORD_OPERATION
 from inferplan.web.ports import Parts
 from inferplan.web.requests import read_request
@@ -55,4 +56,4 @@ def _add(app: FastAPI, path: str, word: Word, parts: Parts, gate: Gate) -> None:
             plan = await parts.words.say((namespace, name), word, asked, caller.name)
         if plan is None:
             raise no_such_plan(namespace, name)
-        return JSONResponse(plan.to_http())
+        return JSONResponse(shown(plan))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from inferplan.dialects.container import Container
-from inferplan.dialects.masking import Masker, is_secret, masked, masked_line
+from inferplan.dialects.masking import Masker, is_secret, masked, masked_line, secrets_in
 from inferplan.dialects.reading import Reading, read_engine
 from inferplan.dialects.words import Unreadable, UnreadableCode
 
@@ -90,3 +90,24 @@ def test_messages_lose_what_secret_flags_and_variables_hold() -> None:
 )  # fmt: skip
 def test_what_a_program_wrote_is_shown_without_secrets(line: str, shown: str) -> None:
     assert masked_line(line) == shown
+
+
+SCRIPT = """export HF_TOKEN=hf_abc
+exec vllm serve m --api-key 'q w' --api-key=sk-1 --max-num-seqs 32 --hf-token="t0" --hf-token $T --hf-token "$T"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--api-key=sekrit", "--max-num-seqs=32"], ["sekrit"]),
+        (["vllm", "serve", "m", "--api-key", "one", "two", "--seed"], ["one", "two"]),
+        (["--kv.api-key=zz", "--api-key", "$(KEY)", "--api-key="], ["zz"]),
+        (["--kv-transfer-config", '{"a": [{"api_key": "jj", "n": 1}]}'], ["jj"]),
+        (['--x={"passwords": ["p1"]}', '{"api_key"'], ["p1"]),
+        (["sh", "-c", SCRIPT], ["hf_abc", "q w", "sk-1", "t0"]),
+        (["--tokenizer", "t", "--max-tokens", "5", "TOTAL words"], []),
+    ],
+)
+def test_secrets_are_found_among_words_that_are_read_no_further(words: list[str], found: list[str]) -> None:
+    assert list(secrets_in(words)) == found

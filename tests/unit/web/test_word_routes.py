@@ -1,6 +1,7 @@
 """POST …/approve, …/reject, …/rollback, and who may read: without sockets, on a cluster in memory."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -132,6 +133,34 @@ async def test_what_the_workload_does_not_carry_is_not_rolled_back(workloads: tu
     answer = await stage.say("rollback")
     assert (answer.status, "so there is nothing to undo" in answer.json["error"]) == (409, True)
     assert stage.approval is None
+
+
+async def test_secrets_in_a_plans_arguments_do_not_leave_over_http() -> None:
+    stage = Stage()
+    args = ["--model=llama", "--api-key", "it's 32", "--hf-token=abcdef", "--x=redis://u:pw@host", "--max-num-seqs=32"]
+    body = json.dumps({"spec": {"template": {"spec": {"containers": [{"name": "vllm", "args": args}]}}}})
+    diff = "".join(f" - {json.dumps(word)}\n" for word in args)
+    command = f"kubectl patch deployment llama --patch {shlex.quote(body)}"
+    patch = {"applicable": True, "diff": diff, "serverSideApply": body, "command": command}
+    given = plan("RolledBack", attempt=ATTEMPT, patch=patch)
+    given["status"] |= {"rollback": {"args": args, "message": "it wrote abcdef"}, "message": "Undone: it wrote abcdef."}
+    stage.cluster.put(given)
+    answer = await stage.get(f"plans/serving/{NAME}")
+    assert answer.status == 200
+    text = json.dumps(answer.json, ensure_ascii=False)
+    assert [secret for secret in ("it's", "'s 32", "abcdef", "u:pw") if secret in text] == []
+    hidden = ["--model=llama", "--api-key", "***", "--hf-token=***", "--x=redis://***@host", "--max-num-seqs=32"]
+    assert answer.json["status"]["rollback"]["args"] == hidden
+    assert answer.json["status"]["message"] == "Undone: it wrote ***."
+    assert answer.json["spec"]["plan_hash"] == HASH
+
+
+@pytest.mark.parametrize("patch", [None, {"applicable": True, "serverSideApply": "no JSON"}])
+async def test_a_plan_without_arguments_is_shown_as_it_is(patch: Document | None) -> None:
+    stage = Stage()
+    stage.cluster.put(plan(patch=patch))
+    answer = await stage.get(f"plans/serving/{NAME}")
+    assert (answer.status, answer.json["status"]["rollback"]) == (200, None)
 
 
 async def test_what_was_said_keeps_who_said_it_first() -> None:
