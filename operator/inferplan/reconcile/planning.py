@@ -40,8 +40,12 @@ from inferplan.telemetry import Telemetry
 UID_LABEL = "inferplan.dev/instance-uid"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "inferplan"}
 
-_ANEW = MappingProxyType(dict.fromkeys((field.alias or name for name, field in PlanStatus.model_fields.items()), None))
-"""A plan that comes back is a new one: what was measured, tried and refused was at another time."""
+_STAYS = frozenset({"attempt"})
+_ANEW = MappingProxyType(
+    {field.alias or name: None for name, field in PlanStatus.model_fields.items() if name not in _STAYS}
+)
+"""A plan that comes back is a new one: what was measured and refused was at another time. What was tried stays: its
+number, and the pull request that InferPlan itself closed."""
 
 logger = logging.getLogger(__name__)
 

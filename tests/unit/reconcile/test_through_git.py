@@ -180,3 +180,21 @@ async def test_a_server_that_does_not_take_the_undoing_is_asked_again_each_minut
     assert scene.plan["status"]["failures"] == 1
     await scene.until("Failed")
     assert scene.reason("RolledBack") == "RollbackFailed"
+
+
+async def test_what_follows_again_is_proposed_again_though_its_pull_request_was_withdrawn() -> None:
+    """InferPlan closed it itself: that is no person's no, also once the plan comes back."""
+    scene = await proposed()
+    first = scene.plan["metadata"]["name"]
+    container = scene.workload["spec"]["template"]["spec"]["containers"][0]
+    container["args"] = [*ARGS, "--seed=1"]
+    scene.roll_out()
+    await scene.look()
+    assert scene.plans()[first] == "Superseded"
+    assert scene.git.pulls[f"inferplan/serving/{first}"].state is PullState.CLOSED
+    scene.workload["spec"]["template"]["spec"]["containers"][0]["args"] = list(ARGS)
+    scene.roll_out()
+    for _ in range(4):
+        await scene.look()
+    assert scene.plans()[first] == "Applying"
+    assert scene.git.asked[-1].branch == f"inferplan/serving/{first}-1"
