@@ -57,20 +57,29 @@ def rolling_back(case: Case) -> Step:
         return Step(
             _failed(case, Reason.CHANGED_BY_OTHER, "somebody changed the arguments meanwhile; they are left alone")
         )
-    if case.status.failures >= TRIES_MOST:
-        return Step(_failed(case, Reason.ROLLBACK_FAILED, f"{TRIES_MOST} writes failed: {case.status.message}"))
-    again = case.now + timedelta(seconds=LOOK_SECONDS)
-    still = kept_still(case)
-    if still:  # the harm goes on, and who paused it has been told so
-        message = f"It is to be undone ({case.rollback.message}), and waits: {still}."
-        return Step(moved(case, Phase.ROLLING_BACK, message), again_at=again)
-    if _pauses(case):
-        return Step(case.status, again_at=again)
+    held = _not_now(case, before)
+    if held is not None:
+        return held
     if case.attempt.git is not None:
         return undoing(_shown(case, live))
     old = replace(live.container, command=case.rollback.command, args=case.rollback.args)
     write = Write(old, attempt_id(case, case.attempt.number), live.resource_version, undo=True)
-    return Step(case.status, write, again)
+    return Step(case.status, write, case.now + timedelta(seconds=LOOK_SECONDS))
+
+
+def _not_now(case: Case, before: str) -> Step | None:
+    """Why nothing is written: never, or not yet."""
+    target, again = case.plan.target, case.now + timedelta(seconds=LOOK_SECONDS)
+    if target is None or before != target.args_digest:  # a plan's spec cannot be changed, its status can
+        why = "status.rollback does not hold the arguments that the plan was made for; restore them by hand"
+        return Step(_failed(case, Reason.ROLLBACK_FAILED, why))
+    if case.status.failures >= TRIES_MOST:
+        return Step(_failed(case, Reason.ROLLBACK_FAILED, f"{TRIES_MOST} writes failed: {case.status.message}"))
+    still = kept_still(case)
+    if still:  # the harm goes on, and who paused it has been told so
+        message = f"It is to be undone ({case.rollback.message}), and waits: {still}."
+        return Step(moved(case, Phase.ROLLING_BACK, message), again_at=again)
+    return Step(case.status, again_at=again) if _pauses(case) else None
 
 
 def _pauses(case: Case) -> bool:

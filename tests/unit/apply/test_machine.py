@@ -375,6 +375,16 @@ def test_a_restore_that_cannot_be_written_calls_a_person() -> None:
     assert stage.status.message.endswith("but 5 writes failed: forbidden.")
 
 
+def test_nothing_is_restored_but_what_the_plan_was_made_for() -> None:
+    """Who writes a status must not come by a workload's arguments."""
+    stage = rolling_back()
+    forged = stage.status.rollback.model_copy(update={"args": ("--middleware=x",)})  # type: ignore[union-attr]
+    stage.status = stage.status.model_copy(update={"rollback": forged})
+    stage.step()
+    assert (stage.status.phase, reason(stage, "RolledBack")) == (Phase.FAILED, "RollbackFailed")
+    assert [entry.args for entry in stage.writes] == [NEW.args]
+
+
 def test_a_restore_whose_pods_do_not_come_calls_a_person() -> None:
     stage = rolling_back()
     stage.live_changes = {"available": 0}

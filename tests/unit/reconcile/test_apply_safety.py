@@ -210,8 +210,7 @@ async def test_a_name_in_a_status_deletes_no_deployment_that_no_plan_owns(labels
     scene.cluster.put(victim)
     name = scene.plan["metadata"]["name"]
     put_status(scene, name, canary={"name": "victim", "startedAt": "2026-01-01T12:00:00Z"})
-    for _ in range(3):
-        await scene.look()
+    await scene.look()
     scene.decide(approved=False)
     await scene.look()
     assert scene.cluster.one(DEPLOYMENTS, NAMESPACE, "victim")
