@@ -121,7 +121,7 @@ def test_what_risks_answers_is_never_done_by_itself(trial: Trial) -> None:
     assert trial.engine()["args"] == trial.args
 
 
-@pytest.mark.parametrize("manager", ["argocd-controller", "helm"])
+@pytest.mark.parametrize("manager", ["terraform", "helm"])
 def test_arguments_that_another_manager_applied_are_left_to_it_unless_named(manager: str, trial: Trial) -> None:
     trial.begin(manager=manager, takeOverFrom=[])
     told = trial.until_waits_for("FieldsOwned")
