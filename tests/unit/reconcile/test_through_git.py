@@ -191,10 +191,11 @@ async def test_what_follows_again_is_proposed_again_though_its_pull_request_was_
     scene.roll_out()
     await scene.look()
     assert scene.plans()[first] == "Superseded"
-    assert scene.git.pulls[f"inferplan/serving/{first}"].state is PullState.CLOSED
+    branch = scene.git.asked[0].branch
+    assert scene.git.pulls[branch].state is PullState.CLOSED
     scene.workload["spec"]["template"]["spec"]["containers"][0]["args"] = list(ARGS)
     scene.roll_out()
     for _ in range(4):
         await scene.look()
     assert scene.plans()[first] == "Applying"
-    assert scene.git.asked[-1].branch == f"inferplan/serving/{first}-1"
+    assert scene.git.asked[-1].branch == f"{branch}-1"
