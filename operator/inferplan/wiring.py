@@ -30,6 +30,7 @@ from inferplan.observe.scraping import ScrapeMeter
 from inferplan.observe.series_labels import SeriesLabels
 from inferplan.reconcile.application import Applier, Ways
 from inferplan.reconcile.canaries import Canaries
+from inferplan.reconcile.circumstances import OperatorWide
 from inferplan.reconcile.controller import Controller, Looked
 from inferplan.reconcile.delivery import Delivery
 from inferplan.reconcile.feed import Feed
@@ -165,7 +166,8 @@ def build(
     looks = LastLooks(cluster, settings.namespaces)
     paused = "" if settings.apply else "INFERPLAN_APPLY is false: this operator changes no workload"
     ways = Ways(Delivery(outside.host), Canaries(cluster, gatherer))
-    applier = Applier(cluster, clocks.now, ways, paused)
+    wide = OperatorWide(paused, settings.metrics_seconds if meters else 0.0)
+    applier = Applier(cluster, clocks.now, ways, wide)
     planner = Planner(Means(cluster, gatherer, applier), feed, looks, telemetry, clocks.now)
     return Context(settings, telemetry, controller, feed, cluster, clocks, looks)
 

@@ -29,7 +29,7 @@ from inferplan.apply.restoring import undo
 from inferplan.apply.starting import held_back
 from inferplan.apply.through_git import delivered, delivering, withdrawn
 from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
-from inferplan.apply.window import windows_over
+from inferplan.apply.window import over_after, windows_over
 from inferplan.domain.units import timestamp
 
 
@@ -100,8 +100,8 @@ def verifying(case: Case) -> Step:
     failing = next((pod.trouble for pod in _new_pods(case) if pod.trouble), "")
     if failing:
         return undo(case, Reason.PODS_FAIL, failing)
-    attempt, verify = case.attempt, case.apply.verify
-    done = timedelta(seconds=verify.warm_up_seconds + verify.window_seconds * (attempt.windows + 1))
+    attempt = case.attempt
+    done = over_after(case, attempt.windows + 1)
     passed = case.since(attempt.rolled_out_at)
     if passed < done:
         return Step(case.status, again_at=case.now + (done - passed))

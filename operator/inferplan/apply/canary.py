@@ -27,7 +27,7 @@ from inferplan.apply.case import (
 )
 from inferplan.apply.gates import kept_still
 from inferplan.apply.verdict import Judgement, Verdict, judge, verification_of, wanted_of
-from inferplan.apply.window import windows_over
+from inferplan.apply.window import over_after, windows_over
 from inferplan.dialects.container import Container
 from inferplan.dialects.untyped import mapping, mappings, scalar
 from inferplan.domain.units import timestamp
@@ -104,8 +104,7 @@ def trying(case: Case, held: Step | None = None) -> Step | None:
         return Step(trouble, DropCanary(canary.name))
     if canary.ready_at is None:
         return _coming_up(case, canary, beside)
-    verify = case.apply.verify
-    done = timedelta(seconds=verify.warm_up_seconds + verify.window_seconds * (canary.windows + 1))
+    done = over_after(case, canary.windows + 1)
     passed = case.since(canary.ready_at)
     if passed < done:
         return Step(case.status, again_at=case.now + (done - passed))

@@ -74,6 +74,7 @@ class Case:
         shared_with: Another instance that names the same workload; "" where none does.
         elsewhere: Whether the instance names another workload by now than the one that the plan is for.
         model: What the workload serves; workloads of one model are changed one at a time.
+        lag_seconds: How old measurements may be.
         failed_before: Why the same change was rolled back before, on the same image, model and GPU; "" where not.
         now: The present time.
     """
@@ -103,6 +104,7 @@ class Case:
     shared_with: str = ""
     elsewhere: bool = False
     model: str = ""
+    lag_seconds: float = 0.0
 
     @property
     def apply(self) -> ApplySpec:

@@ -1,7 +1,7 @@
 """A window of measurements as before and after are compared. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from inferplan.api.attempt import WindowStatus
 from inferplan.api.instance import InstanceSpec
@@ -48,9 +48,23 @@ def windows_over(case: Case, since: str | None) -> int:
         case: What is known.
         since: When what is measured ran.
     """
-    verify = case.apply.verify
-    passed = case.since(since).total_seconds() - verify.warm_up_seconds
-    return max(0, int(passed // verify.window_seconds))
+    passed = case.since(since).total_seconds() - _unlooked_seconds(case)
+    return max(0, int(passed // case.apply.verify.window_seconds))
+
+
+def over_after(case: Case, windows: int) -> timedelta:
+    """How long after all pods ran it this many windows are over, and measured.
+
+    Args:
+        case: What is known.
+        windows: How many.
+    """
+    return timedelta(seconds=_unlooked_seconds(case) + case.apply.verify.window_seconds * windows)
+
+
+def _unlooked_seconds(case: Case) -> float:
+    """Time to warm up, and the age that measurements may have: none may reach back to before the change."""
+    return case.apply.verify.warm_up_seconds + case.lag_seconds
 
 
 def window_of(metrics: Metrics, replicas: int | None, ended: datetime) -> WindowStatus:

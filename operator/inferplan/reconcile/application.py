@@ -29,7 +29,7 @@ from inferplan.kube.merge import merge_patch
 from inferplan.kube.port import ApplyOptions, Cluster
 from inferplan.kube.resources import PLANS, WORKLOADS, Document
 from inferplan.reconcile.canaries import Canaries
-from inferplan.reconcile.circumstances import Circumstances
+from inferplan.reconcile.circumstances import Circumstances, OperatorWide
 from inferplan.reconcile.delivery import Delivery
 from inferplan.reconcile.group import Group
 from inferplan.reconcile.look import Look
@@ -75,12 +75,14 @@ class Applier:
         cluster: The API server.
         clock: Present time, UTC.
         ways: What else plans are brought about by.
-        paused: Why nothing is to be applied by this operator at all; "" where something may.
+        wide: What holds for all plans of this operator.
     """
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], datetime], ways: Ways, paused: str = "") -> None:
+    def __init__(
+        self, cluster: Cluster, clock: Callable[[], datetime], ways: Ways, wide: OperatorWide | None = None
+    ) -> None:
         self._cluster = cluster
-        self._circumstances = Circumstances(cluster, clock, paused)
+        self._circumstances = Circumstances(cluster, clock, wide or OperatorWide())
         self._delivery, self._canaries = ways.delivery, ways.canaries
         self._group = Group(cluster)
 

@@ -1,6 +1,7 @@
 """What is known of a plan when its next step is decided: the workload, its pods, who owns it, what keeps it still."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from inferplan.api.apply import ApplyMode
@@ -25,19 +26,32 @@ _BEGUN = frozenset({Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK})
 """Phases in which the workload carries the plan: what could keep it from being begun is not asked any more."""
 
 
+@dataclass(frozen=True)
+class OperatorWide:
+    """What holds for all plans of an operator.
+
+    Attributes:
+        paused: Why nothing is to be applied at all; "" where something may.
+        lag_seconds: How old measurements may be.
+    """
+
+    paused: str = ""
+    lag_seconds: float = 0.0
+
+
 class Circumstances:
     """Reads them.
 
     Args:
         cluster: The API server.
         clock: Present time, UTC.
-        paused: Why nothing is to be applied by this operator at all; "" where something may.
+        wide: What holds for all plans of this operator.
     """
 
-    def __init__(self, cluster: Cluster, clock: Callable[[], datetime], paused: str) -> None:
+    def __init__(self, cluster: Cluster, clock: Callable[[], datetime], wide: OperatorWide) -> None:
         self._cluster = cluster
         self._clock = clock
-        self._paused = paused
+        self._wide = wide
 
     async def case(
         self, look: Look, stored: Sequence[StoredPlan], document: Document, plan: PlanSpec, status: PlanStatus
@@ -70,11 +84,12 @@ class Circumstances:
             else (),
             owners=owners_of(workload, plan.target.container) if workload and plan.target else (),
             window=_window(look, now),
-            paused=self._paused or _paused_instance(look),
+            paused=self._wide.paused or _paused_instance(look),
             disruption=await self._disruption(meta["namespace"], live) if live and may_begin else "",
             shared_with=next((other.name for other in look.shared_with), ""),
             elsewhere=plan.target is not None
             and not names(spec, plan.target.kind, plan.target.name, plan.target.container),
+            lag_seconds=self._wide.lag_seconds,
             model=_model(look, plan, meta["name"]),
             rests_until=_rests_until(stored, spec),
             failed_before=_failed_before(stored, plan, meta["name"]),

@@ -121,6 +121,18 @@ def test_a_load_that_is_another_one_is_measured_again_until_a_day_is_over() -> N
     assert stage.status.attempt.windows > 50
 
 
+def test_no_window_reaches_back_to_before_the_change() -> None:
+    """What is measured may have been read a while ago, and a StatefulSet's pods keep their names."""
+    stage = put_in(Phase.VERIFYING, case_changes={"lag_seconds": 600.0})
+    stage.window = window(1600.0)
+    stage.pass_time(seconds=120 + 900 + 599)
+    stage.step()
+    assert stage.status.phase is Phase.VERIFYING
+    stage.pass_time(seconds=1)
+    stage.step()
+    assert stage.status.phase is Phase.VERIFIED
+
+
 def test_windows_that_passed_while_the_operator_was_away_are_judged_once() -> None:
     """Each look would be another throw of the dice with the same minutes."""
     stage = put_in(Phase.VERIFYING)
