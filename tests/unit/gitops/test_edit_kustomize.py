@@ -131,7 +131,9 @@ def test_names_and_namespaces_that_layers_change() -> None:
     assert refusal(files, OVERLAY, proposal(name="prod-eu-llama-v1", namespace="x")).reason is Reason.MANIFEST_NOT_FOUND
 
 
-@pytest.mark.parametrize(("name", "namespace"), [("llama", ""), ("eu-llama", "models"), ("llama", "default")])
+@pytest.mark.parametrize(
+    ("name", "namespace"), [("llama", ""), ("eu-llama", "models"), ("llama", "default"), ("llama", "models")]
+)
 def test_a_patch_may_name_its_object_as_it_was_or_as_it_is(name: str, namespace: str) -> None:
     files = overlay(
         "resources: [../../base]\npatches: [{path: p.yaml}]\n", p_yaml=patch(*ARGS, name=name, namespace=namespace)
@@ -194,6 +196,37 @@ def test_json_patches_are_followed_and_not_edited(base: tuple[str, ...], operati
     files[f"{BASE}/llama.yaml"] = deployment(args=base)
     change = changed(files, OVERLAY)
     assert change[f"{OVERLAY}/kustomization.yaml"] == text + "- path: inferplan-llama-vllm.yaml\n"
+
+
+@pytest.mark.parametrize("merges", ["env: [{name: A, value: b}]", "args: [--model=m, --max-num-seqs=8]"])
+def test_a_merge_puts_its_containers_first_and_json_patches_count_from_there(merges: str) -> None:
+    text = "\n".join(
+        (
+            "resources: [../../base]",
+            "patches:",
+            "- patch: |-",
+            "    apiVersion: apps/v1",
+            "    kind: Deployment",
+            "    metadata: {name: llama}",
+            f"    spec: {{template: {{spec: {{containers: [{{name: vllm, {merges}}}]}}}}}}",
+            "- target: {kind: Deployment}",
+            "  patch: |-",
+            "    - {op: add, path: /spec/template/spec/containers/0/args/-, value: --z}",
+            "",
+        )
+    )
+    files = overlay(text)
+    files[f"{BASE}/llama.yaml"] = deployment().replace("      - name: vllm", "      - name: side\n      - name: vllm")
+    said = ("--model=m", "--max-num-seqs=8") if "args" in merges else ARGS
+    change = changed(files, OVERLAY, proposal((*said, "--z"), (*said, "--y")))
+    assert f"{OVERLAY}/inferplan-llama-vllm.yaml" in change
+    assert refusal(files, OVERLAY, proposal(said, WANTED)).reason is Reason.GIT_STALE
+
+
+def test_a_json_patch_that_takes_a_container_away_is_not_followed() -> None:
+    text = "resources: [../../base]\npatches:\n- target: {kind: Deployment}\n  patch: |-\n"
+    text += "    - {op: remove, path: /spec/template/spec/containers/0}\n"
+    assert "cannot be followed" in refusal(overlay(text)).message
 
 
 @pytest.mark.parametrize(("name", "hits"), [("llama", True), ("b-a-llama", True), ("a-llama", False)])

@@ -8,14 +8,14 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from inferplan.dialects.manifests import Path
+from inferplan.dialects.manifests import Path, sites
 from inferplan.dialects.words import NotEditable
 from inferplan.dialects.yaml_edit.writing import written
 from inferplan.dialects.yaml_text import StringEdit, edit_text
 from inferplan.gitops.edit.adding import add_entry, at
 from inferplan.gitops.edit.layers import Built, Step, overlay
 from inferplan.gitops.edit.manifest import FIELDS, Field, Found, Target, documents, with_field
-from inferplan.gitops.edit.patches import Patch, merged, operated, patches
+from inferplan.gitops.edit.patches import Patch, merged, operated, patches, reordered
 from inferplan.gitops.edit.tree import Files, Kind
 from inferplan.gitops.edit.words import Words, is_done
 from inferplan.gitops.failures import not_editable
@@ -81,18 +81,26 @@ def _said(files: Files, built: Built, target: Target) -> _Fields:
     outermost = built.steps[-1].layer
     own = _Place(built.found) if built.owner == outermost.folder else None
     said: _Fields = {field: _Said(built.found.words(field), own) for field in FIELDS}
+    order = _base_order(files, built.found)
     for step in built.steps:
         for patch in patches(files, step.layer):
             if patch.hits(target, step):
-                said = _patched(said, patch, built, target, editable=step.layer is outermost and patch.is_pinned(step))
+                editable = step.layer is outermost and patch.is_pinned(step)
+                said = _patched(said, patch, order.index(target.container), target, editable=editable)
+                order = reordered(patch, order)
                 _check_late(patch, said, step, last=step.layer is outermost)
     return said
 
 
-def _patched(said: _Fields, patch: Patch, built: Built, target: Target, *, editable: bool) -> _Fields:
+def _base_order(files: Files, found: Found) -> tuple[str, ...]:
+    """Names of the containers beside one, as its manifest has them."""
+    content = documents(found.path, files.text(found.path))[found.document]
+    return tuple(site.container_name for site in sites(content) if site.path[:-1] == found.site.path[:-1])
+
+
+def _patched(said: _Fields, patch: Patch, index: int, target: Target, *, editable: bool) -> _Fields:
     if isinstance(patch.content, list):
-        index = built.found.site.path[-1]
-        words = operated(patch, index if isinstance(index, int) else 0, {key: each.words for key, each in said.items()})
+        words = operated(patch, index, {key: each.words for key, each in said.items()})
         return {key: _Said(words[key], None) if key in words else each for key, each in said.items()}
     for found in merged(patch, target):
         place = _Place(found, patch.inline) if editable else None

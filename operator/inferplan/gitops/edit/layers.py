@@ -49,10 +49,13 @@ class Layer:
         lists = [self.content.get(name) for name in names]
         return tuple(entry for entries in lists if isinstance(entries, list) for entry in entries)
 
-    def renamed(self, before: Id) -> Id:
-        """What a resource is called behind the layer."""
-        name = f"{text(self.content.get('namePrefix'))}{before.name}{text(self.content.get('nameSuffix'))}"
-        return Id(name, text(self.content.get("namespace")) or before.namespace)
+    def renamed(self, before: Id) -> tuple[Id, Id, Id]:
+        """What a resource is called behind the layer's namespace, prefix and suffix: patches know it by any."""
+        namespace = text(self.content.get("namespace")) or before.namespace
+        names = [before.name, f"{text(self.content.get('namePrefix'))}{before.name}"]
+        names.append(f"{names[1]}{text(self.content.get('nameSuffix'))}")
+        first, second, third = (Id(name, namespace) for name in names)
+        return first, second, third
 
 
 @dataclass(frozen=True)
@@ -75,23 +78,24 @@ class Built:
     Attributes:
         found: Where it stands in the base.
         owner: Folder of the kustomization that lists that file.
-        id: What the workload is called now.
+        ids: All that the workload was called, last what it is called now.
         steps: Layers that it went through, the innermost first.
     """
 
     found: Found
     owner: str
-    id: Id
+    ids: tuple[Id, ...]
     steps: tuple[Step, ...] = ()
 
     @property
-    def ids(self) -> tuple[Id, ...]:
-        """All that it was called, last what it is called now."""
-        return (*(step.ids[-1] for step in self.steps), self.id)
+    def id(self) -> Id:
+        """What the workload is called now."""
+        return self.ids[-1]
 
     def through(self, layer: Layer) -> "Built":
         """It behind one more layer."""
-        return replace(self, id=layer.renamed(self.id), steps=(*self.steps, Step(layer, self.ids)))
+        ids = (*self.ids, *layer.renamed(self.id))
+        return replace(self, ids=ids, steps=(*self.steps, Step(layer, self.ids)))
 
 
 class Builder:
@@ -167,7 +171,7 @@ class Builder:
             yield from self.build(place, chain)
             return
         for found in self._in_file(place):
-            yield Built(found, layer.folder, Id(found.site.name, found.site.namespace))
+            yield Built(found, layer.folder, (Id(found.site.name, found.site.namespace),))
 
     def _in_file(self, path: str) -> tuple[Found, ...]:
         """Containers in a file; what is encrypted or a template is of interest only where nothing else has them."""

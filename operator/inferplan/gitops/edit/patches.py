@@ -17,6 +17,7 @@ from inferplan.gitops.edit.tree import Files, joined
 from inferplan.gitops.failures import not_editable
 
 _CONTAINERS = "/spec/template/spec/containers"
+_A_CONTAINER = re.compile(rf"{_CONTAINERS}/[0-9]+")
 _SIMPLE = re.compile(r"[A-Za-z0-9.^$|-]*(?:\.\*[A-Za-z0-9.^$|-]*){0,2}")
 _LITERAL = re.compile(r"[A-Za-z0-9.-]+")
 
@@ -107,7 +108,7 @@ def _selectable(step: Step, *, late: bool) -> tuple[Id, Id]:
     Late patches come behind the layer's own names.
     """
     current = step.ids[-1]
-    return step.ids[0], step.layer.renamed(current) if late else current
+    return step.ids[0], step.layer.renamed(current)[-1] if late else current
 
 
 def _selects(selector: Mapping[str, Any], target: Target, ids: Sequence[Id]) -> bool:
@@ -140,6 +141,19 @@ def merged(patch: Patch, target: Target) -> Iterator[Found]:
         yield Found(patch.path, patch.document, site)
 
 
+def reordered(patch: Patch, order: tuple[str, ...]) -> tuple[str, ...]:
+    """The containers' order behind a patch: those of a strategic merge come first (kyaml merge2, ListPrepend).
+
+    Args:
+        patch: The patch.
+        order: Names of the containers before it.
+    """
+    if isinstance(patch.content, list):
+        return order
+    first = tuple(dict.fromkeys(site.container_name for site in sites(patch.content) if not site.init))
+    return (*first, *(name for name in order if name not in first))
+
+
 def operated(patch: Patch, index: int, words: Mapping[Field, tuple[str, ...]]) -> dict[Field, tuple[str, ...]]:
     """What a JSON patch makes of the words of a container: only of those that it touches.
 
@@ -155,6 +169,8 @@ def operated(patch: Patch, index: int, words: Mapping[Field, tuple[str, ...]]) -
     for operation in patch.content:
         entry = mapping(operation)
         path, name = text(entry.get("path")), text(entry.get("op"))
+        if name != "test" and _A_CONTAINER.fullmatch(path):
+            raise not_editable(f"{patch.path}: its JSON patch {name!r} at {path} cannot be followed")
         for field in FIELDS:
             own = f"{_CONTAINERS}/{index}/{field}"
             if name == "test" or not _touches(path, own):
