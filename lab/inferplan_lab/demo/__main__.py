@@ -187,7 +187,9 @@ class Demo:
         deadline, said = time.monotonic() + seconds, ""
         while not condition():
             if time.monotonic() > deadline:
-                raise LabError(f"{what}: not there after {seconds:.0f} s; logs are in {self._lab.config.state}")
+                state = self._lab.config.state
+                afresh = "to start afresh: make demo-down, delete that folder, make demo"
+                raise LabError(f"{what}: not there after {seconds:.0f} s; logs are in {state}; {afresh}")
             saying = progress() if progress is not None else ""
             if saying and saying != said:
                 self._report(f"    … {saying}")
@@ -204,7 +206,9 @@ class Demo:
         subprocess.run(show, input=document, text=True, check=True, env=own_environment())
         print(f"""
 Everything keeps running. Try:
-  export KUBECONFIG={self._lab.kubeconfig} PATH={program.parent}:$PATH
+  export KUBECONFIG={self._lab.kubeconfig} PATH={program.parent}:{Path(sys.executable).parent}:$PATH
+  kubectl inferplan status -n serving
+  kubectl inferplan diff llama-8b -n serving
   kubectl describe ii llama-8b -n serving
   kubectl describe oplan {name} -n serving
   kubectl explain inferenceinstance.spec --recursive

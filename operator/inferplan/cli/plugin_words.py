@@ -70,7 +70,7 @@ def _told_already(found: Found, word: Word) -> bool:
     given = found.spec.approval
     if given is None or not is_said(word, found.spec):
         return False
-    write(f"{found.name}: it was said already, nothing was changed ({given.told})\n")
+    write(f"{found.name}: it was said already, nothing was changed ({one_line(given.told)})\n")
     return True
 
 

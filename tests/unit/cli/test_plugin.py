@@ -521,9 +521,11 @@ def test_a_rollback_of_an_instance_means_what_its_workload_carries(
 
 
 def test_what_was_said_is_not_said_again(kubectl: FakeKubectl, capsys: pytest.CaptureFixture[str]) -> None:
-    kubectl.plans = [plan("Scheduled", approval=Approval(approved=True, by="bob", plan_hash=HASH))]
+    said = Approval(approved=True, by="bob", plan_hash=HASH, note="\x1b[2Jseen")
+    kubectl.plans = [plan("Scheduled", approval=said)]
     assert main(["approve", NAME]) == 0
-    assert capsys.readouterr().out == "llama-abababab: it was said already, nothing was changed (bob approved it)\n"
+    told = "it was said already, nothing was changed (bob approved it:  [2Jseen)"
+    assert capsys.readouterr().out == f"llama-abababab: {told}\n"
 
 
 LOGGED = """\
