@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from inferplan.api.conditions import Condition, Status, set_condition
 from inferplan.api.instance_status import LedgerEntry
-from inferplan.api.plan import Phase
+from inferplan.api.plan import Decision, Phase
 from inferplan.api.reasons import ConditionType, Reason
 from inferplan.api.values import Confidence
 from inferplan.apply.machine import ACTING
@@ -127,15 +127,16 @@ def _plan_current(look: Look, standing: Standing) -> Finding:
         return Finding(Status.FALSE, Reason.PLAN_KEPT, f"{held.name} was not renewed: {why}")
     if why is not None:
         return Finding(Status.FALSE, Reason.NO_PLAN, why)
-    return Finding(Status.TRUE, Reason.NOTHING_TO_CHANGE, _judgements(look))
+    judged = judgements(look.outcome.decision) if look.outcome is not None else ""
+    return Finding(Status.TRUE, Reason.NOTHING_TO_CHANGE, judged)
 
 
-def _judgements(look: Look) -> str:
-    """Why each optimizer, or a guard, sees nothing to change."""
-    if look.outcome is None:
-        return ""
-    decision = look.outcome.decision
-    abstained = (f"{note.optimizer}: {note.reason}" for note in decision.abstentions)
+def judgements(decision: Decision) -> str:
+    """Why each optimizer, or a guard, sees nothing to change; what several say is said once."""
+    by_reason: dict[str, list[str]] = {}
+    for note in decision.abstentions:
+        by_reason.setdefault(note.reason, []).append(note.optimizer)
+    abstained = (f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
     return "; ".join((*abstained, *(f"{entry.option}: {entry.reason}" for entry in decision.rejected)))
 
 
