@@ -4,6 +4,7 @@ The manifests are applied under names of their own, so that a run against the cu
 installation.
 """
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -298,10 +299,12 @@ def guarded(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> I
     installed.cluster.run("delete", "--filename=-", "--wait=false", "--ignore-not-found", stdin=text)
 
 
-def patch(operator: Installed, spec: dict[str, Any], meta: dict[str, Any] | None = None) -> str | None:
-    """Patches the workload as the operator, as a dry run; returns what refuses it."""
+def patch(
+    operator: Installed, spec: dict[str, Any], meta: dict[str, Any] | None = None, name: str = "llama"
+) -> str | None:
+    """Patches a workload as the operator, as a dry run; returns what refuses it."""
     body = json.dumps({"spec": spec, "metadata": meta or {}})
-    place = ("deployment", "llama", f"--namespace={operator.namespace}", f"--as={operator.account}")
+    place = ("deployment", name, f"--namespace={operator.namespace}", f"--as={operator.account}")
     answer = operator.cluster.run("patch", *place, "--dry-run=server", "--type=strategic", f"--patch={body}")
     return answer.err if answer.code != 0 else None
 
@@ -329,6 +332,29 @@ def of_container(**fields: Any) -> dict[str, Any]:
 )
 def test_with_the_component_apply_the_operator_may_change_arguments(args: list[str], guarded: Installed) -> None:
     assert patch(guarded, of_container(args=args)) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["vllm", "serve", "org/m", "--max-num-seqs=64"], None),
+        (["sh", "serve", "org/m", "--max-num-seqs=64"], "nothing of a container but its args"),
+        ([], "nothing of a container but its args"),
+    ],
+    ids=str,
+)
+def test_where_the_command_carries_them_it_may_change_both_but_not_the_program(
+    command: list[str], said: str | None, guarded: Installed
+) -> None:
+    body = copy.deepcopy(WORKLOAD)
+    body["metadata"]["name"] = "by-command"
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    container["command"] = ["vllm", "serve", "org/m", "--max-num-seqs=32"]
+    container["args"] = ["--max-model-len=4096"]
+    guarded.cluster.apply(body, namespace=guarded.namespace)
+    args = ["--max-model-len=8192"]
+    refused = patch(guarded, of_container(command=command or None, args=args), name="by-command")
+    assert refused is None if said is None else said in (refused or "")
 
 
 def test_it_may_say_which_plan_wrote_them(guarded: Installed) -> None:
