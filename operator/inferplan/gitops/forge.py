@@ -155,6 +155,8 @@ class Api:
         told = f"{self.host}: answers with status {status}" + (f": {said}" if said else "")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or is_limited(status, headers) or "rate limit" in said.lower():
             return unreachable(told)
+        if status < HTTPStatus.BAD_REQUEST:
+            return refused(f"{told}; redirects are not followed: was the repository renamed? Then give its new URL")
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
             return denied(f"{told}; the token in apply.git.secretRef has to allow pull requests in this repository")
         exists = status == HTTPStatus.UNPROCESSABLE_ENTITY and "already exists" in said.lower()

@@ -227,7 +227,7 @@ async def test_what_is_sent_goes_nowhere_else() -> None:
         (Answer(400, b'{"message": {"title": ["is too long", "x"]}}'), Reason.GIT_REFUSED, "400: title is too long, t"),
         (Answer(429), Reason.GIT_UNREACHABLE, "status 429"),
         (Answer(502, b"<html>"), Reason.GIT_UNREACHABLE, "status 502"),
-        (Answer(301, b"", {"Location": "https://evil.example.org"}), Reason.GIT_REFUSED, "status 301"),
+        (Answer(301, b"", {"Location": "https://evil.example.org"}), Reason.GIT_REFUSED, "was the repository renamed"),
         (Answer(422, b'{"message": "head\\n is \\u001b[1m invalid"}'), Reason.GIT_REFUSED, "422: head is [1m invalid"),
         (Answer(200, b"<html>"), Reason.GIT_REFUSED, "answers with no JSON"),
         (Answer(200, b"[" * 100_000), Reason.GIT_REFUSED, "answers with no JSON"),

@@ -90,7 +90,7 @@ async def test_a_repository_that_is_away_is_tried_again_later() -> None:
 async def test_a_server_that_is_away_for_long_is_asked_each_minute_and_not_given_up() -> None:
     scene = Scene(git_ops())
     scene.git.fails = GitOpsError(Reason.GIT_UNREACHABLE, "git.example does not answer", passes=True)
-    for _ in range(9):
+    for _ in range(5):
         await scene.look()
     assert scene.phase in {"Scheduled", "Applying"}
     assert not scene.plan["status"].get("failures")
