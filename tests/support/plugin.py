@@ -60,9 +60,9 @@ class FakeKubectl:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kube.shutil, "which", lambda name: f"/usr/bin/{name}")
-        monkeypatch.setattr(kube.subprocess, "run", self.run)
+        monkeypatch.setattr(kube.process, "run", self.run)
 
-    def run(self, command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, command: Sequence[str], _: float) -> subprocess.CompletedProcess[str]:
         verb, words = command[1], tuple(command[2:])
         self.calls.append(tuple(command[1:]))
         if verb in self.fails:

@@ -3,18 +3,18 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from inferplan.api.kinds import INFERENCE_INSTANCE, OPTIMIZATION_PLAN
+from inferplan.cli import process
 from inferplan.cli.errors import BadInputError, CannotRunError, ChangedMeanwhileError
 from inferplan.cli.output import one_line
 
 PLANS = OPTIMIZATION_PLAN.crd_name
 INSTANCES = INFERENCE_INSTANCE.crd_name
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 180
 """kubectl's own credential plugins may ask a person something."""
 
 _MESSAGE_LENGTH = 1000
@@ -105,8 +105,8 @@ class Kubectl:
             raise CannotRunError("kubectl is not on the PATH")
         command = (program, *words, *self.flags, "--output=json")
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS)  # noqa: S603  the user's own kubectl, no shell
-        except subprocess.TimeoutExpired:
+            done = process.run(command, TIMEOUT_SECONDS)
+        except TimeoutError:
             raise CannotRunError(f"kubectl {words[0]} took longer than {TIMEOUT_SECONDS} s") from None
         if done.returncode != 0:
             raise self._error(words[0], done.stderr)
