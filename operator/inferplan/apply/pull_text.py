@@ -66,7 +66,7 @@ def _lines(case: Case) -> Iterator[str]:
             yield _change(change)
     yield from _effects(plan)
     yield from _listed("What could go wrong", (risk for entry in plan.optimizations for risk in entry.risks))
-    yield from _listed("Before merging", (text for entry in plan.optimizations for text in entry.prerequisites))
+    yield from _listed("Before merging", _prerequisites(case))
     yield from _listed("It takes something", _losses(plan))
     verify = case.apply.verify
     yield ""
@@ -105,6 +105,13 @@ def _effect(effect: Effect) -> str:
     interval = f"{number(effect.low)} to {number(effect.high)}"
     cells = (effect.metric, number(effect.current), number(effect.expected), interval, effect.unit, effect.source)
     return "| " + " | ".join(_cell(value) for value in cells) + " |"
+
+
+def _prerequisites(case: Case) -> Iterator[str]:
+    """What has to be done first; that the change has to be made in Git, too, goes without saying here."""
+    known = tuple(f"({owner.basis})" for owner in case.owners)
+    for entry in case.plan.optimizations:
+        yield from (text for text in entry.prerequisites if not any(basis in text for basis in known))
 
 
 def _losses(plan: PlanSpec) -> Iterator[str]:

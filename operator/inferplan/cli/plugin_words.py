@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from inferplan.api.apply import ApplyMode, ApplySpec
+from inferplan.api.plan import Phase
 from inferplan.api.reasons import PlanConditionType
 from inferplan.apply.asking import Word, approval, is_said, nothing_to_undo, refusal
 from inferplan.cli.errors import BadInputError, CannotRunError, ChangedMeanwhileError
@@ -151,6 +152,8 @@ def _way(found: Found, apply: ApplySpec) -> str:
 
 
 def _undoing(found: Found, word: Word) -> str:
+    if word is Word.REJECT and found.by_merging and found.status.phase is Phase.APPLYING:
+        return "its pull request is closed; where it was merged already, the change is taken back in Git"
     if word is Word.REJECT:
         return "it is not applied, and not proposed again while the same follows from what is seen"
     target = found.spec.target

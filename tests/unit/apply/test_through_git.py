@@ -11,7 +11,9 @@ from inferplan.api.attempt import GitStatus
 from inferplan.api.plan import Approval, Phase
 from inferplan.apply.case import ClosePull, Propose
 from inferplan.apply.through_git import DELIVERY_SECONDS
+from inferplan.domain.owner import OwnedField, Owner
 from inferplan.domain.units import timestamp
+from inferplan.engine.ownership import with_owners
 
 COMMIT = git_apply(strategy="Commit")
 ACCURACY = {"accuracy_risk": "Recovery 99.5 %."}
@@ -82,6 +84,15 @@ def test_the_proposal_says_what_changes_and_why() -> None:
     assert "**throughput +70%**" in act.body
     assert "Closing" in act.body
     assert (digest(act.before), digest(act.after)) == (digest(OLD), digest(NEW))
+
+
+def test_a_reviewer_is_not_told_to_make_the_change_in_git() -> None:
+    flux = Owner("Flux", OwnedField.ALL, reconciles=True, basis="kustomize.toolkit.fluxcd.io/name: apps")
+    plan = plan_spec(optimization={"prerequisites": ["Free a GPU."]})
+    plan = plan.model_copy(update={"optimizations": with_owners(plan.optimizations, (flux,))})
+    body = proposed(plan=plan, case_changes={"owners": (flux,)}).proposals[0].body
+    assert "**Before merging**\n\n- Free a GPU.\n" in body
+    assert "Flux" not in body
 
 
 def test_harm_is_taken_back_by_a_pull_request_of_its_own() -> None:

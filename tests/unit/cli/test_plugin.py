@@ -456,6 +456,9 @@ def test_all_that_an_approval_means_is_said(kubectl: FakeKubectl, capsys: pytest
     assert main(["status", "llama"]) == 0
     words = capsys.readouterr().out
     assert ("kubectl inferplan reject" in words, "kubectl inferplan approve" in words) == (True, False)
+    kubectl.plans = [plan("Applying")]
+    assert main(["reject", NAME, "-y"]) == 0
+    assert "done        its pull request is closed; where it was merged already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
