@@ -189,7 +189,7 @@ def _disruption(case: Case) -> Closed | None:
 def _busy(case: Case) -> Closed | None:
     if not case.busy:
         return None
-    return Closed(Reason.GROUP_BUSY, f"{case.busy} changes a workload of the same model: one at a time")
+    return Closed(Reason.GROUP_BUSY, f"{case.busy} changes a workload of the same model, or this one: one at a time")
 
 
 GATES: tuple[Callable[[Case], Closed | None], ...] = (

@@ -181,8 +181,10 @@ class Applier:
     async def _alone(self, case: Case, namespace: str, step: Step) -> Step:
         """The step, if no other workload of the model is on its way; else to wait, but for what is to be undone."""
         undoes = step.status.phase is Phase.ROLLING_BACK
+        writer = case.live.attempt.rpartition(".")[0] if case.live is not None else ""
         try:
-            holder = await self._group.acquire(namespace, case.name, case.model, case.now)
+            busy = writer not in {"", case.name} and await self._group.on_its_way(namespace, writer)
+            holder = writer if busy else await self._group.acquire(namespace, case.name, case.model, case.now)
         except ForbiddenError as error:
             if undoes:
                 return step

@@ -40,7 +40,7 @@ class Group:
         holder = str((lease.get("spec") or {}).get("holderIdentity") or "")
         if holder == plan:
             return ""
-        if holder and (_is_young(lease, now) or await self._on_its_way(namespace, holder)):
+        if holder and (_is_young(lease, now) or await self.on_its_way(namespace, holder)):
             return holder
         return await self._take(namespace, lease, plan, now)
 
@@ -56,6 +56,18 @@ class Group:
             return
         if (lease.get("spec") or {}).get("holderIdentity") == plan:
             await self._take(namespace, lease, "", now)
+
+    async def on_its_way(self, namespace: str, plan: str) -> bool:
+        """Whether a plan changes its workload now.
+
+        Raises:
+            KubeError: The API server gave no proper answer.
+        """
+        try:
+            document = await self._cluster.get(PLANS, namespace, plan)
+        except NotFoundError:
+            return False
+        return (document.get("status") or {}).get("phase") in set(ACTING)
 
     async def _create(self, namespace: str, name: str, plan: str, now: datetime) -> str:
         meta = {"name": name, "namespace": namespace}
@@ -73,13 +85,6 @@ class Group:
         except ConflictError:
             return "another plan"
         return ""
-
-    async def _on_its_way(self, namespace: str, plan: str) -> bool:
-        try:
-            document = await self._cluster.get(PLANS, namespace, plan)
-        except NotFoundError:
-            return False
-        return (document.get("status") or {}).get("phase") in set(ACTING)
 
 
 def _name(model: str) -> str:

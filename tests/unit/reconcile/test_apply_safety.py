@@ -331,6 +331,27 @@ async def test_workloads_of_a_model_that_only_their_arguments_name_are_one_group
     assert names[0] == names[1]
 
 
+async def test_two_containers_of_one_workload_are_changed_one_at_a_time() -> None:
+    """Each has an instance of its own, and a model of its own; a change of one restarts the other too."""
+    scene = Scene()
+    await scene.look()
+    scene.decide()
+    other = copy.deepcopy(scene.plan)
+    other["metadata"] |= {"name": "other-12345678", "uid": "b", "ownerReferences": []}
+    other["status"] = {"phase": "Verifying"}
+    workload = copy.deepcopy(scene.workload)
+    workload["metadata"]["annotations"] = {"inferplan.dev/attempt": "other-12345678.1"}
+    name = scene.plan["metadata"]["name"]
+    scene.cluster.put(other, workload)
+    for _ in range(2):
+        await scene.look()
+    assert named(scene, name)["status"]["phase"] == "Scheduled"
+    assert named(scene, name)["status"]["message"].startswith("Waits: other-12345678 changes")
+    put_status(scene, "other-12345678", phase="Verified")
+    await scene.look()
+    assert named(scene, name)["status"]["phase"] == "Applying"
+
+
 # -- what is remembered
 
 
