@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from inferplan.api.instance import SLO, Checkpoint, Objective, OptimizerName
 from inferplan.api.reasons import Reason
@@ -26,6 +27,18 @@ class Abstention:
     reason: str
 
 
+class Undone(NamedTuple):
+    """One setting of a plan that had to be undone.
+
+    Attributes:
+        after: What it was set to; None for a flag that was taken out.
+        before: What ran before, and did no harm; None where it is not known.
+    """
+
+    after: SettingValue | None
+    before: SettingValue | None = None
+
+
 @dataclass(frozen=True)
 class Policy:
     """What the owner wants and allows.
@@ -38,7 +51,7 @@ class Policy:
         min_max_model_len: max_model_len is never proposed below this, tokens.
         minimum_gain_percent: Changes that surely bring less are dropped.
         checkpoints: Quantized twins that the owner accepts.
-        failed: Settings of plans that did harm before, on the same image, model and GPUs.
+        failed: Changes of plans that did harm before, on the same image, model and GPUs.
         rules_of_thumb: Whether unmeasured rules may speak. True where somebody asks over HTTP with next to
             nothing known; False for a live workload, where a plan could be applied.
     """
@@ -50,5 +63,5 @@ class Policy:
     min_max_model_len: int | None = None
     minimum_gain_percent: int = 5
     checkpoints: tuple[Checkpoint, ...] = ()
-    failed: tuple[Mapping[str, SettingValue | None], ...] = ()
+    failed: tuple[Mapping[str, Undone], ...] = ()
     rules_of_thumb: bool = False

@@ -6,6 +6,7 @@ Guards of one option alone come first; those of a whole combination see how its 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from inferplan.api.instance import OPTIMIZER_SPELLINGS, OptimizerName
 from inferplan.api.reasons import Reason
@@ -18,7 +19,7 @@ from inferplan.dialects.registry import basis, proposable
 from inferplan.domain.measurement import Missing
 from inferplan.domain.model_card import ModelCard
 from inferplan.domain.observation import Observation
-from inferplan.domain.proposal import Policy
+from inferplan.domain.proposal import Policy, Undone
 from inferplan.domain.serving import Origin, ServingConfig, SettingValue
 from inferplan.engine.budget import SIZING_KEYS, holds_one_request, looked_at, moves
 from inferplan.estimate.memory_observed import sizes
@@ -197,12 +198,13 @@ def one_value_each(deed: Deed, observation: Observation, policy: Policy) -> Obje
 def failed_before(deed: Deed, observation: Observation, policy: Policy) -> Objection | None:
     """A change of a plan that had to be undone here: which of several did the harm is not known; none is repeated.
 
-    Nor is half of it tried, or more: whoever saw a limit raised to 64 do harm does not want 48, then 56, then 40.
+    Nor is half of it tried, or more: whoever saw a limit raised from 32 to 64 do harm does not want 48, then 56, then
+    40. Up to 32 is another matter: that ran before.
     """
     del observation
     undone = [item for failed in policy.failed for item in failed.items()]
-    hits = ((change, value) for change in deed.changes for key, value in undone if key == change.parameter)
-    hit = next(((change, value) for change, value in hits if _same_way(change, value)), None)
+    hits = ((change, moved) for change in deed.changes for key, moved in undone if key == change.parameter)
+    hit = next(((change, moved.after) for change, moved in hits if _same_way(change, moved)), None)
     if hit is None:
         return None
     change, value = hit
@@ -211,15 +213,21 @@ def failed_before(deed: Deed, observation: Observation, policy: Policy) -> Objec
     return Objection(Reason.FAILED_BEFORE, why)
 
 
-def _same_way(change: ConfigChange, failed: SettingValue | None) -> bool:
-    """Whether it moves the setting to where the failed change moved it, or in that direction."""
-    before, after = change.current_value, change.recommended_value
+def _same_way(change: ConfigChange, undone: Undone) -> bool:
+    """Whether it moves the setting to where the failed change moved it, or in that direction beyond what ran before."""
+    before, after, failed, ran = change.current_value, change.recommended_value, undone.after, undone.before
     if after == failed:
         return True
-    numbers = (before, after, failed)
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers):
+    if not (_is_number(before) and _is_number(after) and _is_number(failed)) or failed == before:
         return False
-    return (after > before) is (failed > before) and failed != before  # type: ignore[operator]  # numbers, all three
+    up = failed > before
+    if (after > before) is not up:
+        return False
+    return not _is_number(ran) or (after > ran if up else after < ran)
+
+
+def _is_number(value: SettingValue | None) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 ALONE: tuple[Guard, ...] = (

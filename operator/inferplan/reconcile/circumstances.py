@@ -19,7 +19,7 @@ from inferplan.kube.resources import DISRUPTION_BUDGETS, WORKLOADS, Document
 from inferplan.observe.owners import owners_of
 from inferplan.observe.target import selects
 from inferplan.reconcile.look import Look
-from inferplan.reconcile.plans import StoredPlan, failed_settings, last_change, names
+from inferplan.reconcile.plans import StoredPlan, last_change, names, undone
 from inferplan.reconcile.rollout import read_pods
 
 _BEGUN = frozenset({Phase.ROLLING_OUT, Phase.VERIFYING, Phase.ROLLING_BACK})
@@ -141,7 +141,8 @@ def _failed_before(stored: Sequence[StoredPlan], plan: PlanSpec, name: str) -> s
     """The plan that did harm with the same changes on the same image, model and GPUs."""
     context = plan.target.context_digest if plan.target is not None else None
     own = next((entry.settings for entry in stored if entry.name == name), None)
-    if own is None or own not in failed_settings([entry for entry in stored if entry.name != name], context):
+    others = undone([entry for entry in stored if entry.name != name], context)
+    if own is None or own not in [entry.settings for entry in others]:
         return ""
     return "the same changes were undone before, on the same image, model and GPUs"
 

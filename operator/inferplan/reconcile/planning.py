@@ -32,7 +32,7 @@ from inferplan.reconcile.feed import Feed, Target
 from inferplan.reconcile.instance import Instance, Key, read_instance
 from inferplan.reconcile.ledger import newest_first
 from inferplan.reconcile.look import Look, invalid_spec, no_target, seen
-from inferplan.reconcile.plans import Steps, StoredPlan, failed_settings, own_plans, standing, steps, wanted_spec
+from inferplan.reconcile.plans import Steps, StoredPlan, own_plans, standing, steps, undone, wanted_spec
 from inferplan.reconcile.seen import LastLooks
 from inferplan.reconcile.status import instance_status, status_patch
 from inferplan.telemetry import Telemetry
@@ -128,7 +128,7 @@ class Planner:
         observation = gathered.assembled.observation
         policy = policy_of(spec, rules_of_thumb=spec.target_ref is None)
         context = _context(gathered)
-        policy = replace(policy, failed=failed_settings(stored, context))
+        policy = replace(policy, failed=tuple(plan.moved for plan in undone(stored, context)))
         outcome = plan(observation, policy, _before(instance, gathered, stored))
         return seen(instance, gathered, outcome, analyze(observation, spec.slo, outcome.diagnosis))
 

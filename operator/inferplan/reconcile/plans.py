@@ -14,6 +14,7 @@ from inferplan.api.reasons import Reason
 from inferplan.api.values import OptimizationType
 from inferplan.apply.machine import ACTING, ENDED
 from inferplan.dialects.untyped import mapping, scalar
+from inferplan.domain.proposal import Undone
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.document import Target, name_of, plan_spec
 from inferplan.engine.patching import Place
@@ -64,7 +65,7 @@ class StoredPlan:
         optimizers: Optimizers that its changes came from.
         gain: spec.summary.gain.
         confidence: spec.summary.confidence.
-        settings: Recommended value of each setting that it changes; None for a flag that it takes out.
+        moved: Each setting that it changes.
         context: Digest of the image, model and GPUs that it was made for; None where it is not known.
         changed_at: When it last changed the workload, there or back; None where it never did.
         refused: Whether a person said no to it.
@@ -83,7 +84,7 @@ class StoredPlan:
     optimizers: frozenset[str]
     gain: str
     confidence: str
-    settings: Standing = field(default_factory=dict)
+    moved: Mapping[str, Undone] = field(default_factory=dict)
     context: str | None = None
     changed_at: str | None = None
     refused: bool = False
@@ -93,6 +94,11 @@ class StoredPlan:
     version: str = ""
     entry: LedgerEntry | None = None
     uid: str = ""
+
+    @property
+    def settings(self) -> Standing:
+        """Recommended value of each setting that it changes; None for a flag that it takes out."""
+        return {key: moved.after for key, moved in self.moved.items()}
 
     @property
     def acting(self) -> bool:
@@ -203,15 +209,15 @@ def standing(stored: Sequence[StoredPlan], args: str | None) -> Standing | None:
     return next((plan.settings for plan in stored if plan.phase in _OPEN and plan.args_digest == args), None)
 
 
-def failed_settings(stored: Sequence[StoredPlan], context: str | None) -> tuple[Standing, ...]:
-    """Changes that did harm with this image, model and hardware: they are not proposed again.
+def undone(stored: Sequence[StoredPlan], context: str | None) -> tuple[StoredPlan, ...]:
+    """Plans that did harm with this image, model and hardware: their changes are not proposed again.
 
     Args:
         stored: The instance's plans.
         context: Digest of image, model and GPUs now; None without a workload.
     """
     harmful = (plan for plan in stored if plan.harmful and plan.context is not None)
-    return tuple(plan.settings for plan in harmful if plan.context == context)
+    return tuple(plan for plan in harmful if plan.context == context)
 
 
 def last_change(stored: Sequence[StoredPlan]) -> str | None:
@@ -282,7 +288,7 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         optimizers=frozenset(name for kind, name in _OPTIMIZER_OF.items() if kind in types),
         gain=summary.get("gain") or "",
         confidence=summary.get("confidence") or "",
-        settings=MappingProxyType(dict(_settings(spec))),
+        moved=MappingProxyType(dict(_moved(spec))),
         context=(spec.get("target") or {}).get("contextDigest"),
         changed_at=_changed_at(status),
         refused=mapping(spec.get("approval")).get("approved") is False,
@@ -313,10 +319,11 @@ def _is_moment(text: str) -> bool:
         return False
 
 
-def _settings(spec: Mapping[str, Any]) -> Iterator[tuple[str, SettingValue | None]]:
+def _moved(spec: Mapping[str, Any]) -> Iterator[tuple[str, Undone]]:
     for optimization in spec.get("optimizations") or ():
         for change in optimization.get("configChanges") or ():
-            yield change.get("parameter") or "", _as_decided(change.get("recommendedValue"))
+            values = (_as_decided(change.get(key)) for key in ("recommendedValue", "currentValue"))
+            yield change.get("parameter") or "", Undone(*values)
 
 
 def _as_decided(value: SettingValue | None) -> SettingValue | None:

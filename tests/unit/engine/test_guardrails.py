@@ -13,7 +13,7 @@ from inferplan.api.values import ConfigChange, OptimizationType
 from inferplan.dialects.effective import effective
 from inferplan.domain.measurement import Missing
 from inferplan.domain.observation import NO_MODEL_CONFIG, Observation
-from inferplan.domain.proposal import Policy
+from inferplan.domain.proposal import Policy, Undone
 from inferplan.domain.serving import SettingValue
 from inferplan.engine.budget import SIZING_KEYS
 from inferplan.engine.guardrails import (
@@ -335,27 +335,36 @@ def test_a_full_cache_is_asked_for_room_by_whatever_lets_more_requests_run() -> 
 @pytest.mark.parametrize(
     ("failed", "stopped"),
     [
-        ({"max_batch_size": 64}, True),
-        ({"max_batch_size": 64, "enforce_eager": None}, True),  # which of both did it is not known
-        ({"max_batch_size": 48}, True),  # more of what did harm
-        ({"max_batch_size": 128}, True),  # a part of it
-        ({"max_batch_size": 16}, False),  # the other way
-        ({"max_batch_size": 32}, False),  # where it stands by now
-        ({"max_batch_size": None}, False),
-        ({"max_num_seqs": 64}, False),
+        ({"max_batch_size": Undone(64, 32)}, True),
+        ({"max_batch_size": Undone(64)}, True),
+        ({"max_batch_size": Undone(64, 32), "enforce_eager": Undone(None)}, True),  # which of both did it is not known
+        ({"max_batch_size": Undone(48, 32)}, True),  # more of what did harm
+        ({"max_batch_size": Undone(128, 32)}, True),  # a part of it
+        ({"max_batch_size": Undone(128)}, True),  # what ran before is not known
+        ({"max_batch_size": Undone(128, 64)}, False),  # up to what ran before
+        ({"max_batch_size": Undone(16, 32)}, False),  # the other way
+        ({"max_batch_size": Undone(32, 16)}, False),  # where it stands by now
+        ({"max_batch_size": Undone(None)}, False),
+        ({"max_num_seqs": Undone(64, 32)}, False),
         ({}, False),
     ],
 )
-def test_what_was_undone_is_not_tried_again(failed: dict[str, SettingValue | None], stopped: bool) -> None:
+def test_what_was_undone_is_not_tried_again(failed: dict[str, Undone], stopped: bool) -> None:
     found = against(deed(change(current=32)), policy=Policy(failed=(failed,)))
     assert (found is not None and found.code is Reason.FAILED_BEFORE) is stopped
     if found is not None and stopped:
-        value = failed["max_batch_size"]
+        value = failed["max_batch_size"].after
         told = f"max_batch_size {value} was in a plan that was undone here, on the same image, model and GPUs"
         assert found.reason == told
 
 
+@pytest.mark.parametrize(("undone", "stopped"), [(Undone(8, 32), True), (Undone(8, 16), False), (Undone(8), True)])
+def test_downwards_it_is_the_same(undone: Undone, stopped: bool) -> None:
+    found = against(deed(change(value=16, current=32)), policy=Policy(failed=({"max_batch_size": undone},)))
+    assert (found is not None and found.code is Reason.FAILED_BEFORE) is stopped
+
+
 def test_a_flag_that_was_taken_out_and_put_back_stays() -> None:
-    found = against(deed(change("enforce_eager", None)), policy=Policy(failed=({"enforce_eager": None},)))
+    found = against(deed(change("enforce_eager", None)), policy=Policy(failed=({"enforce_eager": Undone(None)},)))
     assert found is not None
     assert found.reason.startswith("enforce_eager taken out was in a plan that was undone here")

@@ -15,7 +15,7 @@ from inferplan.gitops.port import PullRequest, PullState
 from inferplan.kube.errors import ConflictError
 from inferplan.kube.resources import DEPLOYMENTS, DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, Document, Resource
 from inferplan.reconcile.instance import Key
-from inferplan.reconcile.plans import failed_settings, own_plans
+from inferplan.reconcile.plans import own_plans, undone
 
 BETTER = {"running": 40, "waiting": 0, "ttft": 0.1}
 
@@ -361,10 +361,10 @@ async def test_harm_whose_undoing_failed_is_remembered_too() -> None:
     context = scene.plan["spec"]["target"]["contextDigest"]
     put_status(scene, name, phase="Failed", rollback={"reason": "Regression", "message": "worse"})
     stored = own_plans(scene.cluster.all(PLANS), scene.cluster.one(INSTANCES, NAMESPACE, "llama")["metadata"]["uid"])
-    assert failed_settings(stored, context)
+    assert undone(stored, context)
     put_status(scene, name, phase="Failed", rollback={"args": ["--x"]})  # it was reverted by somebody, without harm
     stored = own_plans(scene.cluster.all(PLANS), scene.cluster.one(INSTANCES, NAMESPACE, "llama")["metadata"]["uid"])
-    assert not failed_settings(stored, context)
+    assert not undone(stored, context)
 
 
 async def test_a_plan_that_comes_back_is_held_against_what_is_measured_since() -> None:
