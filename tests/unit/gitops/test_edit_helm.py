@@ -74,6 +74,34 @@ def test_extra_arguments_where_there_were_none() -> None:
     assert back == {"values.yaml": text}
 
 
+def test_a_flag_that_comes_back_stands_where_it_was() -> None:
+    text = STACK.replace(', "--enforce-eager"]', ', "--enforce-eager", "--seed", "7"]')
+    before = (*COMMAND, "--seed", "7")
+    after = tuple(word for word in before if word != "--enforce-eager")
+    there = changed({"values.yaml": text}, "values.yaml", wanted(after, before))
+    assert there == {"values.yaml": text.replace(', "--enforce-eager"', "")}
+    assert changed(there, "values.yaml", wanted(before, after)) == {"values.yaml": text}
+
+
+@pytest.mark.parametrize("extra", [True, False])
+def test_flags_that_the_chart_would_put_elsewhere_are_refused(*, extra: bool) -> None:
+    text = STACK if extra else STACK[: STACK.index("      extraArgs")]
+    text = text.replace("    vllmConfig:\n", "    chatTemplate: a.jinja\n    vllmConfig:\n")
+    before = (*(COMMAND if extra else WORDS[:-2]), "--chat-template", "/templates/a.jinja")
+    error = refusal(text, wanted((*before, "--max-num-seqs", "64"), before))
+    assert (error.reason, "in another order" in error.message) == (Reason.MANIFEST_NOT_EDITABLE, True)
+    first = (*before[:-2], "--max-num-seqs", "64", *before[-2:])
+    got = changed({"values.yaml": text}, "values.yaml", wanted(first, before))["values.yaml"]
+    assert "--max-num-seqs" in got
+    changes = {"12288": "8192", **({"0.87": "0.92"} if extra else {})}
+    assert changed({"values.yaml": text}, "values.yaml", wanted(replaced(*changes.items(), words=before), before))
+
+
+def test_words_that_the_workload_does_not_have_are_stale() -> None:
+    error = refusal(STACK, wanted((*WORDS[:-2], "--seed", "7"), WORDS[:-2]))
+    assert error.reason is Reason.GIT_STALE
+
+
 def test_extra_arguments_that_cannot_be_taken_out() -> None:
     text = STACK[: STACK.rindex("    vllmConfig")] + '    vllmConfig: {extraArgs: ["--enforce-eager"]}\n'
     assert "take it out by hand" in refusal(text, wanted(WORDS)).message

@@ -34,6 +34,8 @@ _KEYS = {
     "enable-prefix-caching": "enablePrefixCaching",
 }
 """Flags that vllmConfig has keys for; the last two are switches, which the chart also says no to by a flag."""
+_BEHIND = {"modelRevision": "--revision", "lmcacheConfig": "--kv-transfer-config", "chatTemplate": "--chat-template"}
+"""Values of a model that bring flags behind extraArgs."""
 _KNOWN = "the vLLM production-stack chart (servingEngineSpec) and vLLM's own (image.command)"
 
 
@@ -65,8 +67,8 @@ def helm_change(path: str, whole: str, contents: Sequence[Any], proposal: Propos
     if len(fitting) != 1:
         names = ", ".join(text(model.get("name")) for model in models)
         raise not_found(f'{path}: no single entry of modelSpec is Deployment "{proposal.name}" (there are: {names})')
-    place: Path = ("servingEngineSpec", "modelSpec", fitting[0], "vllmConfig")
-    return _config_changed(path, whole, place, mapping(models[fitting[0]].get("vllmConfig")), proposal)
+    place: Path = ("servingEngineSpec", "modelSpec", fitting[0])
+    return _config_changed(path, whole, place, models[fitting[0]], proposal)
 
 
 def _is_model(model: Mapping[str, Any], name: str) -> bool:
@@ -91,18 +93,23 @@ def _with_list(path: str, whole: str, place: Path, words: tuple[Words, Words]) -
 
 
 def _config_changed(
-    path: str, whole: str, place: Path, config: Mapping[str, Any], proposal: Proposal
+    path: str, whole: str, model_place: Path, model: Mapping[str, Any], proposal: Proposal
 ) -> Mapping[str, str]:
     """Each changed flag where the values have it: at its key, else in extraArgs."""
+    place, config = (*model_place, "vllmConfig"), mapping(model.get("vllmConfig"))
     extra = config.get("extraArgs")
     own: Words = tuple(map(scalar, extra)) if isinstance(extra, list) else ()
-    words, result = own, whole
+    words, result, keyed = own, whole, []
     for change in changed_flags(path, proposal.before.strings, proposal.after.strings):
         key = _KEYS.get(change.name)
         if key is not None and key in config:
             result = _with_key(path, result, (*place, key), scalar(config[key]), change)
+            keyed.append(change)
         else:
-            words = _with_extra(path, words, change)
+            words = _with_extra(path, words, change, proposal.after.strings)
+    if words != own and _rendered(path, model, (own, words), keyed, proposal) != proposal.after.strings:
+        why = "the chart would put the flags in another order than the plan, and it would not be known again"
+        raise not_editable(f"{path}: extraArgs: {why}; set them by hand")
     if own and not words:
         result = _without_list(path, result, place)
     elif words != own and "extraArgs" in config:
@@ -125,12 +132,36 @@ def _with_key(path: str, whole: str, place: Path, said: str, change: FlagChange)
     return result
 
 
-def _with_extra(path: str, words: Words, change: FlagChange) -> Words:
-    """The words of extraArgs with one flag changed, added or taken out."""
+def _rendered(
+    path: str, model: Mapping[str, Any], extra: tuple[Words, Words], keyed: Sequence[FlagChange], proposal: Proposal
+) -> Words:
+    """The command line that the chart makes of other words in extraArgs, and of other values at keys."""
+    line, (own, words) = list(proposal.before.strings), extra
+    ends = (index for index in range(len(line) - len(own), -1, -1) if tuple(line[index : index + len(own)]) == own)
+    start = next(ends, None) if own else _end_of_config(line, model)
+    if start is None:
+        raise stale(f"{path}: the workload does not have the words of extraArgs")
+    line[start : start + len(own)] = words
+    for change in keyed:
+        said = flags(line).get(change.name)
+        if said is not None and change.new is not None:
+            line[said.start : said.start + len(said.words)] = change.new.words
+    return tuple(line)
+
+
+def _end_of_config(line: Sequence[str], model: Mapping[str, Any]) -> int:
+    """Where extraArgs would stand: before what other values of a model bring."""
+    behind = [flag for key, flag in _BEHIND.items() if model.get(key) and flag in line]
+    return min((line.index(flag) for flag in behind), default=len(line))
+
+
+def _with_extra(path: str, words: Words, change: FlagChange, after: Words) -> Words:
+    """The words of extraArgs with one flag changed, added where the plan has it, or taken out."""
     said = flags(words).get(change.name)
     new = change.new.words if change.new is not None else ()
     if said is None and change.old is None:
-        return (*words, *new)
+        place = _place_of(words, change.name, after)
+        return (*words[:place], *new, *words[place:])
     if said is None and change.new is not None:
         raise not_editable(f"{path}: --{change.name} does not come from vllmConfig; set it there by hand")
     if said is None or said == change.new:
@@ -138,6 +169,13 @@ def _with_extra(path: str, words: Words, change: FlagChange) -> Words:
     if said != change.old:
         raise stale(f"{path}: extraArgs has --{change.name} in another way than the workload")
     return (*words[: said.start], *new, *words[said.start + len(said.words) :])
+
+
+def _place_of(words: Words, name: str, after: Words) -> int:
+    """Where a flag comes among words: behind the one of them that stands before it in the whole command line."""
+    there, names = flags(words), list(flags(after))
+    before = next((there[each] for each in reversed(names[: names.index(name)]) if each in there), None)
+    return 0 if before is None else before.start + len(before.words)
 
 
 def _with_new_list(path: str, whole: str, place: Path, words: Words) -> str:
