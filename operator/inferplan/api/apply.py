@@ -217,7 +217,7 @@ class ApplySpec(WireModel):
         Field(
             ge=60,
             le=86_400,
-            description="Seconds within which all pods must run a plan's arguments; else it is rolled back.",
+            description="Seconds within which one more pod must get ready with a plan's arguments; else it is undone.",
         ),
     ] = 1_800
     canary: Annotated[

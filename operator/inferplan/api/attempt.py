@@ -59,6 +59,8 @@ class AttemptStatus(WireModel):
             description="SHA-256 of the rest of its pods' spec then: while it holds, what follows is the plan's doing."
         ),
     ] = None
+    ready_pods: Annotated[int, Field(ge=0, description="Most pods that were ready with them at once.")] = 0
+    progressed_at: Annotated[Moment | None, Field(description="When one more of them got ready.")] = None
     rolled_out_at: Annotated[Moment | None, Field(description="When all pods ran them.")] = None
     windows: Annotated[int, Field(ge=0, description="Windows afterwards that told nothing.")] = 0
     git: Annotated[

@@ -195,7 +195,8 @@ class Reason(StrEnum):
     # RolledOut
     ROLLOUT_COMPLETE = "RolloutComplete", "All pods run the plan's arguments and are available."
     PODS_FAIL = "PodsFail", "A pod cannot run with the plan's arguments."
-    ROLLOUT_TIMED_OUT = "RolloutTimedOut", "Not all pods ran the plan's arguments in time."
+    ROLLOUT_TIMED_OUT = "RolloutTimedOut", "For too long no further pod got ready with the plan's arguments."
+    NO_ROOM = "NoRoom", "No node or quota takes a pod with the plan's arguments: which says nothing against them."
     # Verified
     IMPROVEMENT_KEPT = "ImprovementKept", "What was measured afterwards is no worse than before."
     REGRESSION = "Regression", "What was measured afterwards is worse than before."

@@ -89,7 +89,16 @@ def rolling_out(case: Case) -> Step:
         measuring = Said(PlanConditionType.VERIFIED, Status.UNKNOWN, Reason.MEASURING, _measures(case))
         status = moved(case, Phase.VERIFYING, f"All pods run it. {_measures(case)}", said, measuring, attempt=attempt)
         return Step(status, again_at=case.now)
-    return Step(case.status, again_at=case.now + timedelta(seconds=LOOK_SECONDS))
+    return Step(_progressed(case), again_at=case.now + timedelta(seconds=LOOK_SECONDS))
+
+
+def _progressed(case: Case) -> PlanStatus:
+    """A fleet rolls pod by pod: what is waited for is the next one, not all of them."""
+    ready = sum(pod.ready for pod in _new_pods(case))
+    if ready <= case.attempt.ready_pods:
+        return case.status
+    attempt = case.attempt.model_copy(update={"ready_pods": ready, "progressed_at": timestamp(case.now)})
+    return case.status.model_copy(update={"attempt": attempt})
 
 
 def verifying(case: Case) -> Step:
@@ -215,16 +224,16 @@ def _trouble(case: Case) -> tuple[Reason, str] | None:
     failing = next((pod.trouble for pod in new if pod.trouble), "")
     if failing:
         return Reason.PODS_FAIL, failing
+    waits = next((f"; pod {pod.name}: {pod.unscheduled}" for pod in new if pod.unscheduled), "")
     stuck = case.live.stuck if case.live is not None else ""
     if stuck and not any(pod.ready or pod.coming_up for pod in new):
-        return Reason.PODS_FAIL, stuck
-    most = case.apply.rollout_timeout_seconds
-    if case.since(case.attempt.patched_at) <= timedelta(seconds=most):
+        return Reason.NO_ROOM if waits or not new else Reason.PODS_FAIL, stuck + waits
+    most, attempt = case.apply.rollout_timeout_seconds, case.attempt
+    if case.since(attempt.progressed_at or attempt.patched_at) <= timedelta(seconds=most):
         return None
-    ready = sum(pod.ready for pod in new)
-    waits = next((f"; pod {pod.name}: {pod.unscheduled}" for pod in new if pod.unscheduled), "")
-    why = f"{ready} pods are ready with it after {most} s (apply.rolloutTimeoutSeconds){waits}"
-    return Reason.ROLLOUT_TIMED_OUT, why
+    ready = f"{sum(pod.ready for pod in new)} pods are ready with it"
+    why = f"{ready}, and no further one has become so in {most} s (apply.rolloutTimeoutSeconds){waits}"
+    return Reason.NO_ROOM if waits else Reason.ROLLOUT_TIMED_OUT, why
 
 
 def _measures(case: Case) -> str:

@@ -72,7 +72,7 @@ class StoredPlan:
         target: Kind, name and container of its workload; None without one.
         image: Image that it was made for; None where it does not say.
         version: Its metadata.resourceVersion.
-        harmed: Whether it was to be undone, and could not be: somebody else has mended that since.
+        undone_for: Reason why it was, or was to be, undone; "" where it was not.
         entry: What it promised, and what came of it; None where it never came as far as to a pod.
         uid: metadata.uid.
     """
@@ -90,7 +90,7 @@ class StoredPlan:
     refused: bool = False
     target: tuple[str, str, str] | None = None
     image: str | None = None
-    harmed: bool = False
+    undone_for: str = ""
     version: str = ""
     entry: LedgerEntry | None = None
     uid: str = ""
@@ -107,8 +107,10 @@ class StoredPlan:
 
     @property
     def harmful(self) -> bool:
-        """Whether it did harm, or a person wanted it undone."""
-        return self.phase == Phase.ROLLED_BACK or (self.phase == Phase.FAILED and self.harmed)
+        """Whether it did harm, or a person wanted it undone, even if somebody else had to do that."""
+        if self.undone_for == Reason.NO_ROOM:
+            return False
+        return self.phase == Phase.ROLLED_BACK or (self.phase == Phase.FAILED and self.undone_for != "")
 
     @property
     def asked_back(self) -> bool:
@@ -294,7 +296,7 @@ def _stored(document: Mapping[str, Any]) -> StoredPlan:
         refused=mapping(spec.get("approval")).get("approved") is False,
         target=_target(mapping(spec.get("target"))),
         image=(spec.get("target") or {}).get("image"),
-        harmed=bool(mapping(status.get("rollback")).get("reason")),
+        undone_for=scalar(mapping(status.get("rollback")).get("reason")),
         version=meta.get("resourceVersion") or "",
         entry=ledger_entry(document),
         uid=meta.get("uid") or "",

@@ -9,6 +9,7 @@ from tests.support.application import FOREIGN, HASH, NEW, OLD, Stage, approved, 
 
 from inferplan.api.plan import Approval, Phase, PlanStatus
 from inferplan.apply.machine import ACTING, ENDED, next_step
+from inferplan.apply.pods import PodState
 from inferplan.domain.owner import OwnedField, Owner
 
 REJECTION = Approval(approved=False, by="bob")
@@ -107,7 +108,43 @@ def test_a_rollout_that_takes_too_long_is_undone() -> None:
     stage.pass_time(seconds=1801)
     stage.step()
     assert reason(stage, "RolledOut") == "RolloutTimedOut"
-    assert stage.status.message == "Undone: 0 pods are ready with it after 1800 s (apply.rolloutTimeoutSeconds)."
+    assert (
+        stage.status.message
+        == "Undone: 0 pods are ready with it, and no further one has become so in 1800 s (apply.rolloutTimeoutSeconds)."
+    )
+
+
+def test_a_fleet_has_that_time_for_each_pod() -> None:
+    stage = put_in(Phase.ROLLING_OUT)
+    stage.running = [OLD] * 4
+    for ready in (1, 2, 3):
+        stage.running = [NEW] * ready + [OLD] * (4 - ready)
+        stage.pass_time(seconds=1700)
+        stage.step()
+        assert stage.status.phase is Phase.ROLLING_OUT
+    assert stage.status.attempt is not None
+    assert stage.status.attempt.ready_pods == 3
+    stage.pass_time(seconds=1801)
+    stage.step()
+    assert reason(stage, "RolledOut") == "RolloutTimedOut"
+    assert stage.status.message.startswith(
+        "Undone: 3 pods are ready with it, and no further one has become so in 1800 s"
+    )
+
+
+def test_no_room_for_a_pod_says_nothing_against_the_plan() -> None:
+    pending = PodState(name="llama-9", uid="9", args_digest=digest(NEW), ready=False, unscheduled="no GPU is free")
+    stage = put_in(Phase.ROLLING_OUT, frozen=True)
+    stage.case_changes = {"pods": (pending,)}
+    stage.pass_time(seconds=1801)
+    stage.step()
+    assert reason(stage, "RolledOut") == "NoRoom"
+    assert "; pod llama-9: no GPU is free" in stage.status.message
+    gives_up = put_in(Phase.ROLLING_OUT, frozen=True)
+    gives_up.case_changes = {"pods": (pending,)}
+    gives_up.stuck = "ProgressDeadlineExceeded: it has timed out"
+    gives_up.step()
+    assert reason(gives_up, "RolledOut") == "NoRoom"
 
 
 def test_a_load_that_is_another_one_is_measured_again_until_a_day_is_over() -> None:

@@ -367,6 +367,16 @@ async def test_harm_whose_undoing_failed_is_remembered_too() -> None:
     assert not undone(stored, context)
 
 
+async def test_a_cluster_that_was_full_is_not_held_against_the_plan() -> None:
+    scene = await verifying()
+    name, context = scene.plan["metadata"]["name"], scene.plan["spec"]["target"]["contextDigest"]
+    uid = scene.cluster.one(INSTANCES, NAMESPACE, "llama")["metadata"]["uid"]
+    for reason, barred in (("NoRoom", False), ("PodsFail", True)):
+        for phase in ("RolledBack", "Failed"):
+            put_status(scene, name, phase=phase, rollback={"reason": reason, "message": "why"})
+            assert bool(undone(own_plans(scene.cluster.all(PLANS), uid), context)) is barred
+
+
 async def test_a_plan_that_comes_back_is_held_against_what_is_measured_since() -> None:
     scene = Scene()
     await scene.look()
