@@ -21,6 +21,8 @@ from inferplan.observe.prometheus import HttpPrometheus, Watch
 from inferplan_lab.processes import wait_until
 from inferplan_lab.prometheus import Prometheus, Targets
 
+NOW = time.time()
+"""One moment for the samples and for who reads them: between two, an hour may end."""
 HOURS = 4
 SCRAPE_SECONDS = 60
 BEFORE, NOW_RUNS = "llama-5c8b7d9f6d-b2x9p", "llama-7d9f5c8b6d-x2x9p"
@@ -82,7 +84,7 @@ def sglang(page: Page, pod: str, times: range) -> None:
 
 def past() -> str:
     """Two hours of a pod with an old name of the ITL, then two of its successor with two ranks and a restart."""
-    now, newest = int(time.time()), newest_hour(time.time())
+    now, newest = int(NOW), newest_hour(NOW)
     first, middle, last = ((newest - ago) * STEP_SECONDS for ago in (HOURS, HOURS // 2, 0))
     restart = last - STEP_SECONDS // 2
     page = Page()
@@ -148,12 +150,12 @@ async def reader(url: str) -> AsyncIterator[HistoryReader]:
     connector = aiohttp.TCPConnector()
     async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as session:
         source = HttpPrometheus(url, session, Watch(time.monotonic, lambda low, _high: low))
-        yield HistoryReader(source, "lab", HistoryClock(time.time, time.monotonic, lambda low, _high: low))
+        yield HistoryReader(source, "lab", HistoryClock(lambda: NOW, time.monotonic, lambda low, _high: low))
 
 
 async def test_past_hours_of_a_deployment(url: str) -> None:
     async with reader(url) as histories:
-        found = await histories.read(wanted(pods=(NOW_RUNS,), now=time.time()))
+        found = await histories.read(wanted(pods=(NOW_RUNS,), now=NOW))
     assert isinstance(found, History)
     windows = found.windows[-HOURS:]
     # Samples with a time of their own end without a mark: for five minutes, a twelfth of an hour, both pods are there.
@@ -168,13 +170,13 @@ async def test_past_hours_of_a_deployment(url: str) -> None:
         assert window.ttft_mean_milliseconds == pytest.approx(200.0, rel=0.01)
         assert window.itl_mean_milliseconds == pytest.approx(20.0, rel=0.01)
     assert [window.ended_at / STEP_SECONDS for window in windows] == [
-        newest_hour(time.time()) - ago for ago in range(HOURS - 1, -1, -1)
+        newest_hour(NOW) - ago for ago in range(HOURS - 1, -1, -1)
     ]
 
 
 async def test_past_hours_of_sglang(url: str) -> None:
     async with reader(url) as histories:
-        found = await histories.read(wanted("qwen", "StatefulSet", ("qwen-0",), now=time.time()))
+        found = await histories.read(wanted("qwen", "StatefulSet", ("qwen-0",), now=NOW))
     assert isinstance(found, History)
     window = found.windows[-1]
     assert (window.num_requests_running, window.num_requests_waiting) == (3.0, 0.0)
@@ -186,7 +188,7 @@ async def test_past_hours_of_sglang(url: str) -> None:
 
 async def test_an_hour_with_one_impossible_sample_of_one_rank_has_no_mean(url: str) -> None:
     async with reader(url) as histories:
-        found = await histories.read(wanted("odd", "StatefulSet", ("odd-0",), now=time.time()))
+        found = await histories.read(wanted("odd", "StatefulSet", ("odd-0",), now=NOW))
     assert isinstance(found, History)
     assert found.windows[-1].num_requests_running is None
     assert found.windows[-2].num_requests_running == pytest.approx(8.0, rel=0.09)
@@ -195,9 +197,9 @@ async def test_an_hour_with_one_impossible_sample_of_one_rank_has_no_mean(url: s
 
 async def test_a_selector_groups_by_its_labels(url: str) -> None:
     async with reader(url) as histories:
-        asked = wanted(kind=None, selector={"job": "static", "model_name": "llama"}, now=time.time())
+        asked = wanted(kind=None, selector={"job": "static", "model_name": "llama"}, now=NOW)
         found, none = await asyncio.gather(
-            histories.read(asked), histories.read(wanted(kind=None, selector={"job": "x"}, now=time.time()))
+            histories.read(asked), histories.read(wanted(kind=None, selector={"job": "x"}, now=NOW))
         )
     assert isinstance(found, History)
     assert found.bands
