@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,9 +174,11 @@ class Sweep:
 
     @contextmanager
     def _wave(self, lives: Lives) -> Iterator[dict[str, tuple[Kind, Trial]]]:
-        with random_namespace(self.ground.cluster, "wave") as namespace:
+        """Each workload in a namespace of its own: of those of one model in a namespace one is changed at a time."""
+        with ExitStack() as stack:
             trials: dict[str, tuple[Kind, Trial]] = {}
             for number, kind in enumerate(self.options.kinds):
+                namespace = stack.enter_context(random_namespace(self.ground.cluster, "wave"))
                 operator = Operator(lives.log, "", lives.user)
                 name = f"{kind.name}-{number}"
                 trial = Trial(self.ground.cluster, namespace, self.ground.fake, operator, name=name)
@@ -217,10 +219,10 @@ class Sweep:
 
 def _own(trials: dict[str, tuple[Kind, Trial]], plans: Watch) -> dict[str, dict[str, Any]]:
     """The first plan of each workload; what is proposed once it has ended, nobody approves."""
-    namespace = next(iter(trials.values()))[1].namespace
     found: dict[str, dict[str, Any]] = {}
-    for plan in sorted(plans.latest(namespace), key=lambda plan: str(plan["metadata"]["creationTimestamp"])):
-        found.setdefault(plan["spec"]["instanceRef"]["name"], plan)
+    for name, (_, trial) in trials.items():
+        own = sorted(plans.latest(trial.namespace), key=lambda plan: str(plan["metadata"]["creationTimestamp"]))
+        found |= {name: own[0]} if own else {}
     return found
 
 
