@@ -51,6 +51,10 @@ class Telemetry:
         for phase in Phase:  # all from 0: increase() does not see a series that begins at 1
             self.plan_transitions.labels(phase)
             self._current_plans.labels(phase)
+        self._count_requests()
+
+    def _count_requests(self) -> None:
+        """Requests to others, by which they and the operator can be told apart."""
         self.kube_requests = Counter(
             "inferplan_kube_requests",
             "Requests to the API server (not kopf's own).",

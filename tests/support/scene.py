@@ -70,3 +70,20 @@ class Scene(World):
 
     def reasons(self) -> list[str]:
         return [document["reason"] for document in self.cluster.all(EVENTS)]
+
+
+async def applied(**world: Any) -> Scene:
+    """An approved plan that the workload carries."""
+    scene = Scene(**world)
+    await scene.look()
+    scene.decide()
+    await scene.until("RollingOut")
+    return scene
+
+
+async def verifying() -> Scene:
+    """One whose pods all run it, and which is measured."""
+    scene = await applied()
+    scene.roll_out()
+    await scene.until("Verifying")
+    return scene

@@ -216,7 +216,6 @@ PROPOSAL_GATES: tuple[Callable[[Case], Closed | None], ...] = (
     _failed_before,
     _target_changed,
     _shared,
-    _shared,
     _paused,
     _does_not_roll,
     _cool_down,

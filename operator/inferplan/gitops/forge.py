@@ -124,11 +124,7 @@ class Api:
                 allow_redirects=False,
                 timeout=TIMEOUT,
             ) as response:
-                content = await body_within(response, ANSWER_MAX_BYTES)
-                if content is None or is_compressed(response):
-                    raise refused(
-                        f"{self.host}: answers with more than {ANSWER_MAX_BYTES // 1024**2} MiB, or compressed"
-                    )
+                content = await self._content(response)
                 if missing and response.status == HTTPStatus.NOT_FOUND:
                     return None
                 self._rest.heed(response.status, response.headers)
@@ -139,6 +135,12 @@ class Api:
             raise denied(f"{self.host}: its certificate is not trusted") from None
         except (aiohttp.ClientError, OSError) as error:
             raise unreachable(f"{self.host}: cannot be reached ({type(error).__name__})") from None
+
+    async def _content(self, response: aiohttp.ClientResponse) -> bytes:
+        content = await body_within(response, ANSWER_MAX_BYTES)
+        if content is None or is_compressed(response):
+            raise refused(f"{self.host}: answers with more than {ANSWER_MAX_BYTES // 1024**2} MiB, or compressed")
+        return content
 
     def _read(self, status: int, headers: Mapping[str, str], content: bytes, *, opens: bool) -> object:
         try:

@@ -3,31 +3,14 @@
 import copy
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from tests.support.prometheus import vllm_series
-from tests.support.scene import BATCHING, POD, Scene
+from tests.support.scene import BATCHING, POD, Scene, applied, verifying
 from tests.support.world import ARGS, NAMESPACE, instance, pod
 
 from inferplan.kube.errors import ConflictError, ForbiddenError, InvalidError, UnreachableError
 from inferplan.kube.resources import DISRUPTION_BUDGETS, INSTANCES, LEASES, PLANS, PODS, Document
-
-
-async def applied(**world: Any) -> Scene:
-    """An approved plan that the workload carries."""
-    scene = Scene(**world)
-    await scene.look()
-    scene.decide()
-    await scene.until("RollingOut")
-    return scene
-
-
-async def verifying() -> Scene:
-    scene = await applied()
-    scene.roll_out()
-    await scene.until("Verifying")
-    return scene
 
 
 async def test_an_approved_plan_comes_onto_the_workload_and_is_kept() -> None:

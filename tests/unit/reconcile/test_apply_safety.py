@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.prometheus import vllm_series
-from tests.support.scene import POD, Scene
+from tests.support.scene import POD, Scene, verifying
 from tests.support.world import ARGS, NAMESPACE, deployment, pod
 
 from inferplan.engine.identity import args_digest
@@ -18,21 +18,6 @@ from inferplan.reconcile.instance import Key
 from inferplan.reconcile.plans import own_plans, undone
 
 BETTER = {"running": 40, "waiting": 0, "ttft": 0.1}
-
-
-async def applied(**world: Any) -> Scene:
-    scene = Scene(**world)
-    await scene.look()
-    scene.decide()
-    await scene.until("RollingOut")
-    return scene
-
-
-async def verifying() -> Scene:
-    scene = await applied()
-    scene.roll_out()
-    await scene.until("Verifying")
-    return scene
 
 
 async def kept() -> Scene:
