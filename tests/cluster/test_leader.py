@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,10 +54,12 @@ def leads(operator: Operator) -> bool:
 
 @contextmanager
 def applied(ground: Ground, operator: Operator, count: int = 3) -> Iterator[tuple[Trial, ...]]:
-    """Plans of which at least one is in the middle of its way."""
-    with random_namespace(ground.cluster) as namespace:
+    """Plans of which at least one is in the middle of its way; of one model in a namespace only one would be."""
+    with ExitStack() as stack:
+        namespaces = [stack.enter_context(random_namespace(ground.cluster)) for _ in range(count)]
         trials = tuple(
-            Trial(ground.cluster, namespace, ground.fake, operator, name=f"llama-{number}") for number in range(count)
+            Trial(ground.cluster, namespace, ground.fake, operator, name=f"llama-{number}")
+            for number, namespace in enumerate(namespaces)
         )
         for trial in trials:
             trial.make()
